@@ -1,0 +1,33 @@
+"""The papers' convex programs as CVXPY problems: the readable reference.
+
+They build dense matrices and hand them to a conic solver, so they serve for teaching and for
+checking on small data (a few hundred points).  CVXPY is imported when the first one is solved.
+"""
+
+from .denoising import denoising_abs, denoising_abs_skip, denoising_relu, denoising_relu_skip
+from .limits import smallest_beta
+from .matrices import denoising_matrices, score_matching_matrices
+from .reconstruct import column_neurons
+from .result import ConvexProgram
+from .score_matching import (
+    score_matching_abs,
+    score_matching_abs_skip,
+    score_matching_relu,
+    score_matching_relu_skip,
+)
+
+__all__ = [
+    "ConvexProgram",
+    "column_neurons",
+    "denoising_abs",
+    "denoising_abs_skip",
+    "denoising_matrices",
+    "denoising_relu",
+    "denoising_relu_skip",
+    "score_matching_abs",
+    "score_matching_abs_skip",
+    "score_matching_matrices",
+    "score_matching_relu",
+    "score_matching_relu_skip",
+    "smallest_beta",
+]

@@ -1,0 +1,194 @@
+"""Column generation on the line: price all kinks, add the violators, re-optimise, repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from convexscore.solvers.line_data import Floats, Ints
+from convexscore.solvers.line_master import Master
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """Violations of the dual box at every candidate; positive means the kink pays."""
+
+    upward: Floats  # lower - g: a kink with growing slope pays
+    downward: Floats  # g - upper
+    partners: Ints  # upward kinks that must enter together with a downward one (flat pieces)
+
+    @property
+    def worst(self) -> float:
+        return max(float(self.upward.max(initial=0.0)), float(self.downward.max(initial=0.0)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How the loop ended: largest violation in units of beta, rounds, and whether tol was met."""
+
+    violation: float
+    n_rounds: int
+    converged: bool
+
+
+def price(master: Master) -> Pricing:
+    """Violation of every candidate strictly between the ends (one pass over the data)."""
+    data, penalty = master.data, master.penalty
+    score = data.evaluate(master.knots, master.values)
+    forces = _slope_forces(master)
+    line_gradient = penalty.tilt - float(forces.sum())
+    g = data.hinge_gradient(score, line_gradient)[1:-1]
+    upper = penalty.upper[1:-1] if isinstance(penalty.upper, np.ndarray) else penalty.upper
+    partners = np.empty(0, dtype=np.intp)
+    if penalty.constrains_slopes:
+        shift, partners = _slope_shift(master, g, upper, forces)
+        g = g + shift
+    upward = penalty.lower - g
+    downward = np.subtract(g, upper, out=g)
+    return Pricing(upward, downward, partners)
+
+
+def _slope_forces(master: Master) -> Floats:
+    """Multiplier of each segment's slope cost: a subgradient of chi_j at p_j."""
+    if not master.penalty.constrains_slopes:
+        return np.zeros(len(master.knots) - 1)
+    up, down = master.slope_costs()
+    held = master._held()
+    free = np.where(master.slope_signs > 0, np.where(np.isinf(up), 0.0, up), -down)
+    return np.where(held, -master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
+
+
+def slope_multipliers(master: Master) -> tuple[float, Floats]:
+    """Total slope multiplier and the part of it to the right of every candidate.
+
+    At the extremes the entry is the one that puts the cost of an end slope in the same box as the
+    kinks; where slopes are forbidden rather than charged there is nothing to check.
+    """
+    forces = _slope_forces(master)
+    total = float(forces.sum())
+    out = np.zeros(master.data.size)
+    score = master.data.evaluate(master.knots, master.values)
+    g = master.data.hinge_gradient(score, master.penalty.tilt - total)[1:-1]
+    upper = master.penalty.upper
+    inner = upper[1:-1] if isinstance(upper, np.ndarray) else upper
+    out[1:-1] = _slope_shift(master, g, inner, forces)[0]
+    if master.penalty.monotone:
+        out[0] = total
+    else:
+        out[0] = out[-1] = out[-2] if len(out) > 2 else forces[-1]
+    return total, out
+
+
+def _slope_shift(
+    master: Master, g: Floats, upper: Floats | float, forces: Floats
+) -> tuple[Floats, Ints]:
+    """T(t): total slope multiplier to the right of each candidate, chosen to violate least.
+
+    Slope multipliers of a flat piece may sit anywhere on it, so T is any non-increasing function
+    between the totals at its ends; the smallest such function above ``lower - g`` is best.
+    """
+    knots = master.knots
+    n_segments = len(knots) - 1
+    held = master._held()
+    shift = np.zeros(len(g))
+    partners: list[int] = []
+    to_right = 0.0
+    for j in range(n_segments - 1, -1, -1):
+        a, b = int(knots[j]), int(knots[j + 1])  # candidates a+1 .. b-1 are inside, index - 1 in g
+        inside = slice(a, b - 1)
+        last, first = j == n_segments - 1, j == 0
+        floor, ceiling = to_right, to_right + forces[j]
+        if held[j] and (master.penalty.monotone or (first and last)):
+            if last:
+                floor = min(floor - master.penalty.end_down[1], ceiling)
+            if first:
+                ceiling = ceiling + master.penalty.end_down[0]
+            if b - a > 1:
+                need = master.penalty.lower - g[inside]
+                if not master.penalty.monotone:
+                    # only the two ends carry a cost: one constant, inside both intervals
+                    high = min(master.penalty.end_up[1], ceiling + master.penalty.end_down[0])
+                    low = max(-master.penalty.end_down[1], forces[j] - master.penalty.end_up[0])
+                    room = float(np.min(_inside(upper, inside) - g[inside]))
+                    want = 0.5 * (float(np.max(need)) + room)
+                    shift[inside] = min(max(want, low), high)
+                else:
+                    best = np.maximum.accumulate(need[::-1])[::-1]
+                    best = np.minimum(np.maximum(best, floor), ceiling)
+                    shift[inside] = best
+                    over = g[inside] + best - _inside(upper, inside)
+                    at = int(np.argmax(over))
+                    if over[at] > 0.0 and best[at] > floor:
+                        partners.append(a + 1 + at + int(np.argmax(need[at:])))
+        else:
+            shift[inside] = to_right + (forces[j] if last else 0.0)
+        # knot j itself (an interior kink) sees every segment to its right
+        to_right += forces[j]
+        if j > 0:
+            shift[a - 1] = to_right
+    return shift, np.array(sorted(set(partners)), dtype=np.intp)
+
+
+def _inside(upper: Floats | float, inside: slice) -> Floats | float:
+    return upper[inside] if isinstance(upper, np.ndarray) else upper
+
+
+def _peaks(violation: Floats, threshold: float) -> Ints:
+    """Candidate index of the largest entry in every run above the threshold."""
+    above = np.flatnonzero(violation > threshold)
+    if len(above) == 0:
+        return above
+    starts = np.concatenate(([0], np.flatnonzero(np.diff(above) > 1) + 1))
+    values = violation[above]
+    tops = np.maximum.reduceat(values, starts)
+    run = np.zeros(len(above), dtype=np.intp)
+    run[starts[1:]] = 1
+    run = np.cumsum(run)
+    first = np.unique(run[values == tops[run]], return_index=True)[1]
+    return above[np.flatnonzero(values == tops[run])[first]] + 1
+
+
+def improve(master: Master, *, tol: float, max_rounds: int = 500) -> Progress:
+    """Column generation until no kink of the data violates its bound by more than tol * beta.
+
+    Each round prices every candidate, O(P), adds the peak of each run of violators with the sign it
+    asks for and solves the master exactly.  A round that changes nothing falls back to the single
+    worst candidate, which is guaranteed to descend.
+    """
+    scale = master.penalty.beta
+    master.solve()
+    best = np.inf
+    stalled = 0
+    for n_rounds in range(1, max_rounds + 1):
+        pricing = price(master)
+        worst = pricing.worst / scale
+        if worst <= tol:
+            return Progress(worst, n_rounds, True)
+        stalled = stalled + 1 if worst >= best else 0
+        best = min(best, worst)
+        single = stalled >= 8
+        if stalled > 60:
+            break
+        threshold = tol * scale
+        up, down = _peaks(pricing.upward, threshold), _peaks(pricing.downward, threshold)
+        if single:
+            up, down = _single(pricing, up, down)
+        up = np.union1d(up, pricing.partners) if len(pricing.partners) else up
+        up, down = np.setdiff1d(up, master.knots), np.setdiff1d(down, master.knots)
+        down = np.setdiff1d(down, up)
+        if len(up) + len(down) == 0:
+            break
+        candidates = np.concatenate([up, down])
+        signs = np.concatenate([np.ones(len(up)), -np.ones(len(down))])
+        order = np.argsort(candidates)
+        master.insert(candidates[order], signs[order])
+        master.solve()
+    return Progress(price(master).worst / scale, n_rounds, False)
+
+
+def _single(pricing: Pricing, up: Ints, down: Ints) -> tuple[Ints, Ints]:
+    nothing = np.empty(0, dtype=np.intp)
+    if pricing.upward.max(initial=0.0) >= pricing.downward.max(initial=0.0):
+        return np.array([int(np.argmax(pricing.upward)) + 1]), nothing
+    return nothing, np.array([int(np.argmax(pricing.downward)) + 1])

@@ -1,0 +1,271 @@
+"""The eight univariate problems (and their constrained forms) as one master, one oracle, one scalar.
+
+With c and the position of every kink optimised out, all cases are piecewise-linear regression of
+the score under a penalty on its slopes.  Write p_L, p_R for the slopes at the two ends of the data,
+TV for the sum of |kink| strictly inside and beta for the group penalty (theory: every neuron costs
+beta times the absolute product of its weights):
+
+    ReLU, skip     beta TV
+    abs, skip      beta TV / 2
+    ReLU, no skip  beta max(TV, (TV + |p_L + p_R|) / 2)
+    abs, no skip   beta (TV + |p_L + p_R|) / 2
+
+up to the score-matching corrections for points that sit exactly on a kink.  Without skip the
+second term couples everything through one number, q, the slope that the interior kinks cannot
+produce at their own cost.  Its multiplier ``tilt`` is found by a scalar search: the dual function is
+concave and piecewise quadratic in it, so safeguarded Newton steps end on the exact value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from convexscore.solvers.column_generation import Progress, improve
+from convexscore.solvers.line_data import Floats, Ints, LineData, compress
+from convexscore.solvers.line_master import LinePenalty, Master
+
+# Above this size the problem is first solved on cells, then near the kinks found, then exactly.
+_COARSE_ABOVE = 20_000
+_COARSE_CELLS = 2_048
+_MAX_TILT_STEPS = 60
+
+
+@dataclass(frozen=True)
+class LineCase:
+    """Which of the problems: activation, skip connection and shape constraint."""
+
+    activation: str
+    skip: bool
+    constraint: str | None = None  # None, "integrable" or "log-concave"
+
+    def kink_cost(self, beta: float) -> float:
+        """Cost of one unit of slope change."""
+        return beta if self.activation == "relu" else 0.5 * beta
+
+    @property
+    def zero_outside(self) -> bool:
+        """Abs without skip has opposite outer slopes: an integrable score has both zero."""
+        return self.activation == "abs" and not self.skip and self.constraint is not None
+
+    def tilt_range(self, data: LineData, beta: float) -> tuple[float, float]:
+        """Bounds of the multiplier: the cost of one unit of positive (negative) slope everywhere."""
+        if self.skip or self.zero_outside:
+            return 0.0, 0.0
+        first, last, inner = _end_masses(data)
+        if self.activation == "relu":
+            pair = 2.0 * beta - inner
+            up, down = min(beta - max(first, last), pair), min(beta, pair)
+        else:
+            up, down = beta - 2.0 * max(first, last), beta
+        return (0.0 if self.constraint else -up), down
+
+    def penalty(self, data: LineData, beta: float, tilt: float) -> LinePenalty:
+        cost = self.kink_cost(beta)
+        lower = -cost
+        upper: Floats | float = cost
+        if data.divergence:
+            upper = cost - data.divergence * data.mass
+        if self.activation == "relu":
+            lower += max(tilt, 0.0)
+            upper = upper + min(tilt, 0.0)
+        else:
+            lower += 0.5 * tilt
+            upper = upper + 0.5 * tilt
+        first, last, _ = _end_masses(data)
+        ends: dict[str, tuple[float, float]] = {}
+        if self.constraint == "integrable":
+            ends["end_up"] = (cost - first, cost - last)
+        if self.zero_outside:
+            ends["end_down"] = (cost, cost)
+        return LinePenalty(
+            beta, lower, upper, tilt, monotone=self.constraint == "log-concave", **ends
+        )
+
+
+@dataclass(frozen=True)
+class LineSolution:
+    """Optimum in terms of knots of the data: everything the network is assembled from."""
+
+    case: LineCase
+    beta: float
+    knots: Ints
+    values: Floats
+    signs: Floats
+    tilt: float
+    line_weight: float  # q: slope carried by neurons at the ends (no skip)
+    progress: Progress
+    seconds: float
+
+
+def _end_masses(data: LineData) -> tuple[float, float, float]:
+    """Divergence-weighted masses of the first, the last and the heaviest inner value."""
+    d = data.divergence
+    if not d:
+        return 0.0, 0.0, 0.0
+    inner = float(data.mass[1:-1].max(initial=0.0))
+    return d * float(data.mass[0]), d * float(data.mass[-1]), d * inner
+
+
+def boundedness_limit(data: LineData, activation: str, skip: bool) -> float:
+    """Smallest beta for which the objective is bounded below (0 for denoising)."""
+    first, last, inner = _end_masses(data)
+    end = max(first, last)
+    if activation == "relu":
+        return max(end, 0.5 * inner)
+    return max(2.0 * end, inner) if skip else max(end, inner)
+
+
+def excess_slope(master: Master, case: LineCase, side: float) -> float:
+    """q on the branch of positive (negative) tilt: minus the one-sided derivative of the dual."""
+    first_slope = float(master.slopes[0])
+    kinks = master.kinks
+    if case.activation == "abs":
+        return first_slope + 0.5 * float(kinks.sum())
+    same_sign = kinks > 0 if side > 0.0 else kinks < 0
+    return first_slope + float(kinks[same_sign].sum())
+
+
+def _newton_target(master: Master, case: LineCase, side: float) -> float:
+    """Tilt at which q vanishes if no sign changes on the way (infinite when q does not respond)."""
+    tilt, beta = master.penalty.tilt, master.penalty.beta
+    step = np.copysign(1.0 + abs(tilt), side)
+    q = excess_slope(master, case, side)
+    # q is affine in the tilt for fixed signs, so a difference over a long step is exact
+    moved = replace(master, penalty=case.penalty(master.data, beta, tilt + step))
+    moved.values = moved.minimiser()
+    response = (excess_slope(moved, case, side) - q) / step
+    return tilt - q / response if response > 0.0 else np.copysign(np.inf, -q)
+
+
+class _TiltSearch:
+    """Maximise the concave dual function over the tilt; the master stays warm throughout.
+
+    q is a non-decreasing, piecewise-linear function of the tilt: Newton steps inside a bracket.
+    For ReLU the dual function has a corner at zero, where q jumps.
+    """
+
+    def __init__(self, master: Master, case: LineCase, beta: float, tol: float) -> None:
+        self.master, self.case, self.beta, self.tol = master, case, beta, tol
+        self.progress = Progress(np.inf, 0, False)
+        self.rounds = 0
+
+    def solve_at(self, tilt: float) -> None:
+        self.master.penalty = self.case.penalty(self.master.data, self.beta, tilt)
+        self.progress = improve(self.master, tol=self.tol)
+        self.rounds += self.progress.n_rounds
+
+    def excess(self, side: float) -> float:
+        q = excess_slope(self.master, self.case, side)
+        size = float(np.abs(self.master.slopes).max()) + float(np.abs(self.master.kinks).sum())
+        return 0.0 if abs(q) <= 1e-13 * size else q
+
+    def run(self, low: float, high: float, guess: float) -> float:
+        corner = self.case.activation == "relu" and low <= 0.0 <= high
+        low_done = high_done = False
+        tilt = min(max(guess, low), high)
+        for _ in range(_MAX_TILT_STEPS):
+            self.solve_at(tilt)
+            side = tilt
+            if corner and tilt == 0.0:
+                # the derivative jumps here: optimal unless one of the sides wants to move
+                side = 1.0 if self.excess(1.0) < 0.0 else -1.0 if self.excess(-1.0) > 0.0 else 0.0
+                if side == 0.0:
+                    return tilt
+            q = self.excess(side)
+            if q == 0.0 or (q < 0.0 and tilt == high) or (q > 0.0 and tilt == low):
+                return tilt
+            if q < 0.0:
+                low, low_done = tilt, True
+            else:
+                high, high_done = tilt, True
+            target = min(max(_newton_target(self.master, self.case, side), low), high)
+            if corner and tilt * target < 0.0:
+                target = 0.0
+            if (target == low and low_done) or (target == high and high_done):
+                target = 0.5 * (low + high)
+            if target in (low, high) and low_done and high_done:
+                return tilt
+            tilt = target
+        return tilt
+
+
+def solve_line(
+    data: LineData,
+    case: LineCase,
+    beta: float,
+    *,
+    tol: float = 1e-10,
+    warm: tuple[Master, float] | None = None,
+) -> tuple[LineSolution, Master]:
+    """Global optimum of one problem.
+
+    Complexity: O(P) per pricing round plus O(K) per active-set step, P distinct values and K kinks;
+    memory O(P).  ``warm`` is the (master, tilt) of a neighbouring beta on the same data.
+    """
+    started = perf_counter()
+    if warm is not None:
+        master, guess = warm
+    elif data.size > _COARSE_ABOVE:
+        master, guess = _from_coarse(data, case, beta, tol)
+    else:
+        master, guess = Master.start(data, case.penalty(data, beta, 0.0)), 0.0
+    search = _TiltSearch(master, case, beta, tol)
+    low, high = case.tilt_range(data, beta)
+    tilt = search.run(low, high, guess)
+    progress = replace(search.progress, n_rounds=search.rounds)
+    solution = LineSolution(
+        case=case,
+        beta=beta,
+        knots=master.knots.copy(),
+        values=master.values.copy(),
+        signs=master.signs.copy(),
+        tilt=tilt,
+        line_weight=_line_weight(master, case, tilt, low, high),
+        progress=progress,
+        seconds=perf_counter() - started,
+    )
+    return solution, master
+
+
+def _line_weight(master: Master, case: LineCase, tilt: float, low: float, high: float) -> float:
+    """q, which is nonzero only where the tilt sits at one of its bounds."""
+    if low < tilt < high or low >= high or (tilt == 0.0 and case.constraint):
+        return 0.0
+    return excess_slope(master, case, tilt)
+
+
+def _from_coarse(
+    data: LineData, case: LineCase, beta: float, tol: float
+) -> tuple[Master, float]:
+    """Solve with kinks at some quantiles, then near those found; a warm start for the exact pass."""
+    candidates = np.unique(np.linspace(0, data.size - 1, _COARSE_CELLS).astype(np.intp))
+    master: Master | None = None
+    tilt = 0.0
+    for level in range(2):
+        coarse = compress(data, candidates)
+        penalty = case.penalty(coarse, beta, tilt)
+        if master is None:
+            master = Master.start(coarse, penalty)
+        else:
+            master = master.moved_to(coarse, np.searchsorted(candidates, fine_knots), penalty)
+        search = _TiltSearch(master, case, beta, max(tol, 1e-8))
+        tilt = search.run(*case.tilt_range(data, beta), tilt)
+        fine_knots = candidates[master.knots]
+        if level == 0:
+            near = _neighbourhoods(candidates, master.knots[1:-1], data.size)
+            if len(near) == 0:
+                break
+            candidates = np.union1d(candidates, near)
+    assert master is not None
+    return master.moved_to(data, fine_knots, case.penalty(data, beta, tilt)), tilt
+
+
+def _neighbourhoods(candidates: Ints, knots: Ints, size: int, limit: int = 200_000) -> Ints:
+    """All points in the two cells around each kink (nothing when that is most of the data)."""
+    ranges = [(int(candidates[k - 1]), int(candidates[k + 1])) for k in knots]
+    if not ranges or sum(b - a for a, b in ranges) > min(limit, size // 2):
+        return np.empty(0, dtype=np.intp)
+    return np.unique(np.concatenate([np.arange(a, b + 1, dtype=np.intp) for a, b in ranges]))

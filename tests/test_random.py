@@ -1,0 +1,102 @@
+"""Random state and progress bars: what every sampler and solver leans on."""
+
+import builtins
+import sys
+
+import numpy as np
+import pytest
+
+from convexscore._progress import progress_bar, track
+from convexscore._random import check_random_state, spawn_generators
+
+
+def test_int_seed_is_numpys_own_default_generator():
+    expected = np.random.default_rng(7).normal(size=5)
+    np.testing.assert_array_equal(check_random_state(7).normal(size=5), expected)
+    np.testing.assert_array_equal(check_random_state(np.int64(7)).normal(size=5), expected)
+
+
+def test_generator_is_passed_through_and_none_is_fresh():
+    generator = np.random.default_rng(0)
+    assert check_random_state(generator) is generator
+    assert check_random_state(None).random() != check_random_state(None).random()
+
+
+def test_legacy_random_state_seeds_reproducibly_and_is_advanced():
+    legacy = np.random.RandomState(3)
+    first, second = check_random_state(legacy).random(), check_random_state(legacy).random()
+    assert first != second
+    assert check_random_state(np.random.RandomState(3)).random() == first
+
+
+def test_global_state_is_neither_read_nor_written():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the very thing under test
+    spawn_generators(0, 3)
+    check_random_state(None).normal()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_children_do_not_depend_on_how_many_there_are():
+    few = [g.normal() for g in spawn_generators(5, 3)]
+    many = [g.normal() for g in spawn_generators(5, 10)]
+    assert few == many[:3]
+    assert len(set(many)) == 10
+    assert spawn_generators(5, 0) == []
+
+
+def test_same_generator_spawns_different_children_and_keeps_its_own_stream():
+    generator = np.random.default_rng(1)
+    first, second = (spawn_generators(generator, 1)[0].normal() for _ in range(2))
+    assert first != second
+    assert generator.normal() == np.random.default_rng(1).normal()
+
+
+@pytest.mark.parametrize("bad", [True, 1.0, "0", [1, 2]])
+def test_wrong_type_is_refused_by_name(bad):
+    with pytest.raises(TypeError, match=f"random_state must be .* got {type(bad).__name__}"):
+        check_random_state(bad)
+
+
+def test_negative_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"random_state must be .* got -1"):
+        check_random_state(-1)
+    with pytest.raises(ValueError, match="n_children must be an int >= 0; got -2"):
+        spawn_generators(0, -2)
+
+
+def test_bar_counts_steps(capsys):
+    pytest.importorskip("tqdm")
+    with progress_bar(4, show=True, description="steps") as advance:
+        advance(1)
+        advance(3)
+    assert list(track([10, 20], show=True, description="items")) == [10, 20]
+    shown = capsys.readouterr().err
+    assert "steps: 100%" in shown and "4/4" in shown
+    assert "items: 100%" in shown and "2/2" in shown
+
+
+def test_no_bar_imports_nothing(monkeypatch, capsys):
+    _forbid_tqdm(monkeypatch)
+    with progress_bar(4, show=False) as advance:
+        advance(4)
+    assert list(track(iter([1, 2]), show=False)) == [1, 2]
+    assert capsys.readouterr().err == ""
+
+
+def test_missing_tqdm_warns_with_the_remedy_and_goes_on(monkeypatch):
+    _forbid_tqdm(monkeypatch)
+    with pytest.warns(UserWarning, match=r"pip install 'convexscore\[progress\]'"):
+        assert list(track(range(3), show=True)) == [0, 1, 2]
+
+
+def _forbid_tqdm(monkeypatch):
+    real_import = builtins.__import__
+
+    def without_tqdm(name, *args, **kwargs):
+        if name.startswith("tqdm"):
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    for name in [name for name in sys.modules if name.startswith("tqdm")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(builtins, "__import__", without_tqdm)
