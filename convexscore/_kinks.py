@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 _EPS = float(np.finfo(np.float64).eps)
+# Relative changes (in roundings) tried to keep two neighbouring floats apart, smallest first.
+_TRIALS = [0, *(s * k for k in (1, 2, 3, 4, 6, *2 ** np.arange(3, 13)) for s in (1, -1))]
 
 
 def _first_active(size: FloatArray, b: FloatArray) -> FloatArray:
@@ -39,13 +41,13 @@ def rescale(u: FloatArray, b: FloatArray, target: FloatArray) -> tuple[FloatArra
     """Return (u', b') with u' = target up to a few roundings and the active side of (u, b).
 
     The product u'*x can round two neighbouring floats to the same number; then u' a few units in
-    the last place away usually separates them.
+    the last place away usually separates them (at most 1e-12 of it are tried).
     """
     edge = _first_active(np.abs(u), b)
     below = np.nextafter(edge, -np.inf)
     wanted = np.abs(target)
     size, separated = wanted.copy(), np.zeros(len(wanted), bool)
-    for step in sorted(range(-16, 17), key=abs):
+    for step in _TRIALS:
         trial = wanted * (1.0 + step * _EPS)
         hit = ~separated & (trial * edge > trial * below)
         size[hit], separated = trial[hit], separated | hit

@@ -173,7 +173,9 @@ def _first_guess(log_target: Array, length: Array, rate: Array, slope: Array) ->
     guess = _exponential_start(log_target, rate)
     concave = (slope < 0) & (np.abs(rate) < _FAR_TAIL * np.sqrt(np.abs(slope)))
     if concave.any():
-        guess[concave] = _normal_start(log_target[concave], rate[concave], slope[concave])
+        # Without the curvature the length comes out too short, but never lost in cancellation.
+        normal = _normal_start(log_target[concave], rate[concave], slope[concave])
+        guess[concave] = np.maximum(normal, guess[concave])
     growing = (slope > 0) & (rate >= 0)
     if growing.any():
         # The exponent itself must reach about log(target * its steepness there).

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._random import check_random_state
+from convexscore._random import RandomState, check_random_state
 from convexscore._validation import (
     check_choice,
     check_column,
@@ -57,13 +57,23 @@ class ScoreObjective:
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum())
 
 
-def score_matching(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> ScoreObjective:
+def score_matching(
+    x: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    name: str = "x",
+    min_distinct: int = 2,
+) -> ScoreObjective:
     """Score matching on the points themselves (ZP24, theory of implicit score matching).
 
     Parameters
     ----------
     x : array_like of shape (n,) or (n, 1)
     sample_weight : array_like of shape (n,), optional
+    name : str
+        What error messages call the data.
+    min_distinct : int
+        Refuse fewer distinct values (held-out data may hold one).
 
     Examples
     --------
@@ -71,11 +81,11 @@ def score_matching(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> S
     >>> score_matching([0.0, 1.0, 3.0]).divergence
     1.0
     """
-    column = check_column(x)
+    column = check_column(x, name=name, min_distinct=min_distinct)
     weights = check_weights(sample_weight, column.size)
     if weights is not None and not (weights > 0).all():
         column, weights = column[weights > 0], weights[weights > 0]
-        check_column(column, name="x[sample_weight > 0]")
+        check_column(column, name=f"{name}[sample_weight > 0]", min_distinct=min_distinct)
     return ScoreObjective(column[:, None], None, 1.0, weights)
 
 
@@ -86,7 +96,9 @@ def denoising(
     n_draws: int = 1,
     labels: str = "noisy",
     sample_weight: ArrayLike | None = None,
-    random_state: int | np.random.Generator | np.random.RandomState | None = None,
+    random_state: RandomState = None,
+    name: str = "x",
+    min_distinct: int = 2,
 ) -> ScoreObjective:
     r"""Denoising score matching at one noise level.
 
@@ -109,6 +121,8 @@ def denoising(
     labels : {"noisy", "smoothed"}
     sample_weight : array_like of shape (n,), optional
     random_state : None, int, Generator or RandomState
+    name, min_distinct
+        As in :func:`score_matching`.
 
     Notes
     -----
@@ -121,7 +135,7 @@ def denoising(
     >>> problem.points.shape, problem.divergence
     ((6, 1), 0.0)
     """
-    column = check_column(x)
+    column = check_column(x, name=name, min_distinct=min_distinct)
     level = check_positive(
         noise, name="noise", hint="Give the noise level in the units of the data, e.g. 0.5 * x.std()."
     )
@@ -131,8 +145,6 @@ def denoising(
     rng = check_random_state(random_state)
     delta = rng.standard_normal((draws, column.size))
     noisy = (column + level * delta).ravel()
-    if np.unique(noisy[:3]).size == 1 and np.ptp(noisy) == 0.0:
-        raise ValueError(f"noise = {level:g} is lost in rounding at data of size {column[0]:g}.")
     if labels == "noisy":
         target = (-delta / level).ravel()
     else:

@@ -60,8 +60,8 @@ def solve_lasso(
         If no attempt reaches an optimum, accurate or not.
     """
     cp = import_cvxpy()
-    if solver == "CLARABEL" and not options:
-        options = dict(_CLARABEL_OPTIONS)
+    if solver == "CLARABEL":
+        options = {**_CLARABEL_OPTIONS, **options}
     inaccurate: list[Solution] = []
     failure = ("", "")
     cause: Exception | None = None

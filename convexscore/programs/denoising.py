@@ -43,7 +43,8 @@ def denoising_relu(
     solver : str
         Name of an installed CVXPY solver.
     **solver_options
-        Passed to ``cvxpy.Problem.solve``.  Without any, Clarabel runs at tolerance 1e-10.
+        Passed to ``cvxpy.Problem.solve``.  Clarabel runs at tolerance 1e-10 unless told
+        otherwise (``tol_gap_abs``, ``tol_gap_rel``, ``tol_feas``).
 
     Returns
     -------

@@ -136,8 +136,7 @@ def denoising_matrices(
     target = as_column("labels", labels)
     if target.shape != points.shape:
         raise ValueError(
-            f"labels must have one entry per noisy point, shape {points.shape}, "
-            f"got {target.shape}."
+            f"labels must have one entry per noisy point, shape {points.shape}, got {target.shape}."
         )
     weights = as_weights(sample_weight, len(points))
     difference = points[:, np.newaxis] - points[np.newaxis, :]

@@ -79,6 +79,4 @@ def network_from_weights(
         slope = moment / ((weights * x_bar) @ x_bar)
         remainder = remainder - slope * x
     offset = weights @ remainder / total
-    return TwoLayerNetwork(
-        u, outer, -u * kinks, skip=slope, offset=offset, activation=activation
-    )
+    return TwoLayerNetwork(u, outer, -u * kinks, skip=slope, offset=offset, activation=activation)

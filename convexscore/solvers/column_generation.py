@@ -56,7 +56,7 @@ def _slope_forces(master: Master) -> Floats:
     up, down = master.slope_costs()
     held = master._held()
     free = np.where(master.slope_signs > 0, np.where(np.isinf(up), 0.0, up), -down)
-    return np.where(held, -master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
+    return np.where(held, master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
 
 
 def slope_multipliers(master: Master) -> tuple[float, Floats]:
@@ -74,7 +74,9 @@ def slope_multipliers(master: Master) -> tuple[float, Floats]:
     inner = upper[1:-1] if isinstance(upper, np.ndarray) else upper
     out[1:-1] = _slope_shift(master, g, inner, forces)[0]
     if master.penalty.monotone:
-        out[0] = total
+        two_sided = max(master.penalty.end_down) > 0.0
+        ties = 0.5 * master.data.divergence * master.data.mass * two_sided
+        out[0], out[-1] = total + ties[0], -ties[-1]
     else:
         out[0] = out[-1] = out[-2] if len(out) > 2 else forces[-1]
     return total, out
@@ -121,6 +123,10 @@ def _slope_shift(
                     at = int(np.argmax(over))
                     if over[at] > 0.0 and best[at] > floor:
                         partners.append(a + 1 + at + int(np.argmax(need[at:])))
+        elif first and last:
+            # one sloping segment pays for both ends: the right one is its share
+            penalty = master.penalty
+            shift[inside] = penalty.end_up[1] if master.slope_signs[0] > 0 else -penalty.end_down[1]
         else:
             shift[inside] = to_right + (forces[j] if last else 0.0)
         # knot j itself (an interior kink) sees every segment to its right

@@ -230,7 +230,7 @@ class Master:
         held = self._held()
         if not held.any():
             return False
-        force = -self.held_multipliers()  # subgradient of chi_j at zero: must lie in [-down, up]
+        force = self.held_multipliers()  # subgradient of chi_j at zero: must lie in [-down, up]
         up, down = self.slope_costs()
         scale = 1e-11 * self.penalty.beta
         excess = np.where(held, np.maximum(force - up, -down - force), -np.inf)

@@ -139,17 +139,8 @@ def assemble(
     problem: LineProblem, solution: LineSolution, *, share: float = 0.5
 ) -> tuple[TwoLayerNetwork, PiecewiseLinearScore]:
     """The network in original units and its score as a piecewise-linear function."""
-    neurons = sorted(neurons_of(problem, solution, share=share))
+    u, weight, kinks, score = _placed(problem, solution, share)
     unit = problem.objective_unit
-    where = np.array([n[0] for n in neurons], dtype=np.intp)
-    u = np.array([n[1] for n in neurons])
-    weight = np.array([n[2] for n in neurons])
-    side = np.array([n[3] for n in neurons])
-    kinks = problem.values[where]
-    kinks = np.where(side > 0, np.nextafter(kinks, np.inf), kinks)
-    kinks = np.where(side < 0, np.nextafter(kinks, -np.inf), kinks)
-
-    score = _piecewise(problem, solution, where, kinks, u, weight)
     skip: float | None = None
     w = weight * unit
     if solution.case.skip:
@@ -166,6 +157,26 @@ def assemble(
         bare.u, bare.w, bare.b, skip=bare.skip, offset=[offset], activation=bare.activation
     )
     return network, score
+
+
+def score_of(problem: LineProblem, solution: LineSolution, *, share: float = 0.5) -> PiecewiseLinearScore:
+    """The score alone, in original units."""
+    return _placed(problem, solution, share)[3]
+
+
+def _placed(
+    problem: LineProblem, solution: LineSolution, share: float
+) -> tuple[Floats, Floats, Floats, PiecewiseLinearScore]:
+    """Directions, weights (standard units), kinks (original units) and the score they sum to."""
+    neurons = sorted(neurons_of(problem, solution, share=share))
+    where = np.array([n[0] for n in neurons], dtype=np.intp)
+    u = np.array([n[1] for n in neurons])
+    weight = np.array([n[2] for n in neurons])
+    side = np.array([n[3] for n in neurons])
+    kinks = problem.values[where]
+    kinks = np.where(side > 0, np.nextafter(kinks, np.inf), kinks)
+    kinks = np.where(side < 0, np.nextafter(kinks, -np.inf), kinks)
+    return u, weight, kinks, _piecewise(problem, solution, where, kinks, u, weight)
 
 
 def _left_slopes(activation: str, u: Floats, w: Floats) -> Floats:
@@ -194,6 +205,8 @@ def _piecewise(
         outer = _left_slopes(activation, u, weight)
         left = float(outer.sum())
         right = float(np.sum(np.where(u > 0, weight, 0.0) if activation == "relu" else weight))
+    if solution.case.zero_outside:
+        left = right = 0.0  # by construction, not merely up to rounding
     knots, knot_values = [], []
     for index, position in zip(solution.knots, solution.values, strict=True):
         here = kinks[where == index]

@@ -1,0 +1,156 @@
+"""How far any two-layer network is from the global optimum."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._validation import check_choice, check_column, check_positive, check_weights
+from convexscore.networks import TwoLayerNetwork
+from convexscore.objectives import ScoreObjective, score_matching
+from convexscore.problem_options import ProblemOptions
+from convexscore.solvers import line
+from convexscore.solvers.line_problem import prepare
+from convexscore.solvers.result import Certificate
+from convexscore.solvers.univariate import certificate_of, check_bounded, solve
+
+REFERENCES = ("solve", "residual")
+
+
+def certify(
+    network: TwoLayerNetwork,
+    x: ArrayLike,
+    *,
+    beta: float,
+    objective: str = "score_matching",
+    labels: ArrayLike | None = None,
+    skip: bool | None = None,
+    sample_weight: ArrayLike | None = None,
+    reference: str = "solve",
+) -> Certificate:
+    r"""Gap of any two-layer network to the global optimum of its training problem.
+
+    The network may come from anywhere: a convex solver, SGD, a file.  Its objective is evaluated
+    on the data and compared with a dual feasible value D, below which no network of any width can
+    go.  ``max_violation`` is the largest :math:`\|G\|/\beta - 1` over all neurons at the network's
+    residual, after c and V have been set to their best.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        One-dimensional; weights of any scale (the penalty is :math:`\beta\sum_j |u_j||w_j|`).
+    x : array_like of shape (n,) or (n, 1)
+        The points; for denoising the *noisy* points (``fit.noisy_points_``).
+    beta : float
+        Penalty, sums over samples.
+    objective : {"score_matching", "denoising"}
+    labels : array_like of shape (n,)
+        Denoising only: the noise labels (``fit.noise_labels_``).
+    skip : bool, optional
+        Whether the problem has a skip connection; default: whether the network has one.
+    sample_weight : array_like of shape (n,), optional
+    reference : {"solve", "residual"}
+        Where the dual value comes from: "solve" computes the optimum, so the gap is the true
+        distance to it; "residual" uses the network alone, tight only near the optimum.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or ``beta`` is below the boundedness limit (UnboundedObjectiveError).
+
+    Notes
+    -----
+    O(n log n) time and O(n) memory for the certificate alone.  Dual: ZP24, theory of the univariate
+    programs; a violation is repaired by scaling (denoising) or mixing with an interior point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import TwoLayerNetwork, certify, gaussian_regime
+    >>> x = np.array([-1.5, -0.5, 0.25, 0.75, 1.0])
+    >>> best = gaussian_regime(x).network(4.0)
+    >>> certify(best, x, beta=4.0).optimal
+    True
+    >>> lazy = TwoLayerNetwork([1.0], [0.5], [0.0], offset=0.0)
+    >>> certify(lazy, x, beta=4.0).optimal
+    False
+    """
+    started = perf_counter()
+    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
+        raise ValueError(
+            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. "
+            "Build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
+        )
+    check_choice(objective, ("score_matching", "denoising"), name="objective")
+    check_choice(reference, REFERENCES, name="reference")
+    beta = check_positive(beta, name="beta")
+    has_skip = network.skip is not None
+    with_skip = has_skip if skip is None else bool(check_choice(skip, (True, False), name="skip"))
+    if has_skip and not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
+        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
+    problem = prepare(_objective(x, objective, labels, sample_weight))
+    case = line.LineCase(network.activation, with_skip)
+    check_bounded(problem, case, beta)
+    score = network.to_piecewise()(problem.values)
+    dual = None
+    if reference == "solve":
+        dual = solve(problem, case, beta).certificate.dual_objective
+    return certificate_of(
+        problem, case, beta, network, score, reference_dual=dual, started=started
+    )
+
+
+def _objective(
+    x: ArrayLike, objective: str, labels: ArrayLike | None, sample_weight: ArrayLike | None
+) -> ScoreObjective:
+    if objective == "score_matching":
+        if labels is not None:
+            raise ValueError("labels belong to objective='denoising'; score matching has none.")
+        return score_matching(x, sample_weight=sample_weight)
+    points = check_column(x)
+    if labels is None:
+        raise ValueError(
+            "labels must be given with objective='denoising': pass x=fit.noisy_points_ and "
+            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
+        )
+    target = np.asarray(labels, dtype=np.float64).reshape(-1)
+    if target.shape != points.shape or not np.isfinite(target).all():
+        raise ValueError(
+            f"labels must be finite with one value per point ({points.size}); got {target.size}."
+        )
+    weights = check_weights(sample_weight, points.size)
+    if weights is not None:
+        keep = weights > 0
+        points, target, weights = points[keep], target[keep], weights[keep]
+    return ScoreObjective(points[:, None], target[:, None], 0.0, weights)
+
+
+def boundedness_limit(
+    x: ArrayLike,
+    *,
+    activation: str = "relu",
+    skip: bool = True,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    r"""Smallest beta for which univariate score matching is bounded below.
+
+    With :math:`m_{end}` the larger multiplicity (sample weight) of the two extreme values and
+    :math:`m_{int}` the largest strictly inside: ReLU :math:`\max(m_{end}, m_{int}/2)`; abs without
+    skip :math:`\max(m_{end}, m_{int})`; abs with skip :math:`\max(2 m_{end}, m_{int})`.
+
+    Examples
+    --------
+    >>> from convexscore import boundedness_limit
+    >>> boundedness_limit([0.0, 1.0, 1.0, 1.0, 2.0]), boundedness_limit([0.0, 1.0, 2.0], activation="abs")
+    (1.5, 2.0)
+    """
+    options = ProblemOptions(activation=activation, skip=skip)
+    problem = prepare(options.build(x, sample_weight, None))
+    return line.boundedness_limit(problem.data, activation, options.case.skip)
+

@@ -1,0 +1,340 @@
+"""Regularisation paths and the choice of beta by cross-validation."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexscore._exceptions import DataWarning
+from convexscore._random import RandomState, check_random_state
+from convexscore._validation import check_count, check_positive
+from convexscore.objectives import ScoreObjective
+from convexscore.piecewise import PiecewiseLinearScore
+from convexscore.problem_options import ProblemOptions
+from convexscore.solvers.line import LineCase, boundedness_limit, solve_line
+from convexscore.solvers.line_certificate import dual_point
+from convexscore.solvers.line_network import score_of
+from convexscore.solvers.line_problem import LineProblem, prepare
+from convexscore.solvers.result import Certificate
+from convexscore.solvers.univariate import solve
+
+Floats = NDArray[np.float64]
+
+# The grid ends this factor below the beta of the first kink, or just above the boundedness limit.
+_GRID_RATIO = 1e-3
+_ABOVE_LIMIT = 1.15
+# Cross-validation stops following the path after this many values without a new minimum...
+_PATIENCE = 8
+# ... if the held-out loss has also risen by this many standard errors above it.
+_CLEARLY_WORSE = 1.0
+
+
+@dataclass(frozen=True)
+class RegularizationPath:
+    """Optimal scores along decreasing beta.
+
+    Attributes
+    ----------
+    betas : (B,) decreasing.
+    objective : (B,) optimal values, sums over samples in the units of the data.
+    n_kinks : (B,) kinks strictly inside the data.
+    kinks : tuple of B arrays, positions of all kinks.
+    scores : tuple of B :class:`~convexscore.PiecewiseLinearScore`.
+    held_out : (B,) mean held-out objective on ``x_held_out``, or None.
+    certificates : tuple of B certificates.
+    """
+
+    betas: Floats
+    objective: Floats
+    n_kinks: NDArray[np.intp]
+    kinks: tuple[Floats, ...]
+    scores: tuple[PiecewiseLinearScore, ...]
+    held_out: Floats | None
+    certificates: tuple[Certificate, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"RegularizationPath({len(self.betas)} values of beta from {self.betas[0]:g} to "
+            f"{self.betas[-1]:g}, {self.n_kinks[0]} to {self.n_kinks[-1]} kinks)"
+        )
+
+
+@dataclass(frozen=True)
+class BetaSelection:
+    """What cross-validation saw: the grid, the curve and the choice.
+
+    Attributes
+    ----------
+    beta : float
+        The chosen penalty, for the full data.
+    betas : (B,) decreasing grid, for the full data (training folds use their share of it).
+    loss : (B,) mean held-out objective per sample; NaN where the path was not followed further.
+    standard_error : (B,) its standard error over folds.
+    beta_min : float
+        The minimiser of the curve; ``beta`` is larger under the one-standard-error rule.
+    """
+
+    beta: float
+    betas: Floats
+    loss: Floats
+    standard_error: Floats
+    beta_min: float
+
+    def __repr__(self) -> str:
+        best = float(np.nanmin(self.loss))
+        return (
+            f"BetaSelection(beta={self.beta:.6g}, held-out loss {best:.6g} at beta {self.beta_min:.6g}, "
+            f"grid of {len(self.betas)} from {self.betas[0]:.4g} to {self.betas[-1]:.4g})"
+        )
+
+
+def regularization_path(
+    x: ArrayLike,
+    *,
+    betas: Sequence[float] | ArrayLike | None = None,
+    n_betas: int = 40,
+    objective: str = "score_matching",
+    activation: str = "relu",
+    skip: bool = True,
+    noise: float | None = None,
+    n_draws: int = 1,
+    labels: str = "noisy",
+    tails: str = "free",
+    shape: str | None = None,
+    tol: float = 1e-10,
+    sample_weight: ArrayLike | None = None,
+    x_held_out: ArrayLike | None = None,
+    random_state: RandomState = None,
+) -> RegularizationPath:
+    """Globally optimal scores for a decreasing sequence of betas, each warm-started by the last.
+
+    Parameters
+    ----------
+    x : array_like of shape (n,) or (n, 1)
+    betas : sequence of float, optional
+        Sorted decreasingly.  Default: ``n_betas`` values, geometric from just above the first kink.
+    x_held_out : array_like, optional
+        Points for ``held_out``, the mean objective on data the fit has not seen (for denoising:
+        freshly noised, in the low-variance form of :func:`held_out_loss`).
+    others
+        As in :func:`convexscore.fit_convex_score`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import regularization_path
+    >>> x = np.concatenate([np.linspace(-3, -2, 30), np.linspace(1, 3, 50)])
+    >>> path = regularization_path(x, n_betas=5)
+    >>> path.n_kinks[0] <= path.n_kinks[-1], bool(np.all(np.diff(path.objective) <= 0))
+    (np.True_, True)
+    """
+    options = ProblemOptions(objective, activation, skip, noise, n_draws, labels, tails, shape)
+    rng = check_random_state(random_state)
+    problem = prepare(options.build(x, sample_weight, rng))
+    case = options.case
+    check_positive(tol, name="tol")
+    grid = beta_grid(problem, case, check_count(n_betas, name="n_betas", minimum=2))
+    if betas is not None:
+        grid = _check_betas(betas, problem, case)
+    held = None if x_held_out is None else options.build(x_held_out, None, rng, name="x_held_out")
+    warm = None
+    fits = []
+    for beta in grid:
+        fit = solve(problem, case, float(beta), tol=tol, warm=warm)
+        warm = fit.warm
+        fits.append(fit)
+    return RegularizationPath(
+        betas=grid,
+        objective=np.array([f.certificate.objective for f in fits]),
+        n_kinks=np.array([len(f.solution.knots) - 2 for f in fits], dtype=np.intp),
+        kinks=tuple(f.network.breakpoints() for f in fits),
+        scores=tuple(f.score for f in fits),
+        held_out=None
+        if held is None
+        else np.array([float(np.mean(held_out_loss(f.score, held, options.noise))) for f in fits]),
+        certificates=tuple(f.certificate for f in fits),
+    )
+
+
+def held_out_loss(
+    score: PiecewiseLinearScore, held: ScoreObjective, noise: float | None = None
+) -> Floats:
+    r"""Loss of each held-out point: :math:`\tfrac12 s^2 + s'`, plus :math:`1/2\varepsilon^2` for denoising.
+
+    For denoising this is the expectation of :math:`\tfrac12 (s(\tilde x) - l)^2` over the noise (Stein's
+    identity), without the variance :math:`1/\varepsilon^2` of the labels.
+    """
+    points = held.points[:, 0]
+    value = score(points)
+    constant = 0.0 if noise is None else 0.5 / noise**2
+    return 0.5 * value * value + score.derivative(points) + constant
+
+
+def beta_grid(problem: LineProblem, case: LineCase, n_betas: int) -> Floats:
+    """Geometric grid from where the first kink appears down to the edge of over-fitting."""
+    top = first_kink_beta(problem, case)
+    limit = boundedness_limit(problem.data, case.activation, case.skip)
+    bottom = max(_GRID_RATIO * top, _ABOVE_LIMIT * limit)
+    top = max(1.02 * top, 2.0 * bottom)
+    return np.geomspace(top, bottom, n_betas)
+
+
+def first_kink_beta(problem: LineProblem, case: LineCase) -> float:
+    """Smallest beta whose optimum has no kink inside the data (the Gaussian score)."""
+    data = problem.data
+    huge = 4.0 * (data.total_mass + float(np.abs(_labels(problem)).sum()) * float(np.ptp(data.x)))
+    if case.skip:
+        # the linear fit does not depend on beta: its largest hinge derivative is the threshold
+        solution, _ = solve_line(data, LineCase(case.activation, True, case.constraint), huge)
+        score = data.evaluate(solution.knots, solution.values) / problem.scale
+        point = dual_point(problem, LineCase(case.activation, True), huge, score)
+        return float(point.columns.max())
+    # without skip the slope shrinks with beta: bisect on the number of kinks
+    low, high = 0.0, _no_skip_top(problem, huge)
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        limit = boundedness_limit(data, case.activation, case.skip)
+        if middle <= limit:
+            low = middle
+            continue
+        solution, _ = solve_line(data, case, middle, tol=1e-6)
+        low, high = (low, middle) if len(solution.knots) == 2 else (middle, high)
+    return high
+
+
+def _no_skip_top(problem: LineProblem, huge: float) -> float:
+    return problem.data.total_mass if problem.data.divergence else huge
+
+
+def _labels(problem: LineProblem) -> Floats:
+    labels = problem.data.label_mass
+    return np.zeros(1) if labels is None else labels
+
+
+def _check_betas(betas: ArrayLike, problem: LineProblem, case: LineCase) -> Floats:
+    grid = np.sort(np.atleast_1d(np.asarray(betas, dtype=np.float64)))[::-1]
+    if grid.ndim != 1 or grid.size == 0 or not np.isfinite(grid).all() or (grid <= 0).any():
+        raise ValueError(f"betas must be positive finite numbers; got {betas!r}.")
+    from convexscore.solvers.univariate import check_bounded
+
+    check_bounded(problem, case, float(grid[-1]))
+    return grid
+
+
+def select_beta(
+    x: Floats,
+    options: ProblemOptions,
+    *,
+    sample_weight: Floats | None,
+    cv: int,
+    n_betas: int,
+    one_standard_error: bool,
+    rng: np.random.Generator,
+) -> BetaSelection:
+    """K-fold cross-validation of beta on the held-out objective, paths warm-started.
+
+    Complexity: O(cv * n_betas * n) with a small constant; memory O(n).
+    """
+    n = x.size
+    cv = check_count(cv, name="cv", minimum=2)
+    if n < 2 * cv:
+        raise ValueError(
+            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
+            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
+        )
+    full = prepare(options.build(x, sample_weight, rng))
+    case = options.case
+    betas = beta_grid(full, case, check_count(n_betas, name="n_betas", minimum=2))
+    folds = np.array_split(rng.permutation(n), cv)
+    weights = np.ones(n) if sample_weight is None else sample_weight
+    losses = np.full((cv, len(betas)), np.nan)
+    held_weight = np.array([weights[fold].sum() for fold in folds])
+    states = [_Fold.build(x, sample_weight, fold, options, rng) for fold in folds]
+    shares = 1.0 - held_weight / weights.sum()
+    for b, beta in enumerate(betas):
+        for k, state in enumerate(states):
+            losses[k, b] = state.loss(beta * shares[k] ** _FOLD_EXPONENT, case, options.noise)
+        if _clearly_past_minimum(losses[:, : b + 1], held_weight):
+            break
+    loss, error = _fold_statistics(losses, held_weight)
+    best = int(np.nanargmin(loss))
+    chosen = best
+    if one_standard_error:
+        chosen = int(np.flatnonzero(loss <= loss[best] + error[best])[0])
+    if best == len(betas) - 1:
+        warnings.warn(
+            f"beta='cv': the held-out loss is still falling at the smallest beta of the grid "
+            f"({betas[-1]:.3g}); this happens with heavily tied or discrete data. The fit uses it; "
+            "consider objective='denoising' with noise of the size of the rounding.",
+            DataWarning,
+            stacklevel=4,
+        )
+    return BetaSelection(
+        beta=float(betas[chosen]),
+        betas=betas,
+        loss=loss,
+        standard_error=error,
+        beta_min=float(betas[best]),
+    )
+
+
+# A fold sees a share of the data; the noise of the hinge derivatives, which beta must exceed, grows
+# like the square root of the number of points.
+_FOLD_EXPONENT = 0.5
+
+
+@dataclass
+class _Fold:
+    """One training fold with its warm state and the held-out points."""
+
+    problem: LineProblem
+    held: ScoreObjective
+    held_weight: Floats
+    limit: float
+    warm: tuple | None = None
+
+    @classmethod
+    def build(
+        cls,
+        x: Floats,
+        weights: Floats | None,
+        fold: NDArray[np.intp],
+        options: ProblemOptions,
+        rng: np.random.Generator,
+    ) -> _Fold:
+        train = np.ones(x.size, dtype=bool)
+        train[fold] = False
+        problem = prepare(
+            options.build(x[train], None if weights is None else weights[train], rng, name="x (fold)")
+        )
+        held = options.build(
+            x[fold], None if weights is None else weights[fold], rng, name="x (fold)", min_distinct=1
+        )
+        limit = boundedness_limit(problem.data, options.activation, options.skip)
+        held_weight = np.ones(held.n_samples) if held.sample_weight is None else held.sample_weight
+        return cls(problem, held, held_weight, limit)
+
+    def loss(self, beta: float, case: LineCase, noise: float | None) -> float:
+        beta = max(beta, 1.02 * self.limit)
+        solution, master = solve_line(self.problem.data, case, beta, tol=1e-7, warm=self.warm)
+        self.warm = (master, solution.tilt)
+        values = held_out_loss(score_of(self.problem, solution), self.held, noise)
+        return float(np.average(values, weights=self.held_weight))
+
+
+def _fold_statistics(losses: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    share = (weight / weight.sum())[:, None]
+    mean = (share * losses).sum(axis=0)
+    spread = (share * (losses - mean) ** 2).sum(axis=0)
+    return mean, np.sqrt(spread / (len(losses) - 1))
+
+
+def _clearly_past_minimum(losses: Floats, weight: Floats) -> bool:
+    mean, error = _fold_statistics(losses, weight)
+    best = int(np.argmin(mean))
+    late = len(mean) - 1 - best >= _PATIENCE
+    return late and mean[-1] > mean[best] + _CLEARLY_WORSE * error[best]
