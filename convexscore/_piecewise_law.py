@@ -191,14 +191,14 @@ class PiecewiseLaw:
 
     @cached_property
     def _log_raw_mass(self) -> Array:
-        g = self.segments
+        g, height = self.segments, self._height  # the heights first: they check the range
         out = np.empty_like(g.width)
         ends = np.array([0, -1])
         out[ends] = log_tail_integral(g.fall[ends], g.slope[ends])
         inner = slice(1, -1)
         with np.errstate(divide="ignore", under="ignore"):
             out[inner] = log_integral(g.width[inner], -g.fall[inner], g.slope[inner])
-        return out + self._height
+        return out + height
 
     @cached_property
     def log_total(self) -> float:

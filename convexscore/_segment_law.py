@@ -37,6 +37,9 @@ _FLAT = 1.0
 _STRAIGHT = 1e150
 # Beyond this standardised position a normal tail is an exponential to 1e-8: a better start.
 _FAR_TAIL = 1e4
+# A fall of the exponent after which a segment is as good as infinite to what is near its anchor.
+_DEEP = 1e4
+_TINY = np.finfo(np.float64).tiny
 # exp(-50) is far below rounding: the part of a segment that moments have to look at.
 _VISIBLE_DROP = 50.0
 # Relative error of a mass from which one more third-order step reaches rounding.
@@ -176,12 +179,13 @@ def _first_guess(log_target: Array, length: Array, rate: Array, slope: Array) ->
         # Without the curvature the length comes out too short, but never lost in cancellation.
         normal = _normal_start(log_target[concave], rate[concave], slope[concave])
         guess[concave] = np.maximum(normal, guess[concave])
-    growing = (slope > 0) & (rate >= 0)
+    # A rising convex exponent must itself reach about log(target * its steepness there); with
+    # less than a tenth to rise the integrand is level and the start above is good.
+    level = np.logaddexp(0.0, log_target + np.log(np.abs(rate) + np.sqrt(np.abs(slope)) + _TINY))
+    growing = (slope > 0) & (rate >= 0) & (level > 0.1)
     if growing.any():
-        # The exponent itself must reach about log(target * its steepness there).
-        b, m = rate[growing], slope[growing]
-        level = np.logaddexp(0.0, log_target[growing] + np.log(b + np.sqrt(m)))
-        height = 2.0 * level / (b + np.hypot(b, np.sqrt(2.0 * m * level)))
+        b, m, e = rate[growing], slope[growing], level[growing]
+        height = 2.0 * e / (b + np.hypot(b, np.sqrt(2.0 * e) * np.sqrt(m)))
         guess[growing] = np.minimum(guess[growing], height)
     return np.minimum(guess, length)
 
@@ -231,19 +235,22 @@ def solve_rest(log_target: Array, width: Array, fall: Array, slope: Array) -> Ar
 
 def _rest_guess(log_target: Array, width: Array, fall: Array, slope: Array) -> Array:
     guess = np.empty_like(log_target)
-    tail = np.isinf(width)
-    straight = tail & (fall >= _FAR_TAIL * np.sqrt(np.maximum(-slope, 0.0)))
+    finite = np.where(np.isinf(width), 0.0, width)
+    drop = np.where(np.isinf(width), np.inf, finite * (fall - 0.5 * slope * finite))
+    # Seen from the anchor a deep segment has no end.
+    deep = drop > _DEEP
+    straight = deep & (fall >= _FAR_TAIL * np.sqrt(np.maximum(-slope, 0.0)))
     g = fall[straight]
     guess[straight] = -(log_target[straight] + np.log(g)) / g
-    bent = tail & ~straight
+    bent = deep & ~straight
     root = np.sqrt(-slope[bent])
     z = fall[bent] / root
     log_upper = log_target[bent] + np.log(root) - 0.5 * z * z - _LOG_SQRT_2PI
     guess[bent] = (-ndtri_exp(np.minimum(log_upper, -np.log(2.0))) - z) / root
-    w, g, m = width[~tail], fall[~tail], slope[~tail]
-    drop = w * (g - 0.5 * m * w)
-    guess[~tail] = w - _first_guess(log_target[~tail] + drop, w, np.maximum(g - m * w, 0.0), m)
-    return np.maximum(guess, 0.0)
+    w, g, m = width[~deep], fall[~deep], slope[~deep]
+    from_far = log_target[~deep] + drop[~deep]
+    guess[~deep] = w - _first_guess(from_far, w, np.maximum(g - m * w, 0.0), m)
+    return np.clip(guess, 0.0, width)
 
 
 def _halley(

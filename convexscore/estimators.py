@@ -14,7 +14,7 @@ from convexscore._exceptions import NotIntegrableError
 from convexscore._random import RandomState, check_random_state
 from convexscore._validation import check_column, check_count, check_positive, check_weights
 from convexscore.networks import TwoLayerNetwork
-from convexscore.paths import BetaSelection, held_out_loss, select_beta
+from convexscore.paths import BetaSelection, blur_width, held_out_loss, select_beta
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.problem_options import ProblemOptions
 from convexscore.samplers import langevin, mala
@@ -77,6 +77,8 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         The score as an exact piecewise-linear function, with its law.
     noisy_points_, noise_labels_ : (n * n_draws,) or None
         What the denoising objective was minimised on.
+    blur_ : float
+        Half-width over which held-out points are spread in :meth:`score` and ``beta="cv"``.
     n_features_in_ : int
 
     Notes
@@ -200,6 +202,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         self.noise_labels_: Floats | None = (
             objective.labels[:, 0] if objective.labels is not None else None
         )
+        self.blur_ = blur_width(problem.values)
         self.n_features_in_ = 1
         if options.tails == "integrable" and not fit.score.is_integrable:
             warnings.warn(
@@ -227,13 +230,17 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     ) -> float:
         """Minus the mean objective on held-out points (larger is better), for model selection.
 
-        For denoising the points are noised afresh, with the estimator's noise level and seed.
+        For denoising the points are noised afresh, with the estimator's noise level and seed.  As in
+        ``beta="cv"`` each point is blurred by ``blur_``, a fraction of a bandwidth, which keeps single
+        points from deciding (:func:`convexscore.paths.held_out_loss`).
         """
         check_is_fitted(self)
         options = self._options()
         rng = check_random_state(0 if self.random_state is None else self.random_state)
         held = options.build(X, sample_weight, rng, name="X", min_distinct=1)
-        loss = held_out_loss(self.piecewise_, held, options.noise)
+        loss = held_out_loss(
+            self.piecewise_, held.points[:, 0], blur=self.blur_, noise=options.noise
+        )
         return -float(np.average(loss, weights=held.sample_weight))
 
     # ------------------------------------------------------------------ the law

@@ -1,0 +1,21 @@
+"""Figures as Display objects: ``from_...`` computes and draws, ``.ax_`` and ``.figure_`` keep the result.
+
+Nothing here shows a figure or changes global settings, and matplotlib is imported only on drawing.
+"""
+
+from convexscore.plotting.certificate_curve import CertificateCurve, certificate_curve
+from convexscore.plotting.certificate_display import CertificateDisplay
+from convexscore.plotting.density_display import DensityDisplay
+from convexscore.plotting.path_display import PathDisplay
+from convexscore.plotting.sample_display import SampleDisplay
+from convexscore.plotting.score_display import ScoreDisplay
+
+__all__ = [
+    "CertificateCurve",
+    "CertificateDisplay",
+    "DensityDisplay",
+    "PathDisplay",
+    "SampleDisplay",
+    "ScoreDisplay",
+    "certificate_curve",
+]

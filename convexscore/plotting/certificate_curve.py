@@ -1,0 +1,109 @@
+"""How much every possible neuron would help: the curve behind the certificate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexscore._validation import check_choice, check_positive
+from convexscore.certificates import _objective as objective_of
+from convexscore.networks import TwoLayerNetwork
+from convexscore.problem_options import SHAPES, TAILS
+from convexscore.solvers.column_generation import slope_multipliers
+from convexscore.solvers.line import LineCase
+from convexscore.solvers.line_certificate import DualHint, dual_point
+from convexscore.solvers.line_problem import prepare
+from convexscore.solvers.univariate import check_bounded, solve
+
+Floats = NDArray[np.float64]
+
+
+class CertificateCurve(NamedTuple):
+    """Kink positions, increasing, and the largest \\|G\\| of a neuron with its kink there."""
+
+    t: Floats
+    G_abs: Floats
+
+
+def certificate_curve(
+    network: TwoLayerNetwork,
+    x: ArrayLike,
+    *,
+    beta: float,
+    objective: str = "score_matching",
+    labels: ArrayLike | None = None,
+    skip: bool | None = None,
+    sample_weight: ArrayLike | None = None,
+    tails: str = "free",
+    shape: str | None = None,
+) -> CertificateCurve:
+    r"""Largest \|G\| of the neurons with their kink at t, for every data value t.
+
+    .. math:: G(u, t) = \sum_i m_i r_i\,\sigma(u (x_i - t)) + \delta \sum_i m_i u\,\sigma'(u (x_i - t)),
+              \qquad u = \pm 1,
+
+    r = s - l the residual of the network after c (and V) have been set to their best, and
+    :math:`\delta` = 1 for score matching, 0 for denoising.  Minus \|G\| is the rate at which the loss
+    falls when a neuron is grown there, and beta is its price: the network is a global optimum if
+    and only if :math:`|G| \le \beta` everywhere, with equality at its own kinks.
+
+    Parameters
+    ----------
+    network, x, beta, objective, labels, skip, sample_weight
+        As in :func:`convexscore.certify`.
+    tails, shape
+        Of the constrained problem, if the network is the optimum of one: the multipliers of the
+        constraints, which come from solving it, are then part of G.
+
+    Returns
+    -------
+    CertificateCurve
+        ``t`` (P,) the distinct data values and ``G_abs`` (P,), in the units of beta.  Between two
+        data values \|G\| is at most the straight line joining them, so nothing is missed.
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit, or beta is below the boundedness limit.
+
+    Notes
+    -----
+    O(n log n) time, O(n) memory.
+
+    References
+    ----------
+    Zhang, Pilanci (2024), arXiv 2402.01965, univariate theorems (dual constraints).
+
+    Examples
+    --------
+    >>> from convexscore import gaussian_regime
+    >>> from convexscore.plotting import certificate_curve
+    >>> x = [-1.5, -0.5, 0.25, 0.75, 1.0]
+    >>> curve = certificate_curve(gaussian_regime(x).network(4.0), x, beta=4.0)
+    >>> curve.G_abs.round(3).tolist()
+    [4.0, 3.625, 3.188, 3.688, 4.0]
+    """
+    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
+        raise ValueError(
+            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. "
+            "Pass fit.network_, or build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
+        )
+    check_choice(objective, ("score_matching", "denoising"), name="objective")
+    check_choice(tails, TAILS, name="tails")
+    check_choice(shape, SHAPES, name="shape")
+    beta = check_positive(beta, name="beta")
+    with_skip = network.skip is not None if skip is None else skip
+    check_choice(with_skip, (True, False), name="skip")
+    constraint = shape or ("integrable" if tails == "integrable" else None)
+    problem = prepare(objective_of(x, objective, labels, sample_weight))
+    case = LineCase(network.activation, with_skip, constraint)
+    check_bounded(problem, case, beta)
+    hint = None
+    if constraint is not None:
+        solution = solve(problem, case, beta)
+        hint = DualHint(solution.solution.tilt, *slope_multipliers(solution.warm[0]))
+    score = network.to_piecewise()(problem.values)
+    point = dual_point(problem, case, beta, score, hint)
+    return CertificateCurve(problem.values, point.columns)

@@ -1,0 +1,198 @@
+"""From the Gaussian to over-fitting: kinks and losses along beta."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convexscore.paths import BetaSelection, RegularizationPath
+from convexscore.plotting._drawing import KINK_COLOR, Floats, axes_and_figure, subplots
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class PathDisplay:
+    """Kink positions and loss against beta (decreasing to the right), or a cross-validation curve.
+
+    Parameters
+    ----------
+    path : RegularizationPath, optional
+    selection : BetaSelection, optional
+        One of the two, or both: the curve of the selection over the kinks of the path.
+
+    Attributes
+    ----------
+    ax_ : Axes, the first of ``axes_``
+    axes_ : tuple of Axes, the kinks (for a path) and the loss
+    figure_ : Figure
+    kinks_ : Line2D or None, one mark per kink and beta
+    loss_ : Line2D or None, the loss curve
+    error_bars_ : ErrorbarContainer or None
+    chosen_ : tuple of Line2D, the chosen beta in each axes
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import regularization_path
+    >>> from convexscore.plotting import PathDisplay
+    >>> x = np.concatenate([np.linspace(-3, -2, 30), np.linspace(1, 3, 50)])
+    >>> path = regularization_path(x, n_betas=5)
+    >>> display = PathDisplay.from_path(path, ax=Figure().subplots(2))
+    >>> display.loss_.get_xdata().size
+    5
+    """
+
+    def __init__(
+        self,
+        path: RegularizationPath | None = None,
+        *,
+        selection: BetaSelection | None = None,
+    ) -> None:
+        if path is None and selection is None:
+            raise ValueError("pass a RegularizationPath, a BetaSelection, or both; got neither.")
+        self.path = path
+        self.selection = selection
+
+    @classmethod
+    def from_path(
+        cls,
+        path: RegularizationPath,
+        *,
+        selection: BetaSelection | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+        **line_options: Any,
+    ) -> PathDisplay:
+        """Draw kink positions and, below, the objective or the held-out loss against beta.
+
+        Parameters
+        ----------
+        path : RegularizationPath
+        selection : BetaSelection, optional
+            Its cross-validation curve replaces the path's own loss.
+        ax : Axes or pair of Axes, optional
+            One Axes: the kinks alone.  Two: kinks and loss.
+        **line_options
+            Passed to ``Axes.plot`` for the loss.
+        """
+        return cls(path, selection=selection).plot(ax=ax, **line_options)
+
+    @classmethod
+    def from_selection(
+        cls, selection: BetaSelection, *, ax: Axes | None = None, **line_options: Any
+    ) -> PathDisplay:
+        """Draw the cross-validation curve with its standard errors and the chosen beta."""
+        return cls(selection=selection).plot(ax=ax, **line_options)
+
+    @classmethod
+    def from_estimator(
+        cls, fit: object, *, ax: Axes | None = None, **line_options: Any
+    ) -> PathDisplay:
+        """The same for a fit with ``beta="cv"``.
+
+        Raises
+        ------
+        ValueError
+            If beta was given, so that there is no curve.
+        """
+        selection = getattr(fit, "beta_selection_", None)
+        if selection is None:
+            raise ValueError(
+                "fit has no cross-validation curve (beta_selection_ is None): fit with beta='cv', "
+                "or draw regularization_path(x) with PathDisplay.from_path."
+            )
+        return cls.from_selection(selection, ax=ax, **line_options)
+
+    def plot(
+        self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any
+    ) -> PathDisplay:
+        """Draw; options as in :meth:`from_path`."""
+        self._choose_axes(ax)
+        self.kinks_ = self.loss_ = self.error_bars_ = None
+        self.chosen_: tuple[Any, ...] = ()
+        loss_ax: Axes | None = self.axes_[-1]
+        if self.path is not None:
+            self._plot_kinks(self.axes_[0], self.path)
+            loss_ax = self.axes_[1] if len(self.axes_) > 1 else None
+        if loss_ax is not None:
+            self._plot_loss(loss_ax, line_options)
+        for axes in self.axes_:
+            axes.set_xscale("log")
+            if not axes.xaxis_inverted():
+                axes.invert_xaxis()
+            if self.selection is not None:
+                line = axes.axvline(
+                    self.selection.beta,
+                    color="black",
+                    linestyle=":",
+                    linewidth=1.2,
+                    label=f"chosen β = {self.selection.beta:.3g}",
+                )
+                self.chosen_ += (line,)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="best", fontsize="small")
+        self.axes_[-1].set_xlabel("β  (large: Gaussian, small: over-fitting)")
+        return self
+
+    def _choose_axes(self, ax: Axes | Sequence[Axes] | None) -> None:
+        wanted = 1 if self.path is None else 2
+        if ax is None and wanted == 2:
+            self.figure_, both = subplots(2, 1, sharex=True, layout="constrained")
+            self.axes_: tuple[Axes, ...] = tuple(both)
+        elif ax is None or hasattr(ax, "plot"):
+            single, self.figure_ = axes_and_figure(ax)  # type: ignore[arg-type]
+            self.axes_ = (single,)
+        else:
+            self.axes_ = tuple(ax)  # type: ignore[arg-type]
+            if len(self.axes_) != wanted:
+                raise ValueError(
+                    f"ax must be one Axes{' or a pair' * (wanted == 2)}; got {len(self.axes_)} Axes."
+                )
+            _, self.figure_ = axes_and_figure(self.axes_[0])
+        self.ax_ = self.axes_[0]
+
+    def _plot_kinks(self, ax: Axes, path: RegularizationPath) -> None:
+        where = np.repeat(path.betas, [k.size for k in path.kinks])
+        (self.kinks_,) = ax.plot(
+            where,
+            np.concatenate(path.kinks) if path.kinks else np.zeros(0),
+            linestyle="none",
+            marker=".",
+            markersize=4,
+            color=KINK_COLOR,
+        )
+        # the range of beta also where the optimum has no kinks
+        ax.update_datalim([(b, ax.dataLim.y0) for b in path.betas[[0, -1]]], updatey=False)
+        ax.autoscale_view()
+        ax.set_ylabel("kink positions")
+
+    def _plot_loss(self, ax: Axes, line_options: dict[str, Any]) -> None:
+        if self.selection is not None:
+            self._plot_curve(ax, self.selection, line_options)
+            return
+        assert self.path is not None
+        held = self.path.held_out
+        values: Floats = self.path.objective if held is None else held
+        label = "optimal objective (training, with penalty)" if held is None else "held-out loss"
+        options = {"marker": ".", "linewidth": 1.3, "label": label} | line_options
+        (self.loss_,) = ax.plot(self.path.betas, values, **options)
+        ax.set_ylabel("objective" if held is None else "held-out loss per point")
+
+    def _plot_curve(
+        self, ax: Axes, selection: BetaSelection, line_options: dict[str, Any]
+    ) -> None:
+        # beyond where the path was followed the curve is NaN
+        seen = np.isfinite(selection.loss)
+        options = {"marker": ".", "linewidth": 1.3, "elinewidth": 0.8, "capsize": 2.0}
+        options |= {"label": "held-out loss ± standard error"}
+        self.error_bars_ = ax.errorbar(
+            selection.betas[seen],
+            selection.loss[seen],
+            yerr=selection.standard_error[seen],
+            **(options | line_options),
+        )
+        self.loss_ = self.error_bars_.lines[0]
+        ax.set_ylabel("held-out loss per point")
