@@ -1,4 +1,4 @@
-"""Figures as Display objects: ``from_...`` computes and draws, ``.ax_`` and ``.figure_`` keep the result.
+"""Figures as Display objects: ``from_...`` computes and draws; ``.ax_`` and ``.figure_`` hold it.
 
 Nothing here shows a figure or changes global settings, and matplotlib is imported only on drawing.
 """

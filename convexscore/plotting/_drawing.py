@@ -27,15 +27,7 @@ def axes_and_figure(ax: Axes | None) -> tuple[Axes, Figure]:
     if ax is None:
         figure, ax = subplots()
         return ax, figure
-    # axes in a subfigure: the display reports the figure that can be saved
-    return ax, cast("Figure", ax.get_figure(root=True) if _has_root(ax) else ax.figure)
-
-
-def _has_root(ax: Axes) -> bool:
-    """Whether get_figure takes ``root`` (matplotlib 3.10 on)."""
-    import inspect
-
-    return "root" in inspect.signature(ax.get_figure).parameters
+    return ax, cast("Figure", ax.figure)
 
 
 def subplots(*shape: int, **options: Any) -> tuple[Figure, Any]:

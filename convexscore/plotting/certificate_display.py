@@ -162,8 +162,9 @@ class CertificateDisplay:
             self.beta, color="black", linestyle="--", linewidth=1.0, label=f"β = {self.beta:.4g}"
         )
         t, height = _thin(self.curve)
-        options = {"label": "|G(t)|" if name is None else name, "linewidth": 1.3} | line_options
-        (self.line_,) = self.ax_.plot(t, height, **options)
+        label = "|G(t)|" if name is None else name
+        options: dict[str, Any] = {"label": label, "linewidth": 1.3}
+        (self.line_,) = self.ax_.plot(t, height, **(options | line_options))
         (self.kinks_,) = self.ax_.plot(
             self.kinks,
             np.interp(self.kinks, self.curve.t, self.curve.G_abs),

@@ -11,6 +11,7 @@ from convexscore._validation import check_weights
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.plotting._drawing import (
     DATA_COLOR,
+    Floats,
     axes_and_figure,
     column_or_none,
     plot_grid,
@@ -107,9 +108,7 @@ class DensityDisplay:
         noisy = getattr(fit, "noisy_points_", None)
         if X is None and noisy is not None and sample_weight is None:
             X, label = noisy, "noisy data"
-        display = cls(
-            score_of(fit), X=X, sample_weight=sample_weight, grid=grid, data_label=label
-        )
+        display = cls(score_of(fit), X=X, sample_weight=sample_weight, grid=grid, data_label=label)
         return display.plot(ax=ax, bins=bins, name=name, **line_options)
 
     def plot(
@@ -121,7 +120,9 @@ class DensityDisplay:
         **line_options: Any,
     ) -> DensityDisplay:
         """Draw; options as in :meth:`from_estimator`."""
-        self.edges_ = self.heights_ = self.bars_ = None
+        self.edges_: Floats | None = None
+        self.heights_: Floats | None = None
+        self.bars_: Any = None
         if self.X is not None:
             self.heights_, self.edges_ = histogram(self.X, bins, self.sample_weight)
         self.ax_, self.figure_ = axes_and_figure(ax)
@@ -136,7 +137,8 @@ class DensityDisplay:
                 linewidth=0.5,
                 label=self.data_label,
             )
-        options = {"label": "fitted density" if name is None else name, "linewidth": 1.6}
+        label = "fitted density" if name is None else name
+        options: dict[str, Any] = {"label": label, "linewidth": 1.6}
         (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
         self.ax_.set(xlabel="x", ylabel="density p(x)")
         self.ax_.set_ylim(bottom=0.0)

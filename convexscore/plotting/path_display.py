@@ -106,12 +106,12 @@ class PathDisplay:
             )
         return cls.from_selection(selection, ax=ax, **line_options)
 
-    def plot(
-        self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any
-    ) -> PathDisplay:
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any) -> PathDisplay:
         """Draw; options as in :meth:`from_path`."""
         self._choose_axes(ax)
-        self.kinks_ = self.loss_ = self.error_bars_ = None
+        self.kinks_: Any = None
+        self.loss_: Any = None
+        self.error_bars_: Any = None
         self.chosen_: tuple[Any, ...] = ()
         loss_ax: Axes | None = self.axes_[-1]
         if self.path is not None:
@@ -148,9 +148,8 @@ class PathDisplay:
         else:
             self.axes_ = tuple(ax)  # type: ignore[arg-type]
             if len(self.axes_) != wanted:
-                raise ValueError(
-                    f"ax must be one Axes{' or a pair' * (wanted == 2)}; got {len(self.axes_)} Axes."
-                )
+                allowed = "one Axes or a pair of Axes" if wanted == 2 else "one Axes"
+                raise ValueError(f"ax must be {allowed}; got {len(self.axes_)} Axes.")
             _, self.figure_ = axes_and_figure(self.axes_[0])
         self.ax_ = self.axes_[0]
 
@@ -177,16 +176,19 @@ class PathDisplay:
         held = self.path.held_out
         values: Floats = self.path.objective if held is None else held
         label = "optimal objective (training, with penalty)" if held is None else "held-out loss"
-        options = {"marker": ".", "linewidth": 1.3, "label": label} | line_options
-        (self.loss_,) = ax.plot(self.path.betas, values, **options)
+        options: dict[str, Any] = {"marker": ".", "linewidth": 1.3, "label": label}
+        (self.loss_,) = ax.plot(self.path.betas, values, **(options | line_options))
         ax.set_ylabel("objective" if held is None else "held-out loss per point")
 
-    def _plot_curve(
-        self, ax: Axes, selection: BetaSelection, line_options: dict[str, Any]
-    ) -> None:
+    def _plot_curve(self, ax: Axes, selection: BetaSelection, line_options: dict[str, Any]) -> None:
         # beyond where the path was followed the curve is NaN
         seen = np.isfinite(selection.loss)
-        options = {"marker": ".", "linewidth": 1.3, "elinewidth": 0.8, "capsize": 2.0}
+        options: dict[str, Any] = {
+            "marker": ".",
+            "linewidth": 1.3,
+            "elinewidth": 0.8,
+            "capsize": 2.0,
+        }
         options |= {"label": "held-out loss ± standard error"}
         self.error_bars_ = ax.errorbar(
             selection.betas[seen],

@@ -113,8 +113,8 @@ class SampleDisplay:
             linewidth=0.5,
             label=f"{self.samples.size} {'samples' if name is None else name}",
         )
-        options = {"label": "exact density", "linewidth": 1.6, "color": "tab:blue"} | line_options
-        (self.line_,) = self.ax_.plot(self.grid, self.density, **options)
+        options: dict[str, Any] = {"label": "exact density", "linewidth": 1.6, "color": "tab:blue"}
+        (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
         self.ax_.set(xlabel="x", ylabel="density p(x)")
         self.ax_.set_ylim(bottom=0.0)
         self.ax_.legend(loc="best", fontsize="small")

@@ -109,8 +109,8 @@ class ScoreDisplay:
         self.ax_, self.figure_ = axes_and_figure(ax)
         self.zero_line_ = self.ax_.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         label = "score s(x)" if name is None else name
-        options = {"label": label, "linewidth": 1.6} | line_options
-        (self.line_,) = self.ax_.plot(self.grid, values, **options)
+        options: dict[str, Any] = {"label": label, "linewidth": 1.6}
+        (self.line_,) = self.ax_.plot(self.grid, values, **(options | line_options))
         visible = self.kinks[(self.kinks >= self.grid[0]) & (self.kinks <= self.grid[-1])]
         count = f"{self.kinks.size} kink{'s' * (self.kinks.size != 1)}"
         (self.kinks_,) = self.ax_.plot(

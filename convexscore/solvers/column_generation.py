@@ -54,7 +54,7 @@ def _slope_forces(master: Master) -> Floats:
     if not master.penalty.constrains_slopes:
         return np.zeros(len(master.knots) - 1)
     up, down = master.slope_costs()
-    held = master._held()
+    held = master.held()
     free = np.where(master.slope_signs > 0, np.where(np.isinf(up), 0.0, up), -down)
     return np.where(held, master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
 
@@ -65,21 +65,37 @@ def slope_multipliers(master: Master) -> tuple[float, Floats]:
     At the extremes the entry is the one that puts the cost of an end slope in the same box as the
     kinks; where slopes are forbidden rather than charged there is nothing to check.
     """
+    penalty = master.penalty
     forces = _slope_forces(master)
     total = float(forces.sum())
     out = np.zeros(master.data.size)
     score = master.data.evaluate(master.knots, master.values)
-    g = master.data.hinge_gradient(score, master.penalty.tilt - total)[1:-1]
-    upper = master.penalty.upper
-    inner = upper[1:-1] if isinstance(upper, np.ndarray) else upper
-    out[1:-1] = _slope_shift(master, g, inner, forces)[0]
-    if master.penalty.monotone:
-        two_sided = max(master.penalty.end_down) > 0.0
+    g = master.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
+    upper = penalty.upper[1:-1] if isinstance(penalty.upper, np.ndarray) else penalty.upper
+    out[1:-1] = _slope_shift(master, g, upper, forces)[0]
+    if penalty.monotone:
+        two_sided = max(penalty.end_down) > 0.0
         ties = 0.5 * master.data.divergence * master.data.mass * two_sided
         out[0], out[-1] = total + ties[0], -ties[-1]
     else:
-        out[0] = out[-1] = out[-2] if len(out) > 2 else forces[-1]
+        out[0] = out[-1] = _right_share(master, g, upper, forces)
     return total, out
+
+
+def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Floats) -> float:
+    """Part of the multipliers that belongs to the slope at the right end (end costs only)."""
+    penalty = master.penalty
+    if len(forces) > 1:
+        return float(forces[-1])
+    if not master.held()[0]:
+        return penalty.end_up[1] if master.slope_signs[0] > 0 else -penalty.end_down[1]
+    # one flat segment carries both ends' costs: any split inside both intervals will do
+    high = min(penalty.end_up[1], float(forces[0]) + penalty.end_down[0])
+    low = max(-penalty.end_down[1], float(forces[0]) - penalty.end_up[0])
+    want = 0.5 * (low + high)
+    if len(g):
+        want = 0.5 * (float(np.max(penalty.lower - g)) + float(np.min(upper - g)))
+    return min(max(want, low), high)
 
 
 def _slope_shift(
@@ -87,49 +103,38 @@ def _slope_shift(
 ) -> tuple[Floats, Ints]:
     """T(t): total slope multiplier to the right of each candidate, chosen to violate least.
 
-    Slope multipliers of a flat piece may sit anywhere on it, so T is any non-increasing function
-    between the totals at its ends; the smallest such function above ``lower - g`` is best.
+    Costs of the end slopes sit at the ends: T is constant.  Where positive slopes are forbidden the
+    multipliers of a flat piece may sit anywhere on it, so T is any non-increasing function between
+    the totals at its ends; the smallest such function above ``lower - g`` is best.
     """
-    knots = master.knots
-    n_segments = len(knots) - 1
-    held = master._held()
     shift = np.zeros(len(g))
+    if not master.penalty.monotone:
+        shift[:] = _right_share(master, g, upper, forces)
+        return shift, np.empty(0, dtype=np.intp)
+    knots, held = master.knots, master.held()
+    down_first, down_last = master.penalty.end_down
     partners: list[int] = []
     to_right = 0.0
-    for j in range(n_segments - 1, -1, -1):
-        a, b = int(knots[j]), int(knots[j + 1])  # candidates a+1 .. b-1 are inside, index - 1 in g
+    for j in range(len(knots) - 2, -1, -1):
+        a, b = int(knots[j]), int(knots[j + 1])  # candidates a+1 .. b-1 lie inside, index - 1 in g
         inside = slice(a, b - 1)
-        last, first = j == n_segments - 1, j == 0
-        floor, ceiling = to_right, to_right + forces[j]
-        if held[j] and (master.penalty.monotone or (first and last)):
-            if last:
-                floor = min(floor - master.penalty.end_down[1], ceiling)
-            if first:
-                ceiling = ceiling + master.penalty.end_down[0]
+        last, first = j == len(knots) - 2, j == 0
+        if held[j]:
+            ceiling = to_right + forces[j] + (down_first if first else 0.0)
+            floor = min(to_right - (down_last if last else 0.0), ceiling)
             if b - a > 1:
                 need = master.penalty.lower - g[inside]
-                if not master.penalty.monotone:
-                    # only the two ends carry a cost: one constant, inside both intervals
-                    high = min(master.penalty.end_up[1], ceiling + master.penalty.end_down[0])
-                    low = max(-master.penalty.end_down[1], forces[j] - master.penalty.end_up[0])
-                    room = float(np.min(_inside(upper, inside) - g[inside]))
-                    want = 0.5 * (float(np.max(need)) + room)
-                    shift[inside] = min(max(want, low), high)
-                else:
-                    best = np.maximum.accumulate(need[::-1])[::-1]
-                    best = np.minimum(np.maximum(best, floor), ceiling)
-                    shift[inside] = best
-                    over = g[inside] + best - _inside(upper, inside)
-                    at = int(np.argmax(over))
-                    if over[at] > 0.0 and best[at] > floor:
-                        partners.append(a + 1 + at + int(np.argmax(need[at:])))
-        elif first and last:
-            # one sloping segment pays for both ends: the right one is its share
-            penalty = master.penalty
-            shift[inside] = penalty.end_up[1] if master.slope_signs[0] > 0 else -penalty.end_down[1]
+                best = np.maximum.accumulate(need[::-1])[::-1]
+                best = np.minimum(np.maximum(best, floor), ceiling)
+                shift[inside] = best
+                over = g[inside] + best - _inside(upper, inside)
+                at = int(np.argmax(over))
+                if over[at] > 0.0 and best[at] > floor:
+                    # a dip: the kink downwards at `at` pays only together with one upwards later
+                    partners.append(a + 1 + at + int(np.argmax(need[at:])))
         else:
-            shift[inside] = to_right + (forces[j] if last else 0.0)
-        # knot j itself (an interior kink) sees every segment to its right
+            shift[inside] = to_right - (down_last if last else 0.0)
+        # the knot itself sees every segment to its right
         to_right += forces[j]
         if j > 0:
             shift[a - 1] = to_right

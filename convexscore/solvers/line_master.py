@@ -143,7 +143,8 @@ class Master:
         out[:-1] -= per_rise
         return out
 
-    def _held(self) -> Floats:
+    def held(self) -> Floats:
+        """Which segments are fixed at slope zero."""
         if not self.penalty.constrains_slopes:
             return np.zeros(len(self.knots) - 1, dtype=bool)
         up, down = self.slope_costs()
@@ -153,7 +154,7 @@ class Master:
         """Knot values that minimise the objective for the present signs."""
         diag, off, rhs = self.gram()
         rhs -= self._linear(self.slope_weights())
-        held = self._held()
+        held = self.held()
         if not held.any():
             return _solve_tridiagonal(diag, off, rhs)
         # knots joined by a segment of slope zero share one value
@@ -170,7 +171,7 @@ class Master:
         gradient = diag * v - rhs + self._linear(self.slope_weights())
         gradient[:-1] += off * v[1:]
         gradient[1:] += off * v[:-1]
-        held = self._held()
+        held = self.held()
         out = np.zeros(len(held))
         running = 0.0
         h = np.diff(self.positions)
@@ -227,7 +228,7 @@ class Master:
     def _release_flat(self) -> bool:
         if not self.penalty.constrains_slopes:
             return False
-        held = self._held()
+        held = self.held()
         if not held.any():
             return False
         force = self.held_multipliers()  # subgradient of chi_j at zero: must lie in [-down, up]

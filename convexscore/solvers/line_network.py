@@ -18,7 +18,7 @@ import numpy as np
 from convexscore.networks import TwoLayerNetwork
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.solvers.line import LineSolution
-from convexscore.solvers.line_data import Floats
+from convexscore.solvers.line_data import Floats, Ints
 from convexscore.solvers.line_problem import LineProblem
 
 # kink position index, direction u = +-1, outer weight, side of the data point (-1, 0, +1)
@@ -51,7 +51,7 @@ def neurons_of(problem: LineProblem, solution: LineSolution, *, share: float = 0
 
 
 def _relu_neurons(
-    solution: LineSolution, slopes: Floats, kinks: Floats, where: Floats, side: Floats
+    solution: LineSolution, slopes: Floats, kinks: Floats, where: Ints, side: Ints
 ) -> list[Neuron]:
     if solution.case.skip:
         facing_left = np.zeros(len(kinks))
@@ -139,7 +139,8 @@ def assemble(
     problem: LineProblem, solution: LineSolution, *, share: float = 0.5
 ) -> tuple[TwoLayerNetwork, PiecewiseLinearScore]:
     """The network in original units and its score as a piecewise-linear function."""
-    u, weight, kinks, score = _placed(problem, solution, share)
+    where, u, weight, kinks = _placed(problem, solution, share)
+    score = _piecewise(problem, solution, where, kinks, u, weight)
     unit = problem.objective_unit
     skip: float | None = None
     w = weight * unit
@@ -160,14 +161,15 @@ def assemble(
 
 
 def score_of(problem: LineProblem, solution: LineSolution, *, share: float = 0.5) -> PiecewiseLinearScore:
-    """The score alone, in original units."""
-    return _placed(problem, solution, share)[3]
+    """The score alone, in original units, with kinks exactly at the data points."""
+    where, u, weight, _ = _placed(problem, solution, share)
+    return _piecewise(problem, solution, where, problem.values[where], u, weight)
 
 
 def _placed(
     problem: LineProblem, solution: LineSolution, share: float
-) -> tuple[Floats, Floats, Floats, PiecewiseLinearScore]:
-    """Directions, weights (standard units), kinks (original units) and the score they sum to."""
+) -> tuple[Ints, Floats, Floats, Floats]:
+    """Data point, direction, weight (standard units) and kink (original units) of each neuron."""
     neurons = sorted(neurons_of(problem, solution, share=share))
     where = np.array([n[0] for n in neurons], dtype=np.intp)
     u = np.array([n[1] for n in neurons])
@@ -176,7 +178,7 @@ def _placed(
     kinks = problem.values[where]
     kinks = np.where(side > 0, np.nextafter(kinks, np.inf), kinks)
     kinks = np.where(side < 0, np.nextafter(kinks, -np.inf), kinks)
-    return u, weight, kinks, _piecewise(problem, solution, where, kinks, u, weight)
+    return where, u, weight, kinks
 
 
 def _left_slopes(activation: str, u: Floats, w: Floats) -> Floats:
@@ -187,7 +189,7 @@ def _left_slopes(activation: str, u: Floats, w: Floats) -> Floats:
 def _piecewise(
     problem: LineProblem,
     solution: LineSolution,
-    where: Floats,
+    where: Ints,
     kinks: Floats,
     u: Floats,
     weight: Floats,

@@ -18,6 +18,7 @@ TIE_ULPS = 8.0
 class LineProblem:
     """Line data in standard units z = (x - center) / scale, with the values in original units.
 
+    The scale is a power of two and the shift exact, so z has every digit of x.
     Scores scale by 1 / scale, objectives by 1 / scale^2, beta is the same in both.
     """
 
@@ -66,18 +67,26 @@ def prepare(objective: ScoreObjective) -> LineProblem:
             label_mass = merged_labels
         x, mass = x[starts], merged
     total = float(mass.sum())
-    middle = 0.5 * (float(x[0]) + float(x[-1]))
-    z = x - middle
-    shift = float(np.dot(mass, z)) / total
-    center = middle + shift
-    np.subtract(x, center, out=z)
+    center = _exact_center(x)
+    z = x - center
+    mean = float(np.dot(mass, z / np.abs(z).max())) / total
     # power-of-two scale: standardising costs no digits
-    deviation = float(np.sqrt(np.dot(mass, np.square(z / np.abs(z).max())) / total)) * float(
-        np.abs(z).max()
-    )
+    largest = float(np.abs(z).max())
+    spread_z = z / largest - mean
+    deviation = largest * float(np.sqrt(np.dot(mass, spread_z * spread_z) / total))
     scale = float(2.0 ** np.round(np.log2(deviation)))
     z /= scale
     if label_mass is not None:
         label_mass = label_mass * scale
     data = LineData(z, mass, label_mass, objective.divergence, spread * scale**2)
     return LineProblem(data, x, center, scale, tolerance)
+
+
+def _exact_center(x: Floats) -> float:
+    """A shift that loses no digit of any difference between data values.
+
+    Where all values are within a factor two of each other, subtracting one of them is exact
+    (Sterbenz); elsewhere the offset is no larger than the range and needs no removal.
+    """
+    smallest = float(x[np.argmin(np.abs(x))])
+    return smallest if abs(smallest) >= float(x[-1] - x[0]) else 0.0

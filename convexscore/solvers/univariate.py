@@ -15,7 +15,7 @@ from convexscore.solvers.column_generation import slope_multipliers
 from convexscore.solvers.line import LineCase, LineSolution, boundedness_limit, solve_line
 from convexscore.solvers.line_certificate import DualHint, dual_point, primal_value
 from convexscore.solvers.line_master import Master
-from convexscore.solvers.line_network import assemble
+from convexscore.solvers.line_network import assemble, score_of
 from convexscore.solvers.line_problem import LineProblem
 from convexscore.solvers.result import Certificate
 
@@ -77,7 +77,7 @@ def solve(
         case,
         beta,
         network,
-        score(problem.values),
+        score_of(problem, solution, share=share)(problem.values),
         hint=hint,
         n_iter=solution.progress.n_rounds,
         started=started,
