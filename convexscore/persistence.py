@@ -221,6 +221,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
             raise _BadFile(
                 f"an entry is damaged or not a plain array ({error}); save the fit again."
             ) from error
+    # numpy hands out members of the archive that are not arrays as bytes
+    strange = [name for name, entry in entries.items() if not isinstance(entry, np.ndarray)]
+    if strange:
+        raise _BadFile(f"entry {strange[0]!r} is not an array; convexscore.save did not write it.")
     if "header" not in entries:
         raise _BadFile(
             f"it has no header, so convexscore.save did not write it (entries: "

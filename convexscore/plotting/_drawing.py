@@ -109,9 +109,3 @@ def draw_rug(ax: Axes, x: Floats) -> Any:
         label="data",
     )
     return rug
-
-
-def headroom(ax: Axes, share: float) -> None:
-    """Leave a part of the height free above what is drawn, for a legend."""
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + share * (top - bottom))

@@ -15,6 +15,7 @@ from convexscore.estimators import ConvexScore, fit_convex_score
 from convexscore.plotting.sample_display import ks_distance
 from convexscore.report.demo_figure import demo_figure
 from convexscore.report.tables import aligned, law_table
+from convexscore.solvers.result import Certificate
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +54,10 @@ class DemoReport:
 
 
 def demo_column() -> tuple[str, Floats]:
-    """Flavanoids of 178 wines of three cultivars: one real column with two modes.
+    """Absorbance ratio OD280/OD315 of 178 wines, a real column with two modes.
+
+    The optical density of the diluted wine at 280 nm over that at 315 nm, a measure of its protein;
+    from scikit-learn's copy of the UCI wine data.
 
     Examples
     --------
@@ -65,7 +69,8 @@ def demo_column() -> tuple[str, Floats]:
     from sklearn.datasets import load_wine
 
     data = load_wine()
-    return "flavanoids", np.asarray(data.data[:, data.feature_names.index("flavanoids")])
+    column = data.feature_names.index("od280/od315_of_diluted_wines")
+    return "OD280/OD315", np.asarray(data.data[:, column], dtype=np.float64)
 
 
 def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) -> DemoReport:
@@ -124,7 +129,7 @@ def _summary(
         ("beta", f"{fit.beta_:.4g}, chosen by {fit.cv}-fold cross-validation"),
         ("neurons", f"{proof.n_neurons}, kinks at {_positions(fit.network_.breakpoints())}"),
         ("objective", f"{proof.objective:.10g}"),
-        ("duality gap", f"{max(proof.gap, 0.0):.1e}: no network of any width is lower by more"),
+        ("duality gap", f"{_gap(proof)}: no network of any width is lower by more"),
         ("violation", f"{proof.max_violation:.1e} of beta, the largest over all neurons"),
         ("certificate", proof.status),
         ("seconds", f"{fit_seconds:.2f} cross-validated fit ({proof.seconds:.3f} final solve), "
@@ -150,6 +155,11 @@ def _summary(
             "",
         ]
     )
+
+
+def _gap(proof: Certificate) -> str:
+    rounding = float(np.finfo(float).eps) * abs(proof.objective)
+    return f"{proof.gap:.1e}" if proof.gap > rounding else f"below {rounding:.0e} (rounding)"
 
 
 def _positions(kinks: Floats) -> str:

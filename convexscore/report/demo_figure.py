@@ -36,16 +36,18 @@ def demo_figure(name: str, x: Floats, fit: ConvexScore, samples: Floats) -> Figu
     (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
     bins = np.histogram_bin_edges(x, bins=30)
 
-    density = DensityDisplay.from_estimator(fit, x, bins=bins, ax=top_left)
-    ScoreDisplay.from_estimator(fit, x, grid=density.grid, ax=top_right, label="s(x)")
+    DensityDisplay.from_estimator(fit, x, bins=bins, ax=top_left)
+    # far out the straight tails would flatten everything else
+    between = np.union1d(np.linspace(x.min(), x.max(), 400), fit.piecewise_.knots)
+    ScoreDisplay.from_estimator(fit, x, grid=between, ax=top_right, label="s(x)")
     CertificateDisplay.from_estimator(fit, x, ax=low_left)
     SampleDisplay.from_estimator(fit, samples, bins=60, ax=low_right, name="Langevin samples")
 
-    gap = max(fit.certificate_.relative_gap, 0.0)
+    gap = max(fit.certificate_.relative_gap, np.finfo(float).eps)
     titles = (
         (top_left, f"{x.size} data and the density of the fitted score"),
         (top_right, f"The optimal score: {fit.certificate_.n_neurons} neurons"),
-        (low_left, f"Why it is optimal: no neuron exceeds β (gap {gap:.0e})"),
+        (low_left, f"Why it is optimal: no neuron exceeds β (relative gap ≤ {gap:.0e})"),
         (low_right, "Langevin dynamics on the score against the exact density"),
     )
     for ax, title in titles:

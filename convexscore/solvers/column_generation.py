@@ -10,6 +10,12 @@ from convexscore.solvers.line_data import Floats, Ints
 from convexscore.solvers.line_master import Master
 
 
+# A round gains nothing when the objective falls by less than this fraction (rounding) and the worst
+# violation is no smaller than ever before; so many such rounds in a row end the loop.
+_NO_GAIN = 1e-15
+_IDLE_ROUNDS = 40
+
+
 @dataclass(frozen=True)
 class Pricing:
     """Violations of the dual box at every candidate; positive means the kink pays."""
@@ -160,31 +166,27 @@ def _peaks(violation: Floats, threshold: float) -> Ints:
     return above[np.flatnonzero(values == tops[run])[first]] + 1
 
 
-def improve(master: Master, *, tol: float, max_rounds: int = 500) -> Progress:
+def improve(master: Master, *, tol: float, max_rounds: int = 2_000) -> Progress:
     """Column generation until no kink of the data violates its bound by more than tol * beta.
 
     Each round prices every candidate, O(P), adds the peak of each run of violators with the sign it
-    asks for and solves the master exactly.  A round that changes nothing falls back to the single
-    worst candidate, which is guaranteed to descend.
+    asks for and solves the master exactly.  The objective never rises; a round that does not lower it
+    falls back to the single worst candidate, which is guaranteed to, and when rounding leaves nothing
+    to gain there either the loop ends.
     """
     scale = master.penalty.beta
     master.solve()
-    best = np.inf
-    stalled = 0
+    objective = master.objective()
+    idle, best = 0, np.inf
     for n_rounds in range(1, max_rounds + 1):
         pricing = price(master)
         worst = pricing.worst / scale
         if worst <= tol:
             return Progress(worst, n_rounds, True)
-        stalled = stalled + 1 if worst >= best else 0
-        best = min(best, worst)
-        single = stalled >= 8
-        if stalled > 60:
-            break
         threshold = tol * scale
         up, down = _peaks(pricing.upward, threshold), _peaks(pricing.downward, threshold)
-        if single:
-            up, down = _single(pricing, up, down)
+        if idle:
+            up, down = _single(pricing)
         up = np.union1d(up, pricing.partners) if len(pricing.partners) else up
         up, down = np.setdiff1d(up, master.knots), np.setdiff1d(down, master.knots)
         down = np.setdiff1d(down, up)
@@ -195,10 +197,15 @@ def improve(master: Master, *, tol: float, max_rounds: int = 500) -> Progress:
         order = np.argsort(candidates)
         master.insert(candidates[order], signs[order])
         master.solve()
+        before, objective = objective, master.objective()
+        gained = objective < before - _NO_GAIN * abs(before) or worst < best
+        idle, best = 0 if gained else idle + 1, min(best, worst)
+        if idle > _IDLE_ROUNDS:
+            break
     return Progress(price(master).worst / scale, n_rounds, False)
 
 
-def _single(pricing: Pricing, up: Ints, down: Ints) -> tuple[Ints, Ints]:
+def _single(pricing: Pricing) -> tuple[Ints, Ints]:
     nothing = np.empty(0, dtype=np.intp)
     if pricing.upward.max(initial=0.0) >= pricing.downward.max(initial=0.0):
         return np.array([int(np.argmax(pricing.upward)) + 1]), nothing

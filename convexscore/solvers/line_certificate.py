@@ -157,12 +157,13 @@ def _mix(
     data: LineData, case: LineCase, beta: float, residual: Floats, low: Floats, high: Floats
 ) -> Floats:
     """The point nearest to ``residual`` on the segment to a strictly feasible one."""
-    blocks = 0.25 * beta
+    # large blocks give a small, smooth residual; the smallest, single values, is always feasible
+    blocks = 0.8 * beta
     while True:
         interior, low0, high0 = _interior_point(data, case, blocks)
-        if max(float(-low0.min()), float(high0.max())) < beta * (1.0 - 1e-9) or blocks == 0.0:
+        if blocks == 0.0 or max(float(-low0.min()), float(high0.max())) < 0.9 * beta:
             break
-        blocks = 0.25 * blocks if blocks > float(data.mass.min()) else 0.0
+        blocks = 0.6 * blocks if blocks > float(data.mass.min()) else 0.0
     share = 0.0
     for excess, slack in ((high - beta, beta - high0), (-beta - low, low0 + beta)):
         over = excess > 0.0

@@ -164,6 +164,13 @@ class Master:
         shared += np.bincount(group[:-1][held], 2.0 * off[held], size)
         return _solve_tridiagonal(shared, off[~held], np.bincount(group, rhs, size))[group]
 
+    def objective(self) -> float:
+        """Objective at the present values (up to the constant of the data), O(K)."""
+        diag, off, rhs = self.gram()
+        v = self.values
+        quadratic = 0.5 * float(np.dot(diag, v * v)) + float(np.dot(off, v[:-1] * v[1:]))
+        return quadratic - float(np.dot(rhs, v)) + float(np.dot(self.slope_weights(), self.slopes))
+
     def held_multipliers(self) -> Floats:
         """Force per unit slope that holds each flat segment at slope zero (0 on the others)."""
         diag, off, rhs = self.gram()

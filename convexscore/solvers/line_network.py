@@ -140,7 +140,7 @@ def assemble(
 ) -> tuple[TwoLayerNetwork, PiecewiseLinearScore]:
     """The network in original units and its score as a piecewise-linear function."""
     where, u, weight, kinks = _placed(problem, solution, share)
-    score = _piecewise(problem, solution, where, kinks, u, weight)
+    score = _piecewise(problem, solution, where, kinks, weight)
     unit = problem.objective_unit
     skip: float | None = None
     w = weight * unit
@@ -162,8 +162,8 @@ def assemble(
 
 def score_of(problem: LineProblem, solution: LineSolution, *, share: float = 0.5) -> PiecewiseLinearScore:
     """The score alone, in original units, with kinks exactly at the data points."""
-    where, u, weight, _ = _placed(problem, solution, share)
-    return _piecewise(problem, solution, where, problem.values[where], u, weight)
+    where, _, weight, _ = _placed(problem, solution, share)
+    return _piecewise(problem, solution, where, problem.values[where], weight)
 
 
 def _placed(
@@ -191,22 +191,15 @@ def _piecewise(
     solution: LineSolution,
     where: Ints,
     kinks: Floats,
-    u: Floats,
     weight: Floats,
 ) -> PiecewiseLinearScore:
     x, scale, unit = problem.values, problem.scale, problem.objective_unit
-    activation, skip = solution.case.activation, solution.case.skip
     inner_slopes = np.diff(solution.values) / np.diff(problem.data.x[solution.knots])
-    jump = weight if activation == "relu" else 2.0 * weight
+    jump = weight if solution.case.activation == "relu" else 2.0 * weight
     last = problem.data.size - 1
-    at_first, at_last = where == 0, where == last
-    if skip or len(where) == 0:
-        left = float(inner_slopes[0]) - float(jump[at_first].sum())
-        right = float(inner_slopes[-1]) + float(jump[at_last].sum())
-    else:
-        outer = _left_slopes(activation, u, weight)
-        left = float(outer.sum())
-        right = float(np.sum(np.where(u > 0, weight, 0.0) if activation == "relu" else weight))
+    # from the slopes inside, not from the sum of all weights, which may cancel to nothing
+    left = float(inner_slopes[0]) - float(jump[where == 0].sum())
+    right = float(inner_slopes[-1]) + float(jump[where == last].sum())
     if solution.case.zero_outside:
         left = right = 0.0  # by construction, not merely up to rounding
     knots, knot_values = [], []

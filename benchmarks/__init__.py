@@ -1,0 +1,28 @@
+"""Speed, memory and accuracy of convexscore, each number next to what it is compared with.
+
+``python -m benchmarks`` runs everything, ``python -m benchmarks NAME ... --quick`` a small version
+of some.  Every benchmark is one file with ``FULL`` and ``QUICK`` settings, ``run(settings, seed)``
+returning a :class:`~benchmarks.harness.Report`, and ``draw(report)`` for the figure.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+# In the order they are run: the cheap ones first.
+NAMES = (
+    "import_time",
+    "small_beta",
+    "univariate_scaling",
+    "univariate_vs_conic",
+    "dsm_vs_lasso",
+    "accuracy",
+)
+
+
+def load(name: str) -> ModuleType:
+    """The module of one benchmark."""
+    if name not in NAMES:
+        raise ValueError(f"no benchmark named {name!r}; choose from {', '.join(NAMES)}.")
+    return import_module(f"{__name__}.{name}")

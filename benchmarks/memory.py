@@ -1,0 +1,75 @@
+"""Peak extra memory of one fit, in a process of its own.
+
+The data come from a file, so that making them leaves no trace.  Two meters, each in a fresh process:
+``tracemalloc`` counts every array numpy allocates, ``rss`` is the growth of the process's largest
+resident set (``ru_maxrss``), which also sees memory that compiled code takes for itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.harness import PYTHON, child_environment
+
+METERS = ("tracemalloc", "rss")
+
+
+def peak_arrays(x: NDArray[np.float64], **options: Any) -> dict[str, float]:
+    """Peak memory beyond ``x`` of ``fit_convex_score(x, **options)``, in arrays of n doubles."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.npy"
+        np.save(path, x)
+        return {meter: _child(path, meter, options) / x.nbytes for meter in METERS}
+
+
+def _child(path: Path, meter: str, options: dict[str, Any]) -> float:
+    command = [PYTHON, "-m", "benchmarks.memory", str(path), meter, json.dumps(options)]
+    done = subprocess.run(
+        command, env=child_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the memory process failed: {done.stderr.strip()[-500:]}")
+    return float(json.loads(done.stdout.splitlines()[-1])["bytes"])
+
+
+def _resident() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def main() -> None:
+    """Child process: load, warm up on a few values, fit, print the extra bytes."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path")
+    parser.add_argument("meter", choices=METERS)
+    parser.add_argument("options", type=json.loads)
+    arguments = parser.parse_args()
+
+    from convexscore import fit_convex_score
+
+    fit_convex_score(np.linspace(-1.0, 1.0, 100) ** 3, **arguments.options)
+    x = np.load(arguments.path)
+    if arguments.meter == "tracemalloc":
+        tracemalloc.start()
+        fit = fit_convex_score(x, **arguments.options)
+        extra = tracemalloc.get_traced_memory()[1]
+    else:
+        before = _resident()
+        fit = fit_convex_score(x, **arguments.options)
+        extra = _resident() - before
+    print(json.dumps({"bytes": extra, "status": fit.certificate_.status}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""From ten thousand to ten million points: time against one np.cumsum, and memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Check, Report, figure, growth_exponent, measure
+from benchmarks.laws import TWO_HUMPS
+from benchmarks.memory import peak_arrays
+from convexscore import fit_convex_score
+
+TITLE = "shuffled Gaussian mixture, beta = sqrt(n): time in np.cumsum's, peak memory"
+
+
+@dataclass(frozen=True)
+class Settings:
+    sizes: tuple[int, ...]
+    data_sets: tuple[int, ...]  # how many per size
+    repeats: int
+    aim_at: int
+    cross_validated_at: int
+
+
+FULL = Settings((10**4, 10**5, 10**6, 10**7), (5, 5, 3, 1), 3, 10**6, 10**5)
+QUICK = Settings((10**4, 10**5), (2, 1), 1, 10**5, 2000)
+
+
+def run(settings: Settings, seed: int) -> Report:
+    rows = [
+        _one_size(n, count, settings.repeats, seed)
+        for n, count in zip(settings.sizes, settings.data_sets, strict=True)
+    ]
+    sizes = [row["n"] for row in rows]
+    seconds = [row["fit seconds"] for row in rows]
+    aimed = next(row for row in rows if row["n"] == settings.aim_at)
+    cross_validated = _cross_validated(settings.cross_validated_at, settings.repeats, seed)
+    growth = {
+        "fit, all sizes": growth_exponent(sizes, seconds),
+        "fit, last decade": growth_exponent(sizes[-2:], seconds[-2:]),
+        "np.cumsum, all sizes": growth_exponent(sizes, [row["cumsum seconds"] for row in rows]),
+        "np.sort, all sizes": growth_exponent(sizes, [row["sort seconds"] for row in rows]),
+    }
+    memory = max(aimed["memory (arrays, tracemalloc)"], aimed["memory (arrays, rss)"])
+    checks = [
+        Check(f"n = {aimed['n']}: fit / np.cumsum", aimed["fit / cumsum"], 100.0, timing=True),
+        Check(
+            "largest violation at any size", max(row["violation (worst)"] for row in rows), 1e-9
+        ),
+        Check("fits not certified", sum(row["not certified"] for row in rows), 0),
+        Check(f"n = {aimed['n']}: peak extra memory, arrays of n doubles", memory, 40.0),
+        Check("growth exponent, all sizes", growth["fit, all sizes"], 1.1, timing=True),
+        Check("growth exponent, last decade", growth["fit, last decade"], 1.1, timing=True),
+        Check(
+            f"n = {settings.cross_validated_at}: default cross-validated fit, seconds",
+            cross_validated["seconds"],
+            60.0,
+            timing=True,
+        ),
+    ]
+    notes = [
+        "Fit: validation, sort, solve, network, certificate; medians over repeats, then over data "
+        "sets.  np.cumsum and np.sort run on the same shuffled array, in turn with the fit.",
+        "np.cumsum allocates its result, as the fit does its arrays; `into out=` writes to an "
+        "existing array, the strictest floor.",
+        "Memory: peak beyond the data, each meter in a fresh process; rss is the growth of "
+        "ru_maxrss, coarse at small n.",
+    ]
+    tables = {
+        "Time and memory": rows,
+        "Growth exponents": [{"what": k, "exponent": v} for k, v in growth.items()],
+        "Default fit": [cross_validated],
+    }
+    return Report(tables, checks, notes)
+
+
+def _one_size(n: int, data_sets: int, repeats: int, seed: int) -> dict[str, Any]:
+    beta = float(np.sqrt(n))
+    fits, times = [], {"fit": [], "cumsum": [], "cumsum out": [], "sort": []}
+    passes = max(3, min(200, 10**7 // n))
+    for data_seed in range(seed, seed + data_sets):
+        x = TWO_HUMPS.sample(np.random.default_rng(data_seed), n)
+        into = np.empty_like(x)
+        times["cumsum"].append(measure(lambda x=x: np.cumsum(x), repeats=passes)[0].wall)
+        times["cumsum out"].append(
+            measure(lambda x=x, into=into: np.cumsum(x, out=into), repeats=passes)[0].wall
+        )
+        times["sort"].append(measure(lambda x=x: np.sort(x), repeats=max(3, passes // 5))[0].wall)
+        timing, fitted = measure(lambda x=x: fit_convex_score(x, beta=beta), repeats=repeats)
+        times["fit"].append(timing.wall)
+        fits.append(fitted)
+    seconds = {name: float(np.median(values)) for name, values in times.items()}
+    memory = peak_arrays(x, beta=beta)
+    certificates = [fitted.certificate_ for fitted in fits]
+    return {
+        "n": n,
+        "beta": beta,
+        "cumsum seconds": seconds["cumsum"],
+        "sort seconds": seconds["sort"],
+        "fit seconds": seconds["fit"],
+        "fit / cumsum": seconds["fit"] / seconds["cumsum"],
+        "slowest data set / cumsum": max(times["fit"]) / seconds["cumsum"],
+        "fit / cumsum into out=": seconds["fit"] / seconds["cumsum out"],
+        "sort / cumsum": seconds["sort"] / seconds["cumsum"],
+        "fit / sort": seconds["fit"] / seconds["sort"],
+        "rounds (most)": max(c.n_iter for c in certificates),
+        "neurons (most)": max(c.n_neurons for c in certificates),
+        "violation (worst)": max(c.max_violation for c in certificates),
+        "relative gap (worst)": max(c.relative_gap for c in certificates),
+        "not certified": sum(not c.optimal for c in certificates),
+        "memory (arrays, tracemalloc)": memory["tracemalloc"],
+        "memory (arrays, rss)": memory["rss"],
+    }
+
+
+def _cross_validated(n: int, repeats: int, seed: int) -> dict[str, Any]:
+    x = TWO_HUMPS.sample(np.random.default_rng(seed), n)
+    started = perf_counter()
+    fit_convex_score(x, random_state=seed)
+    first = perf_counter() - started
+    timing, fitted = measure(
+        lambda: fit_convex_score(x, random_state=seed), repeats=repeats, warmup=0
+    )
+    one_beta, _ = measure(lambda: fit_convex_score(x, beta=fitted.beta_), repeats=repeats)
+    selection = fitted.beta_selection_
+    return {
+        "n": n,
+        "seconds": timing.wall,
+        "first call": first,
+        "one fit at the chosen beta": one_beta.wall,
+        "ratio": timing.wall / one_beta.wall,
+        "beta": fitted.beta_,
+        "grid": len(selection.betas),
+        "grid followed": int(np.isfinite(selection.loss).sum()),
+        "neurons": fitted.network_.n_neurons,
+        "relative gap": fitted.certificate_.relative_gap,
+    }
+
+
+def draw(report: Report) -> Any:
+    """Seconds and memory against n."""
+    rows = report.tables["Time and memory"]
+    n = [row["n"] for row in rows]
+    fig, (left, right) = figure(5.2, 4.0, columns=2)
+    for key, label in (("fit", "fit and certificate"), ("sort", "np.sort"), ("cumsum", "np.cumsum")):
+        left.loglog(n, [row[f"{key} seconds"] for row in rows], "o-", label=label)
+    left.set(xlabel="n", ylabel="seconds")
+    left.legend()
+    for key in ("tracemalloc", "rss"):
+        right.semilogx(n, [row[f"memory (arrays, {key})"] for row in rows], "o-", label=key)
+    right.axhline(40, color="0.3", linestyle=":", label="aim")
+    right.set(xlabel="n", ylabel="peak extra memory, arrays of n doubles", ylim=(0, None))
+    right.legend()
+    return fig

@@ -1,0 +1,162 @@
+"""The fast solver against the papers' convex programs in a conic solver."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Check, Report, figure, growth_exponent, measure
+from benchmarks.laws import TWO_HUMPS
+from convexscore import certify, fit_convex_score, programs
+
+TITLE = "fit_convex_score against CVXPY with Clarabel, beta = 0.05 n"
+
+CASES = tuple(product(("score_matching", "denoising"), ("relu", "abs"), (True, False)))
+MAIN = CASES[0]
+# Below this, relative to the objective, a difference is the conic solver's own error.
+EQUAL = 1e-8
+
+
+@dataclass(frozen=True)
+class Settings:
+    sizes: tuple[int, ...]
+    conic_repeats: tuple[int, ...]
+    all_cases_at: int
+    fit_repeats: int
+    share: float = 0.05
+    noise: float = 0.5
+
+
+FULL = Settings((100, 200, 400, 800), (3, 3, 3, 1), 400, 11)
+QUICK = Settings((40, 80), (1, 1), 40, 3)
+
+
+def run(settings: Settings, seed: int) -> Report:
+    for case in CASES:  # both sides warm: imports, first calls
+        _compare(30, case, settings, seed, 1)
+    main = [
+        _compare(n, MAIN, settings, seed, repeats)
+        for n, repeats in zip(settings.sizes, settings.conic_repeats, strict=True)
+    ]
+    others = [_compare(settings.all_cases_at, case, settings, seed, 1) for case in CASES[1:]]
+    loose = _compare(
+        settings.all_cases_at, MAIN, settings, seed, 1,
+        tol_gap_abs=1e-8, tol_gap_rel=1e-8, tol_feas=1e-8,
+    )  # fmt: skip
+    aimed = next(row for row in main if row["n"] == settings.all_cases_at)
+    rows = [*main, *others]
+    growth = [
+        {"what": what, "exponent": growth_exponent(settings.sizes, [row[key] for row in main])}
+        for what, key in (
+            ("fit_convex_score", "ours seconds"),
+            ("CVXPY with Clarabel", "conic seconds"),
+            ("Clarabel's own time", "Clarabel alone seconds"),
+        )
+    ]
+    checks = [
+        Check(f"n = {aimed['n']}, ReLU with skip: conic / ours", aimed["ratio"], 500.0,
+              at_least=True, timing=True),
+        Check(f"n = {aimed['n']}, all cases: smallest conic / ours",
+              min(row["ratio"] for row in [aimed, *others]), 500.0, at_least=True, timing=True),
+        Check("largest (ours - conic) / |conic| of any row",
+              max(row["relative difference"] for row in rows), EQUAL),
+        Check("fits not certified", sum(not row["certified"] for row in rows), 0),
+    ]  # fmt: skip
+    notes = [
+        "Conic: matrices, CVXPY's compilation, Clarabel at tolerance 1e-10 and the network, one call "
+        "of `convexscore.programs`; `Clarabel alone` is the time the solver itself reports.",
+        "`relative difference` is (our objective - conic value) / |conic value|: negative where the "
+        "conic solver stops short; `conic network's gap` is our certificate of its network.",
+        "Ours: validation, sort, solve and certificate (for denoising also drawing the noise).",
+        f"Medians of {settings.fit_repeats} (ours) and "
+        + ", ".join(
+            f"{r} at n = {n}" for n, r in zip(settings.sizes, settings.conic_repeats, strict=True)
+        )
+        + " (conic) calls; the other cases once.",
+    ]
+    tables = {
+        "ReLU with skip, score matching": main,
+        f"The other cases, n = {settings.all_cases_at}": others,
+        "Clarabel at its default tolerance 1e-8 (ReLU with skip, score matching)": [loose],
+        "Growth exponents": growth,
+    }
+    return Report(tables, checks, notes)
+
+
+def _compare(
+    n: int,
+    case: tuple[str, str, bool],
+    settings: Settings,
+    seed: int,
+    conic_repeats: int,
+    **tolerances: float,
+) -> dict[str, Any]:
+    objective, activation, skip = case
+    x = TWO_HUMPS.sample(np.random.default_rng(seed), n)
+    beta = settings.share * n
+    options: dict[str, Any] = {"objective": objective, "activation": activation, "skip": skip}
+    if objective == "denoising":
+        options |= {"noise": settings.noise, "random_state": seed}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ours, fit = measure(
+            lambda: fit_convex_score(x, beta=beta, **options), repeats=settings.fit_repeats
+        )
+        labels = None if fit.noise_labels_ is None else fit.noise_labels_
+        points = x if fit.noisy_points_ is None else fit.noisy_points_
+        solve = _program(objective, activation, skip)
+        data = (points,) if labels is None else (points, labels)
+        conic, program = measure(
+            lambda: solve(*data, beta, **tolerances), repeats=conic_repeats, warmup=0
+        )
+        judged = certify(
+            program.network, points, objective=objective, beta=beta, labels=labels, skip=skip
+        )
+    alone = float(program.problem.solver_stats.solve_time)
+    value = fit.certificate_.objective
+    return {
+        "objective": objective,
+        "activation": activation,
+        "skip": skip,
+        "n": n,
+        "ours seconds": ours.wall,
+        "conic seconds": conic.wall,
+        "ratio": conic.wall / ours.wall,
+        "Clarabel alone seconds": alone,
+        "Clarabel alone / ours": alone / ours.wall,
+        "our objective": value,
+        "ours - conic": value - program.value,
+        "relative difference": (value - program.value) / abs(program.value),
+        "our relative gap": fit.certificate_.relative_gap,
+        "conic network's gap": judged.relative_gap,
+        "neurons": fit.network_.n_neurons,
+        "conic neurons": program.n_neurons,
+        "certified": fit.certificate_.optimal,
+        "conic status": program.status,
+        "warnings": len(caught),
+    }
+
+
+def _program(objective: str, activation: str, skip: bool) -> Callable[..., Any]:
+    return getattr(programs, f"{objective}_{activation}{'_skip' if skip else ''}")
+
+
+def draw(report: Report) -> Any:
+    """Seconds against n."""
+    rows = report.tables["ReLU with skip, score matching"]
+    n = [row["n"] for row in rows]
+    fig, (axes,) = figure(6.0, 4.2)
+    axes.loglog(n, [row["conic seconds"] for row in rows], "s-", label="CVXPY with Clarabel")
+    axes.loglog(n, [row["Clarabel alone seconds"] for row in rows], "s:", label="Clarabel alone")
+    axes.loglog(n, [row["ours seconds"] for row in rows], "o-", label="fit_convex_score")
+    for row in rows:
+        axes.annotate(f"{row['ratio']:.0f}×", (row["n"], row["ours seconds"]), ha="center",
+                      xytext=(0, 8), textcoords="offset points")  # fmt: skip
+    axes.set(xlabel="n", ylabel="seconds")
+    axes.legend()
+    return fig

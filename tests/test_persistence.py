@@ -1,0 +1,376 @@
+"""Saved fits come back equal to the last bit; anything else is refused by name."""
+
+import dataclasses
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from convexscore import ConvexScore, fit_convex_score, load, save
+from convexscore.persistence import SCHEMA_VERSION
+
+
+def bimodal(n=60, seed=0):
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.normal(-2.0, 1.0, n - n // 3), rng.normal(2.0, 0.5, n // 3)])
+
+
+CASES = {
+    "cross-validated": {"random_state": 3, "n_betas": 6, "cv": 3},
+    "one standard error": {
+        "random_state": 3, "n_betas": 6, "cv": 3, "one_standard_error": True,
+    },
+    "no kinks": {"beta": 60.0},
+    "one kink": {"objective": "denoising", "noise": 0.4, "beta": 40.0, "random_state": 1},
+    "abs, no skip": {"activation": "abs", "skip": False, "beta": 2.3},
+    "denoising": {
+        "objective": "denoising", "noise": 0.5, "n_draws": 2, "labels": "smoothed", "skip": False,
+        "beta": 3.0, "random_state": 0,
+    },
+    "integrable": {"tails": "integrable", "activation": "abs", "beta": 6.0},
+    "log-concave": {"shape": "log-concave", "beta": 4.0},
+}  # fmt: skip
+
+
+def assert_same_fit(a, b):
+    assert a.get_params() == b.get_params()
+    for name in ("u", "w", "b", "offset", "skip"):
+        left, right = getattr(a.network_, name), getattr(b.network_, name)
+        assert (left is None) == (right is None)
+        if left is not None:
+            assert left.shape == right.shape and np.array_equal(left, right)
+    assert a.network_.activation == b.network_.activation
+    for name in ("knots", "values", "left_slope", "right_slope"):
+        assert np.array_equal(getattr(a.piecewise_, name), getattr(b.piecewise_, name))
+    assert dataclasses.asdict(a.certificate_) == dataclasses.asdict(b.certificate_)
+    assert a.beta_ == b.beta_ and type(b.beta_) is float
+    assert b.n_features_in_ == 1
+    for name in ("noisy_points_", "noise_labels_"):
+        left, right = getattr(a, name), getattr(b, name)
+        assert (left is None) == (right is None)
+        assert left is None or np.array_equal(left, right)
+    left, right = a.beta_selection_, b.beta_selection_
+    assert (left is None) == (right is None)
+    if left is not None:
+        assert (left.beta, left.beta_min) == (right.beta, right.beta_min)
+        for name in ("betas", "loss", "standard_error"):
+            np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("scale, shift", [(1.0, 0.0), (1e-8, 0.0), (1e8, -3e8), (1e-3, 1e6)])
+def test_round_trip_is_exact(tmp_path, options, scale, shift):
+    options = dict(options)
+    if "noise" in options:
+        options["noise"] *= scale
+        options["beta"] /= scale  # denoising: the loss has the units of 1/x^2, the penalty 1/x^2
+    fit = fit_convex_score(bimodal() * scale + shift, **options)
+    path = tmp_path / "fit.npz"
+    assert save(fit, path) == path
+    again = load(path)
+    assert_same_fit(fit, again)
+    grid = shift + scale * np.linspace(-9.0, 9.0, 301)
+    assert np.array_equal(fit.score_function(grid), again.score_function(grid))
+    if fit.piecewise_.is_integrable:
+        assert np.array_equal(fit.log_density(grid), again.log_density(grid))
+        assert np.array_equal(fit.sample(5, random_state=0), again.sample(5, random_state=0))
+    # a second trip writes the same contents
+    assert_same_fit(fit, load(save(again, tmp_path / "twice.npz")))
+
+
+def test_a_loaded_fit_can_be_fitted_again_with_the_same_result(tmp_path):
+    x = bimodal()
+    fit = fit_convex_score(x, random_state=0, n_betas=6, cv=3)
+    again = load(save(fit, tmp_path / "fit.npz")).fit(x)
+    assert again.beta_ == fit.beta_
+    assert np.array_equal(again.score_function(x), fit.score_function(x))
+
+
+def test_file_is_self_describing_and_needs_no_pickle(tmp_path):
+    fit = fit_convex_score(bimodal(), beta=5.0)
+    with np.load(save(fit, tmp_path / "fit.npz"), allow_pickle=False) as archive:
+        header = json.loads(archive["header"].item())
+        assert np.array_equal(archive["network_w"], fit.network_.w)
+    assert header["format"] == "convexscore fit"
+    assert header["schema_version"] == SCHEMA_VERSION
+    assert header["convexscore_version"].count(".") == 2
+    assert header["beta"] == 5.0
+    assert header["params"] == fit.get_params()
+    assert header["certificate"]["objective"] == fit.certificate_.objective
+    assert header["notes"] == []
+
+
+def test_numpy_scalars_are_stored_as_numbers(tmp_path):
+    options = {"beta": np.float64(0.1) * 50, "n_draws": np.int64(2), "skip": np.bool_(True)}
+    fit = fit_convex_score(bimodal(), random_state=np.int64(4), **options)
+    again = load(save(fit, tmp_path / "fit.npz"))
+    assert again.get_params() == fit.get_params()
+    assert again.skip is True and type(again.random_state) is int
+
+
+@pytest.mark.parametrize("state", [np.random.default_rng(0), np.random.RandomState(0)])
+def test_generator_is_replaced_by_none_with_a_note(tmp_path, state):
+    fit = fit_convex_score(bimodal(), beta=5.0, random_state=state)
+    path = save(fit, tmp_path / "fit.npz")
+    assert load(path).random_state is None
+    with np.load(path) as archive:
+        [note] = json.loads(archive["header"].item())["notes"]
+    assert type(state).__name__ in note and "cannot be stored" in note
+    assert fit.random_state is state
+
+
+def test_only_fitted_estimators_are_saved(tmp_path):
+    with pytest.raises(TypeError, match="fit must be a fitted ConvexScore; got dict"):
+        save({}, tmp_path / "fit.npz")
+    with pytest.raises(NotFittedError):
+        save(ConvexScore(), tmp_path / "fit.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writing_is_atomic(tmp_path, monkeypatch):
+    path = tmp_path / "fit.npz"
+    save(fit_convex_score(bimodal(), beta=5.0), path)
+    before = path.read_bytes()
+
+    def fails_half_way(file, **arrays):
+        file.write(b"half a file")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez_compressed", fails_half_way)
+    with pytest.raises(OSError, match="disk full"):
+        save(fit_convex_score(bimodal(), beta=9.0), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# ----------------------------------------------------------------------------- what is refused
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Header and arrays of a good file, to be spoiled."""
+    fit = fit_convex_score(bimodal(), random_state=0, n_betas=5, cv=3)
+    with np.load(save(fit, tmp_path / "good.npz")) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return json.loads(arrays.pop("header").item()), arrays
+
+
+def refused(path, match):
+    """Loading fails with a ValueError that names the file and what is wrong."""
+    with pytest.raises(ValueError, match=match) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+
+
+def write(path, header, arrays):
+    np.savez(path, header=np.array(json.dumps(header)), **arrays)
+    return path
+
+
+def test_the_fixture_itself_loads(tmp_path, stored):
+    assert load(write(tmp_path / "copy.npz", *stored)).certificate_.optimal
+
+
+def test_missing_file_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.npz"):
+        load(tmp_path / "nothing.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x93NUMPY", b"PK\x03\x04 not really"])
+def test_foreign_files(tmp_path, content):
+    path = tmp_path / "foreign.npz"
+    path.write_bytes(content)
+    refused(path, "it is not an .npz file")
+
+
+def test_foreign_npz_and_zip(tmp_path):
+    np.savez(tmp_path / "arrays.npz", a=np.ones(3))
+    refused(tmp_path / "arrays.npz", r"it has no header.*entries: a\)")
+    with zipfile.ZipFile(tmp_path / "text.zip", "w") as archive:
+        archive.writestr("header", "hello")
+    refused(tmp_path / "text.zip", "entry 'header' is not an array")
+    np.savez(tmp_path / "number.npz", header=np.array(1.0))
+    refused(tmp_path / "number.npz", "its header is not text")
+    np.savez(tmp_path / "text.npz", header=np.array("hello"))
+    refused(tmp_path / "text.npz", "its header is not valid JSON")
+    np.savez(tmp_path / "other.npz", header=np.array('{"format": "something else"}'))
+    refused(tmp_path / "other.npz", "its header says format 'something else'")
+    np.savez(tmp_path / "list.npz", header=np.array("[1]"))
+    refused(tmp_path / "list.npz", "its header says format 'list'")
+
+
+def test_pickled_contents_are_never_unpickled(tmp_path, stored):
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("the file was unpickled",))
+
+    header, arrays = stored
+    arrays["network_w"] = np.array([Bomb()], dtype=object)
+    refused(write(tmp_path / "bomb.npz", header, arrays), "damaged or not a plain array")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+def test_truncated_files(tmp_path, share):
+    path = save(fit_convex_score(bimodal(), beta=5.0), tmp_path / "fit.npz")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refused(path, "its end is missing")
+
+
+def test_one_flipped_bit_anywhere_is_refused_or_harmless(tmp_path):
+    fit = fit_convex_score(bimodal(), beta=5.0)
+    path = save(fit, tmp_path / "fit.npz")
+    content = bytearray(path.read_bytes())
+    n_refused = 0
+    for position in range(0, len(content), 7):
+        content[position] ^= 4
+        path.write_bytes(content)
+        content[position] ^= 4
+        try:
+            again = load(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            n_refused += 1
+        else:
+            # the time stamps of the archive and the like: nothing that is read
+            assert_same_fit(fit, again)
+    assert n_refused > 0.6 * len(content) / 7
+
+
+CHANGES = []
+
+
+def spoils(change):
+    """Registers a change of (header, arrays) that returns what the error must say."""
+    CHANGES.append(pytest.param(change, id=change.__name__.replace("_", " ")))
+    return change
+
+
+@spoils
+def newer_schema(h, a):
+    h["schema_version"] = SCHEMA_VERSION + 1
+    return f"schema version {SCHEMA_VERSION + 1}.*reads versions 1 to {SCHEMA_VERSION}. Upgrade"
+
+
+@spoils
+def no_schema(h, a):
+    del h["schema_version"]
+    return "schema version None"
+
+
+@spoils
+def no_parameters(h, a):
+    del h["params"]
+    return "header lacks 'params'"
+
+
+@spoils
+def unknown_parameter(h, a):
+    h["params"]["colour"] = "blue"
+    return "unexpected keyword argument 'colour'"
+
+
+@spoils
+def impossible_parameter(h, a):
+    h["params"]["activation"] = "tanh"
+    return "activation must be one of 'relu', 'abs'; got 'tanh'"
+
+
+@spoils
+def no_certificate_field(h, a):
+    del h["certificate"]["gap"]
+    return "'gap' is missing"
+
+
+@spoils
+def certificate_field_of_wrong_type(h, a):
+    h["certificate"]["exact"] = "yes"
+    return "certificate field 'exact' is 'yes'"
+
+
+@spoils
+def certificate_of_another_beta(h, a):
+    h["beta"] *= 2
+    return "its certificate is for beta"
+
+
+@spoils
+def certificate_of_another_network(h, a):
+    h["certificate"]["n_neurons"] += 1
+    return "its certificate is for beta .* neurons, the network for"
+
+
+@spoils
+def missing_array(h, a):
+    del a["piecewise_knots"]
+    return r"missing \['piecewise_knots'\]"
+
+
+@spoils
+def missing_array_and_entry(h, a):
+    del a["piecewise_knots"], h["arrays"]["piecewise_knots"]
+    return "entry 'piecewise_knots' is missing"
+
+
+@spoils
+def unexpected_array(h, a):
+    a["extra"] = np.zeros(1)
+    return r"unexpected \['extra'\]"
+
+
+@spoils
+def half_a_selection(h, a):
+    del a["selection_loss"], h["arrays"]["selection_loss"]
+    return "selection_betas, .* belong together"
+
+
+@spoils
+def wrong_shape(h, a):
+    a["network_b"] = a["network_b"][:-1]
+    return "entry 'network_b' is float64 with shape"
+
+
+@spoils
+def wrong_shape_in_header_too(h, a):
+    a["network_b"] = a["network_b"][:-1]
+    h["arrays"]["network_b"] = list(a["network_b"].shape)
+    return "b must have shape"
+
+
+@spoils
+def wrong_dtype(h, a):
+    a["network_w"] = a["network_w"].astype(np.float32)
+    return "entry 'network_w' is float32"
+
+
+@spoils
+def not_a_number(h, a):
+    a["piecewise_values"][0] = np.nan
+    return "entry 'piecewise_values' holds NaN"
+
+
+@spoils
+def knots_out_of_order(h, a):
+    a["piecewise_knots"] = a["piecewise_knots"][::-1].copy()
+    return "knots must be strictly increasing"
+
+
+@spoils
+def altered_weight(h, a):
+    a["network_w"][0] *= 1 + 1e-6
+    return "network and its piecewise-linear score differ by"
+
+
+@spoils
+def altered_tail(h, a):
+    a["piecewise_outer_slopes"][1] -= 0.001
+    return "network and its piecewise-linear score differ by"
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_altered_contents(tmp_path, stored, change):
+    header, arrays = stored
+    match = change(header, arrays)
+    refused(write(tmp_path / "altered.npz", header, arrays), match)

@@ -1,0 +1,362 @@
+"""Displays: what they draw, checked on the artists and against slow formulas."""
+
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from scipy import stats
+from sklearn.exceptions import NotFittedError
+
+from convexscore import (
+    ConvexScore,
+    NotIntegrableError,
+    PiecewiseLinearScore,
+    TwoLayerNetwork,
+    fit_convex_score,
+    gaussian_regime,
+    regularization_path,
+)
+from convexscore.plotting import (
+    CertificateCurve,
+    CertificateDisplay,
+    DensityDisplay,
+    PathDisplay,
+    SampleDisplay,
+    ScoreDisplay,
+    certificate_curve,
+)
+from convexscore.plotting.certificate_display import _thin
+
+
+@pytest.fixture(autouse=True)
+def no_side_effects(monkeypatch):
+    """No display shows a figure or changes a setting; nothing stays open."""
+
+    def show(*args, **kwargs):
+        raise AssertionError("a display called show()")
+
+    monkeypatch.setattr(plt, "show", show)
+    before = dict(matplotlib.rcParams)
+    yield
+    plt.close("all")
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.fixture(scope="module")
+def x():
+    rng = np.random.default_rng(3)
+    return np.round(np.concatenate([rng.normal(-2, 0.5, 40), rng.normal(1, 1, 50)]), 1)
+
+
+@pytest.fixture(scope="module")
+def fit(x):
+    return fit_convex_score(x, beta=12.0)
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def labels(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def test_importing_the_displays_does_not_import_matplotlib():
+    code = "import sys, convexscore.plotting; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# ------------------------------------------------------------------------------------- score
+def test_score_line_kinks_and_rug(fit, x, ax):
+    display = ScoreDisplay.from_estimator(fit, x, ax=ax)
+    assert display.ax_ is ax and display.figure_ is ax.figure
+    grid, values = display.line_.get_data()
+    np.testing.assert_array_equal(values, fit.score_function(grid))
+    assert grid[0] < x.min() and grid[-1] > x.max()
+    np.testing.assert_array_equal(display.kinks_.get_xdata(), fit.piecewise_.knots)
+    assert set(fit.piecewise_.knots) <= set(grid)  # corners are drawn sharp
+    np.testing.assert_array_equal(display.rug_.get_xdata(), x)
+    assert display.zero_line_.get_ydata() == [0.0, 0.0]
+    n_kinks = fit.piecewise_.knots.size
+    assert labels(ax) == ["score s(x)", f"{n_kinks} kinks", "data"]
+
+
+def test_score_options(fit, x, ax):
+    display = ScoreDisplay.from_estimator(
+        fit, x, grid=[2, 0, 1], ax=ax, name="mine", rug=False, color="tab:green"
+    )
+    assert display.line_.get_xdata().tolist() == [0, 1, 2]
+    assert display.line_.get_color() == "tab:green" and display.line_.get_label() == "mine"
+    assert display.rug_ is None
+    with pytest.raises(ValueError, match=r"grid must hold at least 2 distinct.*got 1"):
+        ScoreDisplay.from_estimator(fit, grid=[1.0, 1.0])
+    assert plt.get_fignums() == []
+
+
+def test_score_of_a_line_a_network_and_without_axes():
+    network = TwoLayerNetwork([], [], [], skip=[[-1.0]], offset=0.0)
+    display = ScoreDisplay.from_estimator(network)
+    assert plt.get_fignums() == [display.figure_.number]
+    assert display.kinks_.get_xdata().size == 0
+    assert display.line_.get_xdata()[0] < -2.8  # covers the law, not the arbitrary knot
+    assert display.kinks_.get_label() == "0 kinks"
+
+
+def test_large_data_get_a_thinned_rug_with_the_same_range(ax):
+    x = np.random.default_rng(0).normal(size=30_000)
+    score = PiecewiseLinearScore([0.0], [0.0], -1.0, -1.0)
+    rug = ScoreDisplay.from_estimator(score, x, ax=ax).rug_.get_xdata()
+    assert rug.size == 2_000 and (rug.min(), rug.max()) == (x.min(), x.max())
+
+
+def test_what_is_not_a_score_is_refused():
+    with pytest.raises(TypeError, match="fit must be a fitted ConvexScore.*got str"):
+        ScoreDisplay.from_estimator("score")
+    with pytest.raises(NotFittedError):
+        ScoreDisplay.from_estimator(ConvexScore())
+    with pytest.raises(ValueError, match="X"):
+        ScoreDisplay.from_estimator(PiecewiseLinearScore([0.0], [0.0], -1, -1), [np.nan, 1.0])
+
+
+# ----------------------------------------------------------------------------------- density
+def test_density_line_and_histogram(fit, x, ax):
+    display = DensityDisplay.from_estimator(fit, x, bins=15, ax=ax)
+    grid, values = display.line_.get_data()
+    np.testing.assert_array_equal(values, fit.density(grid))
+    heights = [bar.get_height() for bar in display.bars_]
+    np.testing.assert_allclose(heights, np.histogram(x, bins=15, density=True)[0])
+    assert np.dot(heights, np.diff(display.edges_)) == pytest.approx(1.0)
+    assert sorted(labels(ax)) == ["data", "fitted density"]
+
+
+def test_weighted_histogram_is_that_of_repeated_data(fit, x, ax):
+    weight = np.arange(x.size) % 3 + 1
+    display = DensityDisplay.from_estimator(fit, x, sample_weight=weight, bins=9, ax=ax)
+    repeated = np.histogram(np.repeat(x, weight), bins=9, density=True)[0]
+    np.testing.assert_allclose(display.heights_, repeated)
+    automatic = DensityDisplay.from_estimator(fit, x, sample_weight=weight, ax=ax)
+    assert automatic.heights_.size == 10  # ceil(sqrt(90))
+    with pytest.raises(ValueError, match="sample_weight was given without X"):
+        DensityDisplay.from_estimator(fit, sample_weight=weight)
+
+
+def test_density_of_a_denoising_fit_shows_the_noisy_data(x, ax):
+    fit = fit_convex_score(x, objective="denoising", noise=0.5, beta=20.0, random_state=0)
+    display = DensityDisplay.from_estimator(fit, ax=ax)
+    np.testing.assert_array_equal(display.X, fit.noisy_points_)
+    assert "noisy data" in labels(ax)
+
+
+def test_no_density_is_an_error_and_no_figure():
+    rising = PiecewiseLinearScore([0.0, 1.0], [1.0, -1.0], -1.0, 0.5)
+    for draw in (
+        lambda: DensityDisplay.from_estimator(rising, [0.0, 1.0]),
+        lambda: SampleDisplay.from_estimator(rising, [0.0, 1.0]),
+    ):
+        with pytest.raises(NotIntegrableError, match="right tail: slope"):
+            draw()
+    assert plt.get_fignums() == []
+
+
+# ----------------------------------------------------------------------------------- samples
+def test_samples_against_their_law_and_a_wrong_one(fit, ax):
+    samples = fit.sample(2_000, random_state=1)
+    display = SampleDisplay.from_estimator(fit, samples, bins=40, ax=ax, name="exact draws")
+    reference = stats.kstest(samples, fit.cdf)
+    assert display.ks_distance == pytest.approx(reference.statistic, abs=1e-12)
+    assert reference.pvalue > 0.01
+    np.testing.assert_array_equal(display.line_.get_ydata(), fit.density(display.grid))
+    assert labels(ax) == ["exact density", "2000 exact draws"] or labels(ax) == [
+        "2000 exact draws",
+        "exact density",
+    ]
+    wrong = SampleDisplay.from_estimator(fit, 1.2 * samples, ax=ax)
+    assert stats.kstest(1.2 * samples, fit.cdf).pvalue < 1e-3
+    assert wrong.ks_distance > 2.5 * display.ks_distance
+
+
+# -------------------------------------------------------------------------------- certificate
+def slow_curve(x, weight, residual, divergence, activation, kinks):
+    """Largest |G| at each kink: every orientation, ties on either side, point by point."""
+    out = []
+    for t in kinks:
+        worst = 0.0
+        for u in (-1.0, 1.0):
+            for tie in (False, True):
+                z = u * (x - t)
+                on = z > 0 if not tie else z >= 0
+                if activation == "relu":
+                    value, slope = np.maximum(z, 0.0), on.astype(float)
+                else:
+                    value, slope = np.abs(z), np.where(on, 1.0, -1.0)
+                g = np.sum(weight * (residual * value + divergence * u * slope))
+                worst = max(worst, abs(g))
+        out.append(worst)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("objective", ["score_matching", "denoising"])
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_curve_against_the_definition(x, objective, activation, skip, ax):
+    denoise = objective == "denoising"
+    weight = 1.0 + np.arange(x.size) % 2
+    fit = ConvexScore(
+        objective=objective,
+        activation=activation,
+        skip=skip,
+        beta=22.0,
+        noise=0.4 if denoise else None,
+        n_draws=2 if denoise else 1,
+        random_state=0,
+    ).fit(x, sample_weight=weight)
+    display = CertificateDisplay.from_estimator(fit, x, sample_weight=weight, ax=ax)
+    points = fit.noisy_points_ if denoise else x
+    m = np.tile(weight, 2) if denoise else weight
+    target = fit.noise_labels_ if denoise else 0.0
+    residual = fit.score_function(points) - target
+    t, height = display.line_.get_data()
+    np.testing.assert_array_equal(t, np.unique(points))
+    slow = slow_curve(points, m, residual, float(not denoise), activation, t)
+    np.testing.assert_allclose(height, slow, atol=1e-8 * 22.0)
+
+    # the bound, and the kinks touching it: the picture of the certificate
+    assert display.bound_.get_ydata() == [22.0, 22.0]
+    assert display.max_violation == pytest.approx(fit.certificate_.max_violation, abs=1e-9)
+    assert display.max_violation < 1e-8
+    assert display.kinks_.get_xdata().size == fit.network_.breakpoints().size > 0
+    np.testing.assert_allclose(display.kinks_.get_ydata(), 22.0, rtol=1e-7)
+
+    # nothing hides between the data values
+    between = np.random.default_rng(1).uniform(t[0], t[-1], 50)
+    slow = slow_curve(points, m, residual, float(not denoise), activation, between)
+    assert (slow <= np.interp(between, t, height) + 1e-8).all()
+
+
+@pytest.mark.parametrize("options", [{"shape": "log-concave"}, {"tails": "integrable"}])
+def test_constrained_fit_stays_under_its_bound(options, ax):
+    # heavy tails: the free optimum bends up at the ends, so the constraint is active
+    x = stats.t(1.5).ppf((np.arange(150) + 0.5) / 150)
+    free = fit_convex_score(x, beta=4.0)
+    fit = fit_convex_score(x, beta=4.0, **options)
+    assert fit.certificate_.objective > free.certificate_.objective + 1e-6
+    display = CertificateDisplay.from_estimator(fit, x, ax=ax)
+    assert abs(display.max_violation) < 1e-7
+    unaware = certificate_curve(fit.network_, x, beta=4.0)
+    assert unaware.G_abs.max() > 4.0 * (1 + 1e-4)
+
+
+def test_badly_trained_network_pierces_the_bound(x, fit, ax):
+    bad = TwoLayerNetwork(
+        [1.0, 1.0, -1.0], [-0.5, 0.2, 0.1], [0.5, 100.0, -100.0], skip=[[-0.3]], offset=0.0
+    )
+    display = CertificateDisplay.from_network(bad, x, beta=12.0, ax=ax, name="bad", color="k")
+    assert display.max_violation > 0.2
+    assert display.kinks_.get_xdata().tolist() == [-0.5]  # the other two see no change of slope
+    assert display.kinks_.get_label() == "1 active kink"
+    assert labels(ax) == ["β = 12", "bad", "1 active kink"]
+    bottom, top = ax.get_ylim()
+    assert bottom < 0.0 and top > 1.2 * display.curve.G_abs.max()
+    good = CertificateDisplay.from_estimator(fit, x, ax=ax)
+    assert good.max_violation < 1e-9
+    assert ax.get_ylim()[1] == pytest.approx(top)  # the taller curve keeps its room
+
+
+def test_certificate_arguments(x, fit):
+    with pytest.raises(ValueError, match="X must be the data of the fit; got None"):
+        CertificateDisplay.from_estimator(fit)
+    with pytest.raises(NotFittedError):
+        CertificateDisplay.from_estimator(ConvexScore(), x)
+    with pytest.raises(ValueError, match="network must be a one-dimensional TwoLayerNetwork"):
+        certificate_curve(fit, x, beta=1.0)
+    with pytest.raises(ValueError, match="beta"):
+        certificate_curve(fit.network_, x, beta=-1.0)
+    with pytest.raises(ValueError, match="labels must be given"):
+        certificate_curve(fit.network_, x, beta=5.0, objective="denoising")
+    assert plt.get_fignums() == []
+
+
+def test_thinning_a_long_curve_keeps_its_ends_and_extremes():
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.normal(size=100_003))
+    curve = CertificateCurve(t, rng.exponential(size=t.size))
+    kept, height = _thin(curve)
+    assert 1_000 < kept.size < 10_000
+    assert (kept[0], kept[-1]) == (t[0], t[-1])
+    assert (height.min(), height.max()) == (curve.G_abs.min(), curve.G_abs.max())
+    np.testing.assert_array_equal(height, curve.G_abs[np.searchsorted(t, kept)])
+
+
+def test_gaussian_regime_touches_the_bound_at_the_extremes(ax):
+    x = np.random.default_rng(5).normal(size=60)
+    regime = gaussian_regime(x)
+    beta = 0.5 * (regime.beta_1 + regime.n)
+    for t in (0.0, 0.5, 1.0):
+        display = CertificateDisplay.from_network(regime.network(beta, t=t), x, beta=beta, ax=ax)
+        assert display.max_violation < 1e-9
+        np.testing.assert_allclose(display.kinks_.get_ydata(), beta)
+        assert set(display.kinks_.get_xdata()) <= {x.min(), x.max()}
+
+
+# --------------------------------------------------------------------------------------- path
+@pytest.fixture(scope="module")
+def path(x):
+    return regularization_path(x, n_betas=8, x_held_out=x[::3] + 0.05)
+
+
+def test_path_kinks_and_loss(path):
+    display = PathDisplay.from_path(path)
+    kinks_ax, loss_ax = display.axes_
+    assert display.ax_ is kinks_ax and display.figure_ is kinks_ax.figure
+    beta, where = display.kinks_.get_data()
+    assert where.size == sum(k.size for k in path.kinks)
+    for b, kinks in zip(path.betas, path.kinks, strict=True):
+        np.testing.assert_array_equal(where[beta == b], kinks)
+    np.testing.assert_array_equal(display.loss_.get_ydata(), path.held_out)
+    assert loss_ax.get_ylabel() == "held-out loss per point"
+    left, right = loss_ax.get_xlim()
+    assert left > path.betas[0] > path.betas[-1] > right and loss_ax.get_xscale() == "log"
+    assert display.chosen_ == ()
+
+
+def test_path_without_held_out_data_shows_the_objective(x):
+    path = regularization_path(x, n_betas=4)
+    axes = Figure().subplots(2)
+    display = PathDisplay.from_path(path, ax=axes, color="tab:purple")
+    np.testing.assert_array_equal(display.loss_.get_ydata(), path.objective)
+    assert display.loss_.get_color() == "tab:purple"
+    alone = PathDisplay.from_path(path, ax=Figure().subplots())
+    assert len(alone.axes_) == 1 and alone.loss_ is None
+    assert alone.ax_.get_xlim()[0] >= path.betas[0]  # also where there are no kinks
+    with pytest.raises(ValueError, match="ax must be one Axes or a pair of Axes; got 3"):
+        PathDisplay.from_path(path, ax=Figure().subplots(3))
+
+
+def test_cross_validation_curve(x, path):
+    fit = fit_convex_score(x, cv=3, n_betas=12, one_standard_error=True, random_state=0)
+    seen = fit.beta_selection_
+    display = PathDisplay.from_estimator(fit, ax=Figure().subplots())
+    beta, loss = display.loss_.get_data()
+    finite = np.isfinite(seen.loss)
+    np.testing.assert_array_equal(beta, seen.betas[finite])
+    np.testing.assert_array_equal(loss, seen.loss[finite])
+    (bars,) = display.error_bars_.lines[2]
+    height = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(height, 2 * seen.standard_error[finite])
+    (chosen,) = display.chosen_
+    assert chosen.get_xdata() == [fit.beta_, fit.beta_]
+    assert f"chosen β = {fit.beta_:.3g}" in labels(display.ax_)
+    both = PathDisplay.from_path(path, selection=seen)
+    assert len(both.chosen_) == 2 and both.error_bars_ is not None
+
+
+def test_path_needs_something_to_draw(fit):
+    with pytest.raises(ValueError, match="beta_selection_ is None"):
+        PathDisplay.from_estimator(fit)
+    with pytest.raises(ValueError, match="got neither"):
+        PathDisplay()
