@@ -109,11 +109,12 @@ class Check:
 # ---------------------------------------------------------------------- the record
 @dataclass(frozen=True)
 class Report:
-    """All one benchmark found; a benchmark fills in the first three fields."""
+    """All one benchmark found; a benchmark fills in the first four fields."""
 
     tables: dict[str, list[Row]]
     checks: list[Check] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    data: list[Row] = field(default_factory=list)  # for the JSON file and the figure only
     name: str = ""
     title: str = ""
     settings: dict[str, Any] = field(default_factory=dict)

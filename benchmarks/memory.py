@@ -1,8 +1,8 @@
 """Peak extra memory of one fit, in a process of its own.
 
 The data come from a file, so that making them leaves no trace.  Two meters, each in a fresh process:
-``tracemalloc`` counts every array numpy allocates, ``rss`` is the growth of the process's largest
-resident set (``ru_maxrss``), which also sees memory that compiled code takes for itself.
+``tracemalloc`` counts every array numpy allocates; ``rss`` is the largest resident set beyond the one
+before the fit, which also sees memory that compiled code takes for itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,28 @@ def _child(path: Path, meter: str, options: dict[str, Any]) -> float:
     return float(json.loads(done.stdout.splitlines()[-1])["bytes"])
 
 
-def _resident() -> int:
+def _start_resident() -> int:
+    """Resident bytes now; forgets the peak that imports left, where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _status("VmRSS")
+    except (OSError, KeyError):
+        return _max_resident()
+
+
+def _peak_resident() -> int:
+    try:
+        return _status("VmHWM")
+    except (OSError, KeyError):
+        return _max_resident()
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(dict(line.split(":", 1) for line in lines)[key].split()[0])
+
+
+def _max_resident() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -65,9 +86,9 @@ def main() -> None:
         fit = fit_convex_score(x, **arguments.options)
         extra = tracemalloc.get_traced_memory()[1]
     else:
-        before = _resident()
+        before = _start_resident()
         fit = fit_convex_score(x, **arguments.options)
-        extra = _resident() - before
+        extra = _peak_resident() - before
     print(json.dumps({"bytes": extra, "status": fit.certificate_.status}))
 
 

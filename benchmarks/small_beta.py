@@ -28,7 +28,7 @@ class Settings:
     repeats: int
 
 
-FULL = Settings(n=2000, beta=2.0, above_limit=1.2, noise=0.3, n_data_sets=5, repeats=3)
+FULL = Settings(n=2000, beta=2.0, above_limit=1.2, noise=0.3, n_data_sets=20, repeats=1)
 QUICK = Settings(n=200, beta=2.0, above_limit=1.2, noise=0.3, n_data_sets=1, repeats=1)
 
 
@@ -66,6 +66,7 @@ def run(settings: Settings, seed: int) -> Report:
                 "rounds (most)": max(c.n_iter for c in certificates),
                 "seconds (median)": float(np.median(seconds)),
                 "seconds (slowest data set)": max(seconds),
+                "relative gap (median)": float(np.median([c.relative_gap for c in certificates])),
                 "relative gap (worst)": max(c.relative_gap for c in certificates),
                 "violation (worst)": max(c.max_violation for c in certificates),
                 "certified": f"{sum(c.optimal for c in certificates)} of {len(certificates)}",

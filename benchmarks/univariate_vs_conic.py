@@ -33,12 +33,12 @@ class Settings:
 
 
 FULL = Settings((100, 200, 400, 800), (3, 3, 3, 1), 400, 11)
-QUICK = Settings((40, 80), (1, 1), 40, 3)
+QUICK = Settings((60, 100), (1, 1), 60, 3)
 
 
 def run(settings: Settings, seed: int) -> Report:
     for case in CASES:  # both sides warm: imports, first calls
-        _compare(30, case, settings, seed, 1)
+        _compare(60, case, settings, seed, 1)
     main = [
         _compare(n, MAIN, settings, seed, repeats)
         for n, repeats in zip(settings.sizes, settings.conic_repeats, strict=True)
@@ -107,7 +107,7 @@ def _compare(
         ours, fit = measure(
             lambda: fit_convex_score(x, beta=beta, **options), repeats=settings.fit_repeats
         )
-        labels = None if fit.noise_labels_ is None else fit.noise_labels_
+        labels = fit.noise_labels_
         points = x if fit.noisy_points_ is None else fit.noisy_points_
         solve = _program(objective, activation, skip)
         data = (points,) if labels is None else (points, labels)

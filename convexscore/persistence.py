@@ -179,6 +179,7 @@ def _header_of(fit: ConvexScore, arrays: dict[str, Floats]) -> dict[str, Any]:
         "params": params,
         "activation": fit.network_.activation,
         "beta": _to_json(float(fit.beta_)),
+        "blur": _to_json(float(fit.blur_)),
         "network_minus_piecewise": float(_differences(fit.network_, fit.piecewise_)[1].max()),
         "certificate": {
             name: _to_json(_plain(value))
@@ -305,6 +306,7 @@ def _fit_from(header: dict[str, Any], arrays: dict[str, Floats]) -> ConvexScore:
         certificate = _certificate(header["certificate"])
         selection = _selection(header, arrays)
         beta, known = float(header["beta"]), float(header["network_minus_piecewise"])
+        blur = float(header["blur"])
     except (TypeError, ValueError, KeyError) as error:
         reason = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise _BadFile(f"its contents do not fit together ({reason}).") from error
@@ -318,7 +320,7 @@ def _fit_from(header: dict[str, Any], arrays: dict[str, Floats]) -> ConvexScore:
     fit.beta_, fit.beta_selection_ = beta, selection
     fit.noisy_points_ = arrays.get("noisy_points")
     fit.noise_labels_ = arrays.get("noise_labels")
-    fit.n_features_in_ = 1
+    fit.blur_, fit.n_features_in_ = blur, 1
     return fit
 
 

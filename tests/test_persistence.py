@@ -46,7 +46,12 @@ def assert_same_fit(a, b):
         assert np.array_equal(getattr(a.piecewise_, name), getattr(b.piecewise_, name))
     assert dataclasses.asdict(a.certificate_) == dataclasses.asdict(b.certificate_)
     assert a.beta_ == b.beta_ and type(b.beta_) is float
+    assert a.blur_ == b.blur_ and type(b.blur_) is float
     assert b.n_features_in_ == 1
+    # nothing fitted was forgotten
+    assert {name for name in vars(a) if name.endswith("_")} == {
+        name for name in vars(b) if name.endswith("_")
+    }
     for name in ("noisy_points_", "noise_labels_"):
         left, right = getattr(a, name), getattr(b, name)
         assert (left is None) == (right is None)

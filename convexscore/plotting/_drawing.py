@@ -65,7 +65,8 @@ def column_or_none(x: ArrayLike | None, name: str = "X") -> Floats | None:
 def plot_grid(
     score: PiecewiseLinearScore, x: Floats | None, grid: ArrayLike | None, n_points: int = 600
 ) -> Floats:
-    """Increasing positions to evaluate at: as given, or covering data and kinks with a margin.
+    """Increasing positions to evaluate at: as given, or covering the data (without data: the kinks
+    and the bulk of the law) with a margin.
 
     The kinks are in it, so that corners are drawn as corners.
     """
@@ -78,13 +79,14 @@ def plot_grid(
             )
         return given
     knots = score.knots
-    seen = [] if x is None else [x.min(), x.max()]
-    # a score without kinks has one arbitrary knot, which says nothing about where to look
-    if knots.size > 1 or not seen:
-        seen += [knots[0], knots[-1]]
-    if x is None and score.is_integrable:
-        seen += score.ppf([0.002, 0.998]).tolist()
-        seen = seen[-2:] if knots.size == 1 else seen
+    if x is not None:
+        # kinks of trained networks may be far away; those of fits lie among the data
+        seen = [x.min(), x.max()]
+    else:
+        # a score without kinks has one arbitrary knot, which says nothing about where to look
+        seen = [knots[0], knots[-1]] if knots.size > 1 or not score.is_integrable else []
+        if score.is_integrable:
+            seen += score.ppf([0.002, 0.998]).tolist()
     low, high = float(min(seen)), float(max(seen))
     width = high - low if high > low else max(1.0, abs(low))
     even = np.linspace(low - 0.12 * width, high + 0.12 * width, n_points)

@@ -104,6 +104,7 @@ def certificate_curve(
     if constraint is not None:
         solution = solve(problem, case, beta)
         hint = DualHint(solution.solution.tilt, *slope_multipliers(solution.warm[0]))
-    score = network.to_piecewise()(problem.values)
+    # not by way of its knots: a trained network may have kinks at 1e20, where they hold no digits
+    score = np.asarray(network(problem.values))
     point = dual_point(problem, case, beta, score, hint)
     return CertificateCurve(problem.values, point.columns)

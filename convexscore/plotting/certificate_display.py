@@ -173,7 +173,7 @@ class CertificateDisplay:
             markersize=5,
             color=KINK_COLOR,
             zorder=3,
-            label=f"{self.kinks.size} active kink{'s' * (self.kinks.size != 1)}",
+            label=f"{self.kinks.size} kink{'s' * (self.kinks.size != 1)}",
         )
         self.ax_.set(xlabel="kink position t", ylabel="|G(t)|, gain of a neuron at t")
         # room above the bound for the legend, which would hide kinks that touch it

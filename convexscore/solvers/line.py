@@ -124,7 +124,7 @@ def excess_slope(master: Master, case: LineCase, side: float) -> float:
     kinks = master.kinks
     if case.activation == "abs":
         return first_slope + 0.5 * float(kinks.sum())
-    same_sign = kinks > 0 if side > 0.0 else kinks < 0
+    same_sign = master.signs > 0 if side > 0.0 else master.signs < 0
     return first_slope + float(kinks[same_sign].sum())
 
 

@@ -198,6 +198,7 @@ class Master:
             if step >= 1.0:
                 self.values = target
                 if not self._release_flat():
+                    self._drop_pinned()
                     return
                 continue
             self.values = self.values + step * (target - self.values)
@@ -247,6 +248,12 @@ class Master:
             return False
         self.slope_signs[j] = 1.0 if force[j] > up[j] else -1.0
         return True
+
+    def _drop_pinned(self) -> None:
+        """Knots between two flat segments are no kinks; pricing decides about them afresh."""
+        if self.penalty.constrains_slopes:
+            held = self.held()
+            self.drop(np.flatnonzero(held[:-1] & held[1:]))
 
     # ------------------------------------------------------------------ knots in, knots out
     def drop(self, which: Ints) -> None:

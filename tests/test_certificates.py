@@ -1,0 +1,167 @@
+"""Certificates: valid for any network, recomputed from the data, tight at the optimum."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from oracles import conic_optimum, dense_columns, network_objective
+
+from convexscore import TwoLayerNetwork, certify, fit_convex_score
+
+CASES = list(itertools.product(["score_matching", "denoising"], ["relu", "abs"], [True, False]))
+
+
+def _problem(objective, seed=0, n=25):
+    rng = np.random.default_rng(seed)
+    x = np.r_[rng.normal(size=n // 2), 4 + rng.normal(size=n - n // 2)]
+    if objective == "score_matching":
+        return x, np.zeros(n), 1.0
+    return x, rng.normal(size=n), 0.0
+
+
+def _random_network(activation, skip, seed):
+    rng = np.random.default_rng(seed)
+    return TwoLayerNetwork(
+        rng.normal(size=6),
+        0.3 * rng.normal(size=6),
+        rng.normal(size=6),
+        skip=[[-0.3]] if skip else None,
+        offset=0.1,
+        activation=activation,
+    )
+
+
+@pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
+@pytest.mark.parametrize("reference", ["solve", "residual"])
+def test_any_network_is_bounded_below(objective, activation, skip, reference):
+    x, labels, divergence = _problem(objective)
+    beta = 6.0
+    optimum = conic_optimum(
+        x, labels, beta, activation=activation, skip=skip, divergence=divergence
+    )
+    given = {} if objective == "score_matching" else {"labels": labels}
+    for seed in range(3):
+        network = _random_network(activation, skip, seed)
+        certificate = certify(
+            network, x, beta=beta, objective=objective, skip=skip, reference=reference, **given
+        )
+        direct = network_objective(network, x, labels, beta, divergence)
+        assert certificate.objective == pytest.approx(direct, rel=1e-10)
+        assert certificate.dual_objective <= optimum + 1e-6 * abs(optimum)
+        assert certificate.gap >= direct - optimum - 1e-6 * abs(optimum)
+        assert not certificate.optimal
+        assert certificate.exact
+        if reference == "solve":
+            assert certificate.dual_objective == pytest.approx(optimum, rel=1e-6)
+
+
+@pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
+def test_fitted_networks_certify_again_from_scratch(objective, activation, skip):
+    x, _, _ = _problem(objective, seed=3)
+    noise = 0.4 if objective == "denoising" else None
+    fit = fit_convex_score(
+        x,
+        objective=objective,
+        activation=activation,
+        skip=skip,
+        beta=4.0,
+        noise=noise,
+        random_state=0,
+    )
+    points = x if fit.noisy_points_ is None else fit.noisy_points_
+    again = certify(
+        fit.network_,
+        points,
+        beta=4.0,
+        objective=objective,
+        labels=fit.noise_labels_,
+        skip=skip,
+        reference="residual",
+    )
+    assert again.optimal
+    assert again.relative_gap <= 1e-8
+    assert again.max_violation <= 1e-8
+    # the balanced form is the same network: kinks within rounding of a point count as beside it
+    balanced = certify(
+        fit.network_.balanced(),
+        points,
+        beta=4.0,
+        objective=objective,
+        labels=fit.noise_labels_,
+        skip=skip,
+    )
+    assert balanced.objective == pytest.approx(again.objective, rel=1e-9)
+
+
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_violation_is_the_maximum_over_all_neurons(activation, skip):
+    """Brute force over a fine grid of kinks, data points and both tie counts included."""
+    x, _, _ = _problem("score_matching", seed=1)
+    network = _random_network(activation, skip, 5)
+    beta = 7.0
+    certificate = certify(network, x, beta=beta, skip=skip)
+    residual = network(x)
+    residual = residual - residual.mean()
+    if skip:
+        middle = x - x.mean()
+        residual -= middle * (middle @ residual + len(x)) / (middle @ middle)
+    else:
+        # the slope multiplier must lie between the costs of a line; project as the dual does
+        middle = x - x.mean()
+        line = middle @ residual + len(x)
+        up = beta - (1.0 if activation == "relu" else 2.0)
+        target = np.clip(line, -up, beta)
+        residual += middle * (target - line) / (middle @ middle)
+    kinks = np.unique(np.r_[np.linspace(x.min() - 3, x.max() + 3, 20_001), x])
+    gap = x[:, None] - kinks[None, :]
+    worst = 0.0
+    for on_tie in (0.0, 1.0):
+        right = np.where(gap > 0, 1.0, np.where(gap == 0, on_tie, 0.0))
+        if activation == "relu":
+            tests = [(np.maximum(gap, 0), right), (np.maximum(-gap, 0), right - 1.0)]
+        else:
+            tests = [(np.abs(gap), 2 * right - 1.0)]
+        for value, slope in tests:
+            worst = max(worst, np.abs(residual @ value + slope.sum(0)).max())
+    assert certificate.max_violation == pytest.approx(worst / beta - 1.0, rel=1e-9, abs=1e-9)
+
+
+def test_dual_value_from_the_residual_equals_the_lasso_gap():
+    """Denoising without skip is a plain lasso: its textbook duality gap is ours."""
+    x, labels, _ = _problem("denoising", seed=2)
+    network = _random_network("relu", False, 1)
+    beta = 2.0
+    certificate = certify(
+        network, x, beta=beta, objective="denoising", labels=labels, reference="residual"
+    )
+    values = dense_columns(x, "relu", 0)[0]
+    residual = network(x) - labels
+    residual = residual - residual.mean()
+    # the slope multiplier is limited to beta like every neuron's
+    middle = x - x.mean()
+    line = middle @ residual
+    residual += middle * (np.clip(line, -beta, beta) - line) / (middle @ middle)
+    bound = beta / np.abs(values.T @ residual).max()
+    alpha = np.clip(-(residual @ labels) / (residual @ residual), -bound, bound)
+    dual = -0.5 * alpha**2 * residual @ residual - alpha * residual @ labels
+    assert certificate.dual_objective == pytest.approx(dual, rel=1e-9)
+
+
+def test_bad_arguments_are_named():
+    x, labels, _ = _problem("denoising")
+    network = _random_network("relu", False, 0)
+    with pytest.raises(ValueError, match="network must be a one-dimensional TwoLayerNetwork"):
+        certify("net", x, beta=3.0)
+    with pytest.raises(ValueError, match="labels must be given"):
+        certify(network, x, beta=3.0, objective="denoising")
+    with pytest.raises(ValueError, match="labels belong to"):
+        certify(network, x, beta=3.0, labels=labels)
+    with pytest.raises(ValueError, match="one value per point"):
+        certify(network, x, beta=3.0, objective="denoising", labels=labels[:-1])
+    with pytest.raises(ValueError, match="skip=False but"):
+        certify(_random_network("relu", True, 0), x, beta=3.0, skip=False)
+    with pytest.raises(ValueError, match="beta must be"):
+        certify(network, x, beta=0.0)

@@ -1,0 +1,395 @@
+"""The command line, end to end, through `main`."""
+
+import re
+import shlex
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import convexscore
+from convexscore import ConvexScore, fit_convex_score, load
+from convexscore.cli import _FIT_OPTIONS, main
+
+ROOT = Path(__file__).resolve().parents[1]
+FEW = ["--n-betas", "6", "--cv", "3", "--random-state", "0"]
+
+
+def bimodal(n=60):
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(-2.0, 1.0, n - n // 3), rng.normal(2.0, 0.5, n // 3)])
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A file with three columns, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{value!r},{1 + i % 3}" for i, value in enumerate(bimodal().tolist())]
+    Path("data.csv").write_text("\n".join(["id,value,weight", *rows]) + "\n")
+    return Path("data.csv")
+
+
+def fails(capsys, *arguments):
+    """Exit code 2, one line on stderr, which is returned."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("convexscore: error: ")
+    assert "Traceback" not in captured.err
+    return lines[0]
+
+
+# ------------------------------------------------------------------------------------------ fit
+
+
+def test_fit_prints_a_table_and_saves_the_library_s_fit(data, capsys):
+    assert main(["fit", "data.csv", "--column", "value", "--out", "fit.npz", *FEW]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    fit = fit_convex_score(bimodal(), n_betas=6, cv=3, random_state=0)
+    saved = load("fit.npz")
+    assert saved.get_params() == fit.get_params()
+    grid = np.linspace(-6.0, 6.0, 99)
+    assert np.array_equal(saved.score_function(grid), fit.score_function(grid))
+    assert re.search(r"^data +data\.csv, column 'value': n = 60, 60 distinct, -4\.", out, re.M)
+    assert "score matching, ReLU, skip connection\n" in out
+    assert f"beta         {fit.beta_:.6g} (3-fold cross-validation, smallest held-out loss" in out
+    chosen = [line for line in out.splitlines() if line.endswith("<- chosen")]
+    assert len(chosen) == 1 and float(chosen[0].split()[0]) == pytest.approx(fit.beta_, rel=1e-3)
+    assert f"objective {fit.certificate_.objective:.10g}" in out
+    assert re.search(r"^certificate +optimal$", out, re.M)
+    assert re.search(rf"^kinks +{fit.network_.breakpoints().size}: ", out, re.M)
+    assert f"entropy {fit.entropy():.6g}" in out
+    assert re.search(r"^saved +fit\.npz$", out, re.M)
+
+
+def test_every_option_of_the_function_is_an_option_of_the_command(data, capsys):
+    assert set(_FIT_OPTIONS) == set(ConvexScore().get_params())
+    command = (
+        "fit data.csv --column 1 --weights weight --out fit.npz --objective denoising "
+        "--activation abs --no-skip --beta 12.5 --noise 0.5 --n-draws 2 --labels smoothed "
+        "--tails integrable --shape log-concave --cv 4 --n-betas 7 --one-standard-error "
+        "--tol 1e-8 --random-state 3"
+    )
+    assert main(command.split()) == 0
+    options = {
+        "objective": "denoising", "activation": "abs", "skip": False, "beta": 12.5, "noise": 0.5,
+        "n_draws": 2, "labels": "smoothed", "tails": "integrable", "shape": "log-concave", "cv": 4,
+        "n_betas": 7, "one_standard_error": True, "tol": 1e-8, "random_state": 3,
+    }  # fmt: skip
+    assert set(options) == set(_FIT_OPTIONS)
+    saved = load("fit.npz")
+    assert saved.get_params() == options
+    weight = np.loadtxt("data.csv", delimiter=",", skiprows=1)[:, 2]
+    fit = fit_convex_score(bimodal(), sample_weight=weight, **options)
+    assert np.array_equal(saved.network_.w, fit.network_.w)
+    out = capsys.readouterr().out
+    assert "weights sum to 120" in out and "beta         12.5 (given)" in out
+    assert "noise 0.5, 2 draws a point, smoothed labels, integrable tails, log-concave" in out
+
+
+def test_defaults_are_the_library_s(data):
+    assert main(["fit", "data.csv", "--column", "value", "--beta", "9", "--out", "f.npz"]) == 0
+    assert load("f.npz").get_params() == ConvexScore(beta=9.0).get_params()
+
+
+def test_plot_writes_a_figure(data, capsys):
+    assert main("fit data.csv --column value --beta 9 --plot a.png".split()) == 0
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    # no density: the score alone is drawn
+    command = "fit data.csv --column value --beta 3 --activation abs --no-skip --plot b.png"
+    assert main(command.split()) == 0
+    assert Path("b.png").read_bytes().startswith(b"\x89PNG")
+    out = capsys.readouterr().out
+    assert "density      none: left tail: slope +" in out and "--tails integrable" in out
+    # denoising, weighted
+    command = (
+        "fit data.csv --column value --weights weight --beta 9 --objective denoising --noise 0.5 "
+        "--random-state 0 --plot c.svg"
+    )
+    assert main(command.split()) == 0
+    assert "<svg" in Path("c.svg").read_text()
+    assert "convexscore: error: " in fails(
+        capsys, "fit", data, "--column", 1, "--beta", 9, "--plot", "d.text"
+    )
+
+
+def test_warnings_are_one_readable_line_on_stderr(data, capsys):
+    assert main("fit data.csv --column value --beta 1.05".split()) == 0
+    out, err = capsys.readouterr()
+    assert len(err.splitlines()) == 1
+    assert err.startswith("convexscore: warning: beta = 1.05 is just above the boundedness limit 1")
+    assert "optimal" in out
+
+
+def test_errors_of_the_library(data, capsys):
+    fit = ["fit", data, "--column", "value"]
+    assert "beta = 0.5 is below the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)
+    assert "beta must be finite and > 0; got -1" in fails(capsys, *fit, "--beta", -1)
+    assert "activation must be one of" in fails(capsys, *fit, "--activation", "tanh")
+    assert "noise must be given" in fails(capsys, *fit, "--objective", "denoising")
+    assert "no_such_file.csv" in fails(capsys, "fit", "no_such_file.csv")
+    assert "no_folder" in fails(capsys, *fit, "--beta", 9, "--out", "no_folder/fit.npz")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "the following arguments are required: command"),
+        (["fit"], "the following arguments are required: data.csv"),
+        (["fit", "data.csv", "--width", "3"], "unrecognized arguments: --width 3"),
+        (["fit", "data.csv", "--activ", "abs"], "unrecognized arguments: --activ abs"),
+        (["fit", "data.csv", "--beta", "auto"], "--beta: must be a number or cv, got 'auto'"),
+        (["train", "data.csv"], "invalid choice: 'train'"),
+    ],
+)
+def test_misuse_exits_with_2_and_usage(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("usage: convexscore") and message in err
+
+
+# -------------------------------------------------------------------------------- reading columns
+
+
+def column_of(text, *options, capsys=None):
+    Path("other.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    command = ["fit", "other.csv", "--beta", "30", "--out", "other.npz", *options]
+    assert main(command) == 0
+    return load("other.npz")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_delimiters_are_found(data, delimiter, newline):
+    x = bimodal()
+    rows = [delimiter.join(["name", " the value ", "other"])]
+    rows += [delimiter.join([f'"a, b; {i}"', f"{v!r}", "1"]) for i, v in enumerate(x.tolist())]
+    for mark in ("", "\ufeff"):
+        fit = column_of(mark + newline.join(rows), "--column", "the value")
+        assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
+
+
+def test_one_column_needs_no_name_and_blank_lines_do_not_count(data, capsys):
+    x = bimodal().tolist()
+    fit = column_of("value\n\n" + "\n".join(map(repr, x)) + "\n\n")
+    assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
+    assert "n = 60," in capsys.readouterr().out
+
+
+def test_delimiter_can_be_given(data):
+    rows = "\n".join(f"{value!r}:1" for value in bimodal().tolist())
+    assert column_of("value:one\n" + rows, "--column", "value", "--delimiter", ":").beta_ == 30.0
+
+
+def test_a_name_goes_before_an_index(data, capsys):
+    rows = "\n".join(f"{i},{value!r}" for i, value in enumerate(bimodal().tolist()))
+    column_of("1,x\n" + rows, "--column", "1")
+    assert "column '1': n = 60, 60 distinct, 0 to 59" in capsys.readouterr().out
+    column_of("a,b\n" + rows, "--column", "1")
+    assert "column 'b'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "cell, what",
+    [("", "is empty"), ("NA", "holds 'NA'"), ("nan", "holds 'nan'"), ("inf", "holds 'inf'"),
+     ("1_000", "holds '1_000'"), ("two", "holds 'two', which is not a finite number")],
+)  # fmt: skip
+def test_bad_cells_are_named_or_dropped(data, capsys, cell, what):
+    lines = data.read_text().splitlines()
+    number = lines[7].split(",")[1]
+    lines[7] = lines[7].replace(number, cell)
+    data.write_text("\n".join(lines))
+    line = fails(capsys, "fit", data, "--column", "value", "--beta", 30)
+    assert f"data.csv, line 8: column 'value' {what}" in line and "--drop-missing" in line
+    assert main("fit data.csv --column value --beta 30 --drop-missing --out d.npz".split()) == 0
+    out = capsys.readouterr().out
+    assert "n = 59," in out and "1 rows dropped (missing or not a number)" in out
+    rest = fit_convex_score(np.delete(bimodal(), 6), beta=30.0)
+    assert np.array_equal(load("d.npz").network_.offset, rest.network_.offset)
+
+
+def test_a_row_is_dropped_with_its_weight(data, capsys):
+    lines = data.read_text().splitlines()
+    lines[3] = lines[3].rsplit(",", 1)[0]  # a short row: no weight
+    data.write_text("\n".join(lines))
+    command = ["fit", data, "--column", "value", "--weights", "weight", "--beta", 30]
+    assert "line 4: column 'weight' is empty" in fails(capsys, *command)
+    assert main([*map(str, command), "--drop-missing"]) == 0
+    assert "n = 59," in capsys.readouterr().out
+
+
+def test_bad_files_and_columns(data, capsys):
+    def fit(text, *options):
+        Path("bad.csv").write_bytes(text)
+        return fails(capsys, "fit", "bad.csv", "--beta", 30, *options)
+
+    choose = "bad.csv has 2 columns; choose one with --column: a, b"
+    assert choose in fit(b"a,b\n1,2\n")
+    assert "no column 'c'; --column must be one of a, b, or an index from 0 to 1" in fit(
+        b"a,b\n1,2\n", "--column", "c"
+    )
+    assert "no column '2'" in fit(b"a,b\n1,2\n", "--column", "2")
+    assert "no column 'w'; --weights must" in fit(b"a\n1\n2\n", "--weights", "w")
+    assert "2 columns named 'a'; give --column by index: 0 or 2" in fit(
+        b"a,b,a\n1,2,3\n", "--column", "a"
+    )
+    assert "is empty" in fit(b"")
+    assert "no rows under the header" in fit(b"a\n")
+    assert "all 2 rows were dropped" in fit(b"a\nx\ny\n", "--drop-missing")
+    assert "the first line, 1.5, 2, looks like data. Add a header row" in fit(
+        b"1.5,2\n2,3\n", "--column", "0"
+    )
+    assert "bad.csv is not UTF-8 text" in fit(b"a\n\xff\xfe\n")
+    assert "the delimiter must be one character" in fit(b"a\n1\n", "--delimiter", "::")
+
+
+# --------------------------------------------------------------------------------------- sample
+
+
+@pytest.fixture
+def saved(data):
+    main("fit data.csv --column value --beta 9 --out fit.npz".split())
+    return Path("fit.npz")
+
+
+def test_samples_are_the_library_s_in_full_precision(saved, capsys):
+    capsys.readouterr()
+    command = "sample fit.npz -n 50 --out samples.csv --random-state 4"
+    assert main(command.split()) == 0
+    assert capsys.readouterr().out == "50 samples (exact) written to samples.csv\n"
+    lines = Path("samples.csv").read_text().splitlines()
+    assert lines[0] == "x"
+    expected = load(saved).sample(50, random_state=4)
+    assert [float(line) for line in lines[1:]] == expected.tolist()
+    # samples are data: they can be fitted
+    assert main("fit samples.csv --beta 20".split()) == 0
+
+
+def test_samples_go_to_standard_output_without_a_file(saved, capsys):
+    capsys.readouterr()
+    assert main("sample fit.npz -n 3 --random-state 4".split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "x" and len(lines) == 4
+
+
+@pytest.mark.parametrize("method", ["langevin", "mala"])
+def test_chains(saved, capsys, method):
+    command = f"sample fit.npz -n 20 --method {method} --step 0.01 --n-steps 15 --random-state 4"
+    assert main([*command.split(), "--out", "s.csv"]) == 0
+    expected = load(saved).sample(20, method=method, step=0.01, n_steps=15, random_state=4)
+    assert np.array_equal(np.loadtxt("s.csv", skiprows=1), expected)
+
+
+def test_errors_of_sample(saved, capsys):
+    capsys.readouterr()
+    assert "nothing.npz" in fails(capsys, "sample", "nothing.npz")
+    assert "data.csv cannot be loaded: it is not an .npz file" in fails(
+        capsys, "sample", "data.csv"
+    )
+    assert "method must be one of" in fails(capsys, "sample", saved, "--method", "gibbs")
+    assert "n_samples must be an integer >= 1; got 0" in fails(capsys, "sample", saved, "-n", 0)
+    assert "--method langevin or mala; exact has none" in fails(
+        capsys, "sample", saved, "--step", 0.1
+    )
+    wild = fails(capsys, "sample", saved, "--method", "langevin", "--step", 1e6, "-n", 5)
+    assert "step" in wild
+
+
+# ---------------------------------------------------------------------------------- demo, bench
+
+
+def test_demo_runs_where_it_is_told(monkeypatch, capsys):
+    calls = []
+
+    def run_demo(folder, *, random_state):
+        calls.append((folder, random_state))
+        return "the table"
+
+    stand_in = types.SimpleNamespace(run_demo=run_demo)
+    monkeypatch.setitem(sys.modules, "convexscore.report.demo", stand_in)
+    assert main(["demo"]) == 0
+    assert main(["demo", "--out", "elsewhere"]) == 0
+    assert calls == [("demo_output", 0), ("elsewhere", 0)]
+    assert capsys.readouterr().out == "the table\nthe table\n"
+
+
+def test_bench_outside_a_clone_says_where_to_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert "run `convexscore bench` in a clone" in fails(capsys, "bench", "--quick")
+
+
+def test_bench_passes_arguments_and_exit_code_on(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    Path("benchmarks").mkdir()
+    Path("benchmarks/__main__.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
+    assert main(["bench", "memory", "--quick", "--out", "here"]) == 3
+    assert capfd.readouterr().out == "['memory', '--quick', '--out', 'here']\n"
+
+
+# --------------------------------------------------------------------------------- the program
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"convexscore {convexscore.__version__}\n"
+
+
+def program(*arguments, **options):
+    code = "import sys; from convexscore.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, text=True, **options
+    )
+
+
+def test_exit_code_and_streams_of_the_program(saved):
+    path = str(saved.resolve())
+    done = program("sample", "no.npz", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = done.communicate()
+    assert (done.returncode, out) == (2, "")
+    assert err.startswith("convexscore: error: ") and len(err.splitlines()) == 1
+    # a reader that stops early, like head, is no error
+    done = program("sample", path, "-n", "200000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.stdout.readline() == "x\n"
+    done.stdout.close()
+    assert done.stderr.read() == ""
+    done.stderr.close()
+    assert done.wait() == 0
+
+
+# ------------------------------------------------------------------------------------ the README
+
+
+def blocks(language):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = blocks("python")
+    assert found
+    names = {"x": bimodal(), "np": np}
+    for block in found:
+        exec(compile(block, "README.md", "exec"), names)
+
+
+def test_commands_of_the_readme_run(data):
+    commands = [
+        line.split("  #")[0].strip()
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("convexscore ")
+    ]
+    assert len(commands) >= 3
+    for command in commands:
+        words = shlex.split(command.replace("NAME", "value"))[1:]
+        if words[0] in ("fit", "sample"):
+            assert main(words) == 0
