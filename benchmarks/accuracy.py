@@ -136,8 +136,8 @@ def _notes(rows: list[dict[str, Any]], settings: Settings, warned: int, fits: in
         return ", ".join(won) or "none"
 
     return [
-        f"{settings.n_seeds} seeds, {settings.fresh} fresh points each, nothing excluded; the default "
-        "fit (score matching, ReLU, skip, beta by 5-fold cross-validation).",
+        f"{settings.n_seeds} seeds, {settings.fresh} fresh points each, nothing excluded; the "
+        "default fit (score matching, ReLU, skip, beta by 5-fold cross-validation).",
         "Ratios are medians of ratios per seed; below 1 the other method is better.",
         f"The EM mixture is better (ratio below 1) on: {wins('EM / ours')}.",
         f"The fitted Gaussian is better on: {wins('Gaussian / ours')}.",
@@ -145,7 +145,7 @@ def _notes(rows: list[dict[str, Any]], settings: Settings, warned: int, fits: in
         "Parametric fits win where their family holds the truth, as they must.",
         f"EM mixture: 1 to {settings.max_components} components, {settings.n_init} starts each. "
         "KDE cross-validation: leave-one-out likelihood.",
-        f"{warned} of {fits} default fits warned (for example that the loss fell to the grid's end).",
+        f"{warned} of {fits} default fits warned (the loss still fell at the grid's end).",
     ]
 
 

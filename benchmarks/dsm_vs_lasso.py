@@ -198,7 +198,7 @@ def _ours(problem: Problem, repeats: int) -> tuple[Timing, ConvexScore]:
 
 
 def _climb(name: str, solve: Any, problem: Problem, settings: Settings) -> dict[str, Any]:
-    """Loosest tolerance, in steps of sqrt(10), with which the solver reaches the gap; timed there."""
+    """The loosest tolerance, in steps of sqrt(10), that reaches the gap; timed there."""
     tol, spent, timing, gap = settings.loosest_tol, 0.0, None, np.inf
     while gap > settings.gap and tol >= settings.tightest_tol and spent < settings.patience:
         used = tol
@@ -246,9 +246,7 @@ def _checks(
         Check("convexscore's largest gap", max(r["gap to the optimum"] for r in ours), settings.gap)
     ]
     # every row is at least as slow as its time, reached or not
-    aimed = [
-        row for row in rows if row["n"] == settings.aim_at and row["solver"] != "convexscore"
-    ]
+    aimed = [row for row in rows if row["n"] == settings.aim_at and row["solver"] != "convexscore"]
     for key in ("seconds / ours", "CPU / ours") if aimed else ():
         best = min(aimed, key=lambda row: row[key])
         checks.append(
@@ -258,21 +256,19 @@ def _checks(
     return checks
 
 
-def _notes(
-    rows: list[dict[str, Any]], missing: dict[str, str], settings: Settings
-) -> list[str]:
+def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settings) -> list[str]:
     short = [f"{row['solver']} at n = {row['n']}" for row in rows if not row["reached"]]
     return [
-        f"beta = {settings.share_of_beta_max} * beta_max, beta_max the smallest beta without neurons; "
-        f"noise {settings.noise}, noisy labels, one draw.",
+        f"beta = {settings.share_of_beta_max} * beta_max, beta_max the smallest beta without "
+        f"neurons; noise {settings.noise}, noisy labels, one draw.",
         "Gap to the optimum: objective minus the best dual value known, over the objective: what a "
-        "solver really reached, kinder to it than its own gap (`own gap`: from its residual; `dense "
-        "lasso gap`: the same, from the matrix).",
-        f"Others: loosest tol (steps of sqrt 10) with gap <= {settings.gap:g}, fit alone on the ready "
-        "matrix.  Ours: the whole call, drawing the noise, sorting and certificate included, at its "
-        "default tolerance, whose gap is far smaller.",
-        f"scikit-learn's Lasso only up to n = {settings.scikit_learn_up_to}, where it is already slow.",
-        "Where a dense matrix would still fit (`fits in memory`) the others were left out for time.",
+        "solver really reached, kinder to it than the gap it can prove (`own gap`: from its "
+        "residual made feasible; `dense lasso gap`: the textbook one, from the matrix).",
+        f"Others: loosest tol (steps of sqrt 10) with gap <= {settings.gap:g}, fit alone on the "
+        "ready matrix.  Ours: the whole call, drawing the noise, sorting and certificate included, "
+        "at its default tolerance, whose gap is far smaller.",
+        f"scikit-learn's Lasso only up to n = {settings.scikit_learn_up_to}, already slow there.",
+        "Where a dense matrix would still fit (`fits in memory`) the others are left out for time.",
         *(f"{name} left out: {reason}." for name, reason in missing.items()),
         *([f"Did not reach the gap in {settings.patience:g} s or at the tightest tol: "
            + ", ".join(short) + "; their ratios are lower bounds."] if short else []),

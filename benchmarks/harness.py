@@ -58,7 +58,7 @@ def measure(
 @contextmanager
 def single_thread() -> Iterator[None]:
     """One BLAS and OpenMP thread for everybody, here and in child processes."""
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
@@ -158,8 +158,8 @@ class Report:
         if heading:
             where = self.environment
             parts.append(
-                f"{where['processor']}, {where['cpus']} CPUs, {where['memory_gb']:.0f} GB, one BLAS "
-                f"thread; Python {where['python']}, "
+                f"{where['processor']}, {where['cpus']} CPUs, {where['memory_gb']:.0f} GB, "
+                f"one BLAS thread; Python {where['python']}, "
                 + ", ".join(f"{k} {v}" for k, v in where["versions"].items())
                 + f"; seed {self.seed}, {self.seconds:.0f} s, {where['date']}."
             )
@@ -211,7 +211,7 @@ def _processor() -> str:
 def markdown_table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table; columns in order of first appearance, missing cells empty."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, ["---"] * len(columns)]
+    lines: list[list[str]] = [columns, ["---"] * len(columns)]
     lines += [[_cell(row.get(column, "")) for column in columns] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -222,7 +222,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | np.integer):
         return str(int(value))
     if isinstance(value, float | np.floating):
-        return f"{float(value):.3g}" if abs(value) < 1e4 or abs(value) >= 1e7 else f"{value:.0f}"
+        number = float(value)
+        return f"{number:.0f}" if 1e3 <= abs(number) < 1e7 else f"{number:.3g}"
     return str(value).replace("|", "\\|")
 
 
@@ -260,7 +261,8 @@ def write_summary(reports: Sequence[Report], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     lines = ["# Aims", ""]
     for report in reports:
-        lines += [f"**{report.name}**{' (quick)' if report.quick else ''}, {report.seconds:.0f} s", ""]
+        quick = " (quick)" if report.quick else ""
+        lines += [f"**{report.name}**{quick}, {report.seconds:.0f} s", ""]
         lines += [f"- {check}" for check in report.checks] or ["- no aim"]
         lines.append("")
     (out / "summary.md").write_text("\n".join(lines))

@@ -1,8 +1,8 @@
 """Peak extra memory of one fit, in a process of its own.
 
-The data come from a file, so that making them leaves no trace.  Two meters, each in a fresh process:
-``tracemalloc`` counts every array numpy allocates; ``rss`` is the largest resident set beyond the one
-before the fit, which also sees memory that compiled code takes for itself.
+The data come from a file, so that making them leaves no trace.  Two meters, each in a fresh
+process: ``tracemalloc`` counts every array numpy allocates; ``rss`` is the largest resident set
+beyond the one before the fit, which also sees memory that compiled code takes for itself.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -39,16 +40,12 @@ def run(settings: Settings, seed: int) -> Report:
         for data_seed in range(seed, seed + settings.n_data_sets):
             x = TWO_HUMPS.sample(np.random.default_rng(data_seed), settings.n)
             beta = settings.beta
-            extra: dict[str, Any] = {"noise": settings.noise, "random_state": data_seed}
+            options: dict[str, Any] = {"activation": activation, "skip": skip}
             if objective == "score_matching":
-                limit = boundedness_limit(x, activation=activation, skip=skip)
-                beta, extra = max(beta, settings.above_limit * limit), {}
-
-            def fit(x: Any = x, beta: float = beta, extra: dict[str, Any] = extra) -> Any:
-                return fit_convex_score(
-                    x, objective=objective, activation=activation, skip=skip, beta=beta, **extra
-                )
-
+                beta = max(beta, settings.above_limit * boundedness_limit(x, **options))
+            else:
+                options |= {"noise": settings.noise, "random_state": data_seed}
+            fit = partial(fit_convex_score, x, objective=objective, beta=beta, **options)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 timing, fitted = measure(fit, repeats=settings.repeats)

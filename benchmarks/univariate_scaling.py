@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, figure, growth_exponent, measure
+from benchmarks.harness import Check, Report, Row, figure, growth_exponent, measure
 from benchmarks.laws import TWO_HUMPS
 from benchmarks.memory import peak_arrays
 from convexscore import fit_convex_score
@@ -39,7 +40,7 @@ def run(settings: Settings, seed: int) -> Report:
     cross_validated = _cross_validated(settings.cross_validated_at, settings.repeats, seed)
     # below 1e5 the fixed cost of a call shows, which makes the growth look slower than it is
     large = rows[-3:]
-    growth = [
+    growth: list[Row] = [
         {
             "what": name,
             "all sizes": growth_exponent(sizes, [row[key] for row in rows]),
@@ -59,16 +60,15 @@ def run(settings: Settings, seed: int) -> Report:
         Check("fits not certified", sum(row["not certified"] for row in rows), 0),
         Check(f"n = {aimed['n']}: peak extra memory, arrays of n doubles", memory, 40.0),
         Check("growth exponent, all sizes", growth[0]["all sizes"], 1.1, timing=True),
-        Check(
-            f"growth exponent from n = {large[0]['n']}", _growth(large, "fit seconds"), 1.1, timing=True
-        ),
+        Check(f"growth exponent from n = {large[0]['n']}", _growth(large, "fit seconds"), 1.1,
+              timing=True),
         Check(
             f"n = {settings.cross_validated_at}: default cross-validated fit, seconds",
             cross_validated["seconds"],
             60.0,
             timing=True,
         ),
-    ]
+    ]  # fmt: skip
     notes = [
         "Fit: validation, sort, solve, network, certificate; medians over repeats, then over data "
         "sets.  np.cumsum and np.sort run on the same shuffled array, in turn with the fit.",
@@ -91,17 +91,19 @@ def _growth(rows: list[dict[str, Any]], key: str) -> float:
 
 def _one_size(n: int, data_sets: int, repeats: int, seed: int) -> dict[str, Any]:
     beta = float(np.sqrt(n))
-    fits, times = [], {"fit": [], "cumsum": [], "cumsum out": [], "sort": []}
+    fits = []
+    times: dict[str, list[float]] = {"fit": [], "cumsum": [], "cumsum out": [], "sort": []}
     passes = max(3, min(200, 10**7 // n))
     for data_seed in range(seed, seed + data_sets):
         x = TWO_HUMPS.sample(np.random.default_rng(data_seed), n)
         into = np.empty_like(x)
-        times["cumsum"].append(measure(lambda x=x: np.cumsum(x), repeats=passes)[0].wall)
-        times["cumsum out"].append(
-            measure(lambda x=x, into=into: np.cumsum(x, out=into), repeats=passes)[0].wall
-        )
-        times["sort"].append(measure(lambda x=x: np.sort(x), repeats=max(3, passes // 5))[0].wall)
-        timing, fitted = measure(lambda x=x: fit_convex_score(x, beta=beta), repeats=repeats)
+        for name, call, times_over in (
+            ("cumsum", partial(np.cumsum, x), passes),
+            ("cumsum out", partial(np.cumsum, x, out=into), passes),
+            ("sort", partial(np.sort, x), max(3, passes // 5)),
+        ):
+            times[name].append(measure(call, repeats=times_over)[0].wall)
+        timing, fitted = measure(partial(fit_convex_score, x, beta=beta), repeats=repeats)
         times["fit"].append(timing.wall)
         fits.append(fitted)
     seconds = {name: float(np.median(values)) for name, values in times.items()}
@@ -157,7 +159,8 @@ def draw(report: Report) -> Any:
     rows = report.tables["Time and memory"]
     n = [row["n"] for row in rows]
     fig, (left, right) = figure(5.2, 4.0, columns=2)
-    for key, label in (("fit", "fit and certificate"), ("sort", "np.sort"), ("cumsum", "np.cumsum")):
+    labels = {"fit": "fit and certificate", "sort": "np.sort", "cumsum": "np.cumsum"}
+    for key, label in labels.items():
         left.loglog(n, [row[f"{key} seconds"] for row in rows], "o-", label=label)
     left.set(xlabel="n", ylabel="seconds")
     left.legend()

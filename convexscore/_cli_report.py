@@ -109,7 +109,11 @@ def _law(fit: ConvexScore) -> str:
     score = fit.piecewise_
     report = score.tail_report()
     if report is not None:
-        return f"density      none: {report}\n             refit with --tails integrable"
+        if fit.tails == "free" and fit.shape is None:
+            remedy = "refit with --tails integrable"
+        else:
+            remedy = "refit with another --beta or with --skip"
+        return f"density      none: {report}\n             {remedy}"
     return (
         f"density      mean {score.mean():.6g}, standard deviation {score.var() ** 0.5:.6g}, "
         f"entropy {score.entropy():.6g}"

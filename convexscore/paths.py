@@ -15,7 +15,7 @@ from convexscore._validation import check_count, check_positive
 from convexscore.objectives import ScoreObjective
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.problem_options import ProblemOptions
-from convexscore.solvers.line import LineCase, boundedness_limit, solve_line
+from convexscore.solvers.line import LineCase, WarmStart, boundedness_limit, solve_line
 from convexscore.solvers.line_certificate import dual_point
 from convexscore.solvers.line_network import score_of
 from convexscore.solvers.line_problem import LineProblem, prepare
@@ -334,7 +334,7 @@ class _Fold:
     held: ScoreObjective
     held_weight: Floats
     limit: float
-    warm: tuple | None = None
+    warm: WarmStart | None = None
 
     @classmethod
     def build(
@@ -359,8 +359,7 @@ class _Fold:
 
     def loss(self, beta: float, case: LineCase, blur: float, noise: float | None) -> float:
         beta = max(beta, 1.02 * self.limit)
-        solution, master = solve_line(self.problem.data, case, beta, tol=1e-7, warm=self.warm)
-        self.warm = (master, solution.tilt)
+        solution, self.warm = solve_line(self.problem.data, case, beta, tol=1e-7, warm=self.warm)
         score = score_of(self.problem, solution)
         values = held_out_loss(score, self.held.points[:, 0], blur=blur, noise=noise)
         return float(np.average(values, weights=self.held_weight))

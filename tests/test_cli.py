@@ -125,6 +125,16 @@ def test_warnings_are_one_readable_line_on_stderr(data, capsys):
     assert "optimal" in out
 
 
+def test_remedy_for_a_score_without_density_is_one_not_tried_yet(data, capsys):
+    command = "fit data.csv --column value --beta 100 --no-skip"  # beta > n: the score is zero
+    assert main(command.split()) == 0
+    assert "refit with --tails integrable" in capsys.readouterr().out
+    assert main([*command.split(), "--tails", "integrable"]) == 0
+    out, err = capsys.readouterr()
+    assert "refit with another --beta or with --skip" in out
+    assert err.startswith("convexscore: warning: tails='integrable'")
+
+
 def test_errors_of_the_library(data, capsys):
     fit = ["fit", data, "--column", "value"]
     assert "beta = 0.5 is below the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)

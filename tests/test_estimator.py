@@ -1,8 +1,12 @@
 """ConvexScore as a scikit-learn estimator and as a function of its data."""
 
+import ast
 import itertools
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,8 +52,6 @@ def test_function_and_estimator_are_the_same():
 
 
 def test_function_has_the_estimator_s_defaults():
-    from inspect import signature
-
     of_function = {
         name: parameter.default
         for name, parameter in signature(fit_convex_score).parameters.items()
@@ -475,10 +477,54 @@ def test_import_is_light_and_names_are_lazy():
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False,
-        cwd=str(__import__("pathlib").Path(convexscore.__file__).parents[1]),
+        cwd=Path(convexscore.__file__).parents[1],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:3] == ["[]", "[]", "[]"]
+
+
+def test_modules_import_one_way():
+    """No cycle among the modules, imports inside functions included, those for types apart."""
+    root = Path(convexscore.__file__).parent
+    names = {path: path.relative_to(root).with_suffix("").parts for path in root.rglob("*.py")}
+    modules = {
+        ".".join(("convexscore", *(part for part in parts if part != "__init__"))): path
+        for path, parts in names.items()
+    }
+    graph = {
+        module: {target for target in _imports(module, path) if target in modules}
+        for module, path in modules.items()
+    }
+    # the package itself resolves its names lazily; everybody may ask it for the version
+    graph["convexscore"] = set()
+    for module in graph:
+        # a package and the modules it gathers are one room
+        graph[module] -= {module, module.rpartition(".")[0]}
+    order = list(TopologicalSorter(graph).static_order())  # CycleError if there is one
+    assert order.index("convexscore.objectives") < order.index("convexscore.solvers.univariate")
+    assert order.index("convexscore.solvers.univariate") < order.index("convexscore.estimators")
+    assert order.index("convexscore.estimators") < order.index("convexscore.cli")
+
+
+def _imports(module, path):
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in for_types:
+            base = node.module or ""
+            if node.level:
+                up = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*up, *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{name.name}" for name in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
 
 
 def test_every_public_name_exists():

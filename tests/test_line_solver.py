@@ -267,7 +267,7 @@ def test_hundreds_of_kinks_are_certified(activation, skip):
 
 def test_large_data_use_cells_and_reach_the_same_optimum():
     from convexscore.objectives import score_matching
-    from convexscore.solvers.line import LineCase, solve_line
+    from convexscore.solvers.line import LineCase, WarmStart, solve_line
     from convexscore.solvers.line_master import Master
     from convexscore.solvers.line_problem import prepare
 
@@ -278,7 +278,7 @@ def test_large_data_use_cells_and_reach_the_same_optimum():
         beta = 1.5 * np.sqrt(len(x))
         coarse, _ = solve_line(problem.data, case, beta)
         cold = Master.start(problem.data, case.penalty(problem.data, beta, 0.0))
-        plain, _ = solve_line(problem.data, case, beta, warm=(cold, 0.0))
+        plain, _ = solve_line(problem.data, case, beta, warm=WarmStart(cold, 0.0, None))
         a = problem.data.evaluate(coarse.knots, coarse.values)
         b = problem.data.evaluate(plain.knots, plain.values)
         assert np.abs(a - b).max() <= 1e-8

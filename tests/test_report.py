@@ -1,13 +1,14 @@
 """The demonstration: complete, true to its fit, reproducible."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from scipy import stats
 
-from convexscore import load
-from convexscore.report import run_demo
-from convexscore.report.demo import demo_column
+from convexscore import fit_convex_score, load
+from convexscore.report import demo, run_demo
 from convexscore.report.demo_figure import demo_figure
 from convexscore.report.tables import aligned, law_table
 
@@ -69,7 +70,7 @@ def test_same_seed_same_result(report, tmp_path):
 
 
 def test_figure_panels(report):
-    name, x = demo_column()
+    name, x = demo.demo_column()
     figure = demo_figure(name, x, report.fit, report.samples)
     density, score, certificate, samples = figure.axes
     np.testing.assert_allclose(
@@ -90,3 +91,14 @@ def test_tables(report):
     assert row["data"] == pytest.approx(report.x.mean(), rel=1e-3)
     assert row["law"] == pytest.approx(report.fit.piecewise_.mean(), rel=1e-3)
     assert row["chains"] == pytest.approx(report.samples.mean(), rel=1e-3)
+
+
+def test_score_without_a_density_is_refitted_with_one(tmp_path, monkeypatch):
+    # heavy tails and little penalty: the free optimum bends upwards at the ends
+    column = stats.t(1.5).ppf((np.arange(150) + 0.5) / 150)
+    assert not fit_convex_score(column, beta=4.0).piecewise_.is_integrable
+    monkeypatch.setattr(demo, "demo_column", lambda: ("heavy", column))
+    monkeypatch.setattr(demo, "fit_convex_score", partial(fit_convex_score, beta=4.0))
+    report = run_demo(tmp_path)
+    assert report.fit.tails == "integrable" and report.fit.piecewise_.is_integrable
+    assert "tails 'integrable'" in report.summary

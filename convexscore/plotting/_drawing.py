@@ -111,3 +111,17 @@ def draw_rug(ax: Axes, x: Floats) -> Any:
         label="data",
     )
     return rug
+
+
+def legend_above(ax: Axes, share: float = 0.15) -> None:
+    """Axes from zero, with the legend in a strip of its own over the highest bar or curve."""
+    highest = max(
+        [bar.get_height() for bar in ax.patches if hasattr(bar, "get_height")]
+        + [
+            float(np.max(line.get_ydata()))
+            for line in ax.lines
+            if line.get_transform() == ax.transData
+        ]
+    )
+    ax.set_ylim(0.0, (1.0 + share) * highest)
+    ax.legend(loc="upper center", ncols=3, fontsize="small")

@@ -14,6 +14,7 @@ from convexscore.plotting._drawing import (
     Floats,
     axes_and_figure,
     column_or_none,
+    legend_above,
     plot_grid,
     score_of,
 )
@@ -141,8 +142,7 @@ class DensityDisplay:
         options: dict[str, Any] = {"label": label, "linewidth": 1.6}
         (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
         self.ax_.set(xlabel="x", ylabel="density p(x)")
-        self.ax_.set_ylim(bottom=0.0)
-        self.ax_.legend(loc="best", fontsize="small")
+        legend_above(self.ax_)
         return self
 
 

@@ -9,7 +9,13 @@ from numpy.typing import ArrayLike
 
 from convexscore._validation import check_column
 from convexscore.piecewise import PiecewiseLinearScore
-from convexscore.plotting._drawing import Floats, axes_and_figure, plot_grid, score_of
+from convexscore.plotting._drawing import (
+    Floats,
+    axes_and_figure,
+    legend_above,
+    plot_grid,
+    score_of,
+)
 from convexscore.plotting.density_display import histogram
 
 if TYPE_CHECKING:
@@ -116,8 +122,7 @@ class SampleDisplay:
         options: dict[str, Any] = {"label": "exact density", "linewidth": 1.6, "color": "tab:blue"}
         (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
         self.ax_.set(xlabel="x", ylabel="density p(x)")
-        self.ax_.set_ylim(bottom=0.0)
-        self.ax_.legend(loc="best", fontsize="small")
+        legend_above(self.ax_)
         return self
 
 

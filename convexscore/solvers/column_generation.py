@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convexscore.solvers.line_data import Floats, Ints
-from convexscore.solvers.line_master import Master
+from convexscore.solvers.line_data import Floats, Ints, LineData
+from convexscore.solvers.line_master import LinePenalty, Master
 
 
 # A round gains nothing when the objective falls by less than this fraction (rounding) and the worst
@@ -38,21 +38,34 @@ class Progress:
     converged: bool
 
 
-def price(master: Master) -> Pricing:
+@dataclass(frozen=True)
+class View:
+    """The function of a master seen on data: its own, or the full data behind its cells."""
+
+    data: LineData
+    penalty: LinePenalty
+    knots: Ints
+
+
+def price(master: Master, view: View | None = None) -> Pricing:
     """Violation of every candidate strictly between the ends (one pass over the data)."""
-    data, penalty = master.data, master.penalty
-    score = data.evaluate(master.knots, master.values)
+    view = view or View(master.data, master.penalty, master.knots)
+    score = view.data.evaluate(view.knots, master.values)
     forces = _slope_forces(master)
-    line_gradient = penalty.tilt - float(forces.sum())
-    g = data.hinge_gradient(score, line_gradient)[1:-1]
-    upper = penalty.upper[1:-1] if isinstance(penalty.upper, np.ndarray) else penalty.upper
+    line_gradient = view.penalty.tilt - float(forces.sum())
+    g = view.data.hinge_gradient(score, line_gradient)[1:-1]
+    upper = _inner(view.penalty.upper)
     partners = np.empty(0, dtype=np.intp)
-    if penalty.constrains_slopes:
-        shift, partners = _slope_shift(master, g, upper, forces)
+    if master.penalty.constrains_slopes:
+        shift, partners = _slope_shift(master, view.knots, g, upper, forces)
         g = g + shift
-    upward = penalty.lower - g
+    upward = view.penalty.lower - g
     downward = np.subtract(g, upper, out=g)
     return Pricing(upward, downward, partners)
+
+
+def _inner(upper: Floats | float) -> Floats | float:
+    return upper[1:-1] if isinstance(upper, np.ndarray) else upper
 
 
 def _slope_forces(master: Master) -> Floats:
@@ -65,23 +78,24 @@ def _slope_forces(master: Master) -> Floats:
     return np.where(held, master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
 
 
-def slope_multipliers(master: Master) -> tuple[float, Floats]:
+def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, Floats]:
     """Total slope multiplier and the part of it to the right of every candidate.
 
     At the extremes the entry is the one that puts the cost of an end slope in the same box as the
     kinks; where slopes are forbidden rather than charged there is nothing to check.
     """
-    penalty = master.penalty
+    view = view or View(master.data, master.penalty, master.knots)
+    penalty = view.penalty
     forces = _slope_forces(master)
     total = float(forces.sum())
-    out = np.zeros(master.data.size)
-    score = master.data.evaluate(master.knots, master.values)
-    g = master.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
-    upper = penalty.upper[1:-1] if isinstance(penalty.upper, np.ndarray) else penalty.upper
-    out[1:-1] = _slope_shift(master, g, upper, forces)[0]
+    out = np.zeros(view.data.size)
+    score = view.data.evaluate(view.knots, master.values)
+    g = view.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
+    upper = _inner(penalty.upper)
+    out[1:-1] = _slope_shift(master, view.knots, g, upper, forces)[0]
     if penalty.monotone:
         two_sided = max(penalty.end_down) > 0.0
-        ties = 0.5 * master.data.divergence * master.data.mass * two_sided
+        ties = 0.5 * view.data.divergence * view.data.mass * two_sided
         out[0], out[-1] = total + ties[0], -ties[-1]
     else:
         out[0] = out[-1] = _right_share(master, g, upper, forces)
@@ -105,7 +119,7 @@ def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Float
 
 
 def _slope_shift(
-    master: Master, g: Floats, upper: Floats | float, forces: Floats
+    master: Master, knots: Ints, g: Floats, upper: Floats | float, forces: Floats
 ) -> tuple[Floats, Ints]:
     """T(t): total slope multiplier to the right of each candidate, chosen to violate least.
 
@@ -117,7 +131,7 @@ def _slope_shift(
     if not master.penalty.monotone:
         shift[:] = _right_share(master, g, upper, forces)
         return shift, np.empty(0, dtype=np.intp)
-    knots, held = master.knots, master.held()
+    held = master.held()
     down_first, down_last = master.penalty.end_down
     partners: list[int] = []
     to_right = 0.0
@@ -149,6 +163,14 @@ def _slope_shift(
 
 def _inside(upper: Floats | float, inside: slice) -> Floats | float:
     return upper[inside] if isinstance(upper, np.ndarray) else upper
+
+
+def violators(pricing: Pricing, threshold: float) -> tuple[Ints, Ints]:
+    """Peaks of the runs of candidates that violate their lower and their upper bound."""
+    up, down = _peaks(pricing.upward, threshold), _peaks(pricing.downward, threshold)
+    if len(pricing.partners):
+        up = np.union1d(up, pricing.partners)
+    return up, down
 
 
 def _peaks(violation: Floats, threshold: float) -> Ints:
@@ -183,11 +205,7 @@ def improve(master: Master, *, tol: float, max_rounds: int = 2_000) -> Progress:
         worst = pricing.worst / scale
         if worst <= tol:
             return Progress(worst, n_rounds, True)
-        threshold = tol * scale
-        up, down = _peaks(pricing.upward, threshold), _peaks(pricing.downward, threshold)
-        if idle:
-            up, down = _single(pricing)
-        up = np.union1d(up, pricing.partners) if len(pricing.partners) else up
+        up, down = violators(pricing, tol * scale) if not idle else _single(pricing)
         up, down = np.setdiff1d(up, master.knots), np.setdiff1d(down, master.knots)
         down = np.setdiff1d(down, up)
         if len(up) + len(down) == 0:
@@ -206,7 +224,8 @@ def improve(master: Master, *, tol: float, max_rounds: int = 2_000) -> Progress:
 
 
 def _single(pricing: Pricing) -> tuple[Ints, Ints]:
-    nothing = np.empty(0, dtype=np.intp)
+    """The worst violator alone (with the partners that its pair needs)."""
     if pricing.upward.max(initial=0.0) >= pricing.downward.max(initial=0.0):
-        return np.array([int(np.argmax(pricing.upward)) + 1]), nothing
-    return nothing, np.array([int(np.argmax(pricing.downward)) + 1])
+        worst = np.array([int(np.argmax(pricing.upward)) + 1])
+        return np.union1d(worst, pricing.partners), pricing.partners[:0]
+    return pricing.partners, np.array([int(np.argmax(pricing.downward)) + 1])

@@ -23,13 +23,14 @@ from time import perf_counter
 
 import numpy as np
 
-from convexscore.solvers.column_generation import Progress, improve
-from convexscore.solvers.line_data import Floats, Ints, LineData, compress
+from convexscore.solvers.column_generation import Progress, View, improve, price, violators
+from convexscore.solvers.line_data import Floats, Ints, LineData, compress, refine
 from convexscore.solvers.line_master import LinePenalty, Master
 
 # Above this size the problem is first solved on cells, then near the kinks found, then exactly.
 _COARSE_ABOVE = 20_000
-_COARSE_CELLS = 2_048
+_COARSE_CELLS = 4_096
+_MOST_OPEN = 50_000
 _MAX_TILT_STEPS = 60
 
 
@@ -192,42 +193,77 @@ class _TiltSearch:
         return tilt
 
 
+@dataclass
+class WarmStart:
+    """Where a solve ended: the master, the multiplier, and what its data are.
+
+    ``candidates`` are the positions of the master's candidates in the full data when it works on
+    cells, None when it works on the data themselves.
+    """
+
+    master: Master
+    tilt: float
+    candidates: Ints | None
+
+    @property
+    def knots(self) -> Ints:
+        """Knots as positions in the full data."""
+        return self.master.knots if self.candidates is None else self.candidates[self.master.knots]
+
+    def view(self, data: LineData, case: LineCase) -> View:
+        """The master's function on the full data."""
+        return View(data, case.penalty(data, self.master.penalty.beta, self.tilt), self.knots)
+
+
 def solve_line(
     data: LineData,
     case: LineCase,
     beta: float,
     *,
     tol: float = 1e-10,
-    warm: tuple[Master, float] | None = None,
-) -> tuple[LineSolution, Master]:
+    warm: WarmStart | None = None,
+) -> tuple[LineSolution, WarmStart]:
     """Global optimum of one problem.
 
     Complexity: O(P) per pricing round plus O(K) per active-set step, P distinct values and K kinks;
-    memory O(P).  ``warm`` is the (master, tilt) of a neighbouring beta on the same data.
+    memory O(P).  Large data are solved on cells: a round is then O(cells), and the full data are
+    priced only when the cells have nothing left to gain; cells with a violation are opened.
+    ``warm`` is the end of a solve for a neighbouring beta on the same data.
     """
     started = perf_counter()
-    if warm is not None:
-        master, guess = warm
-    elif data.size > _COARSE_ABOVE:
-        master, guess = _from_coarse(data, case, beta, tol)
-    else:
-        master, guess = Master.start(data, case.penalty(data, beta, 0.0)), 0.0
-    search = _TiltSearch(master, case, beta, tol)
-    low, high = case.tilt_range(data, beta)
-    tilt = search.run(low, high, guess)
-    progress = replace(search.progress, n_rounds=search.rounds)
+    state = warm or _start(data, case, beta)
+    rounds = 0
+    tilt_range = case.tilt_range(data, beta)
+    while True:
+        search = _TiltSearch(state.master, case, beta, tol)
+        state.tilt = search.run(*tilt_range, state.tilt)
+        rounds += search.rounds
+        progress = search.progress
+        if state.candidates is None:
+            break
+        opened = _cells_next_to_kinks(state)
+        if len(opened) == 0:
+            pricing = price(state.master, state.view(data, case))
+            worst = pricing.worst / beta
+            progress = Progress(worst, 0, worst <= tol)
+            rounds += 1
+            if progress.converged:
+                break
+            opened = _cells_around(state, np.concatenate(violators(pricing, tol * beta)))
+        state = _open(state, data, case, beta, opened)
+    low, high = tilt_range
     solution = LineSolution(
         case=case,
         beta=beta,
-        knots=master.knots.copy(),
-        values=master.values.copy(),
-        signs=master.signs.copy(),
-        tilt=tilt,
-        line_weight=_line_weight(master, case, tilt, low, high),
-        progress=progress,
+        knots=state.knots.copy(),
+        values=state.master.values.copy(),
+        signs=state.master.signs.copy(),
+        tilt=state.tilt,
+        line_weight=_line_weight(state.master, case, state.tilt, low, high),
+        progress=replace(progress, n_rounds=rounds),
         seconds=perf_counter() - started,
     )
-    return solution, master
+    return solution, state
 
 
 def _line_weight(master: Master, case: LineCase, tilt: float, low: float, high: float) -> float:
@@ -237,35 +273,45 @@ def _line_weight(master: Master, case: LineCase, tilt: float, low: float, high: 
     return excess_slope(master, case, tilt)
 
 
-def _from_coarse(
-    data: LineData, case: LineCase, beta: float, tol: float
-) -> tuple[Master, float]:
-    """Solve with kinks at some quantiles, then near those found; a warm start for the exact pass."""
+def _start(data: LineData, case: LineCase, beta: float) -> WarmStart:
+    if data.size <= _COARSE_ABOVE:
+        return WarmStart(Master.start(data, case.penalty(data, beta, 0.0)), 0.0, None)
     candidates = np.unique(np.linspace(0, data.size - 1, _COARSE_CELLS).astype(np.intp))
-    master: Master | None = None
-    tilt = 0.0
-    for level in range(2):
-        coarse = compress(data, candidates)
-        penalty = case.penalty(coarse, beta, tilt)
-        if master is None:
-            master = Master.start(coarse, penalty)
-        else:
-            master = master.moved_to(coarse, np.searchsorted(candidates, fine_knots), penalty)
-        search = _TiltSearch(master, case, beta, max(tol, 1e-8))
-        tilt = search.run(*case.tilt_range(data, beta), tilt)
-        fine_knots = candidates[master.knots]
-        if level == 0:
-            near = _neighbourhoods(candidates, master.knots[1:-1], data.size)
-            if len(near) == 0:
-                break
-            candidates = np.union1d(candidates, near)
-    assert master is not None
-    return master.moved_to(data, fine_knots, case.penalty(data, beta, tilt)), tilt
+    coarse = compress(data, candidates)
+    return WarmStart(Master.start(coarse, case.penalty(coarse, beta, 0.0)), 0.0, candidates)
 
 
-def _neighbourhoods(candidates: Ints, knots: Ints, size: int, limit: int = 200_000) -> Ints:
-    """All points in the two cells around each kink (nothing when that is most of the data)."""
-    ranges = [(int(candidates[k - 1]), int(candidates[k + 1])) for k in knots]
-    if not ranges or sum(b - a for a, b in ranges) > min(limit, size // 2):
-        return np.empty(0, dtype=np.intp)
-    return np.unique(np.concatenate([np.arange(a, b + 1, dtype=np.intp) for a, b in ranges]))
+def _open(
+    state: WarmStart, data: LineData, case: LineCase, beta: float, opened: Ints
+) -> WarmStart:
+    """Open cells down to single points; with too many (or none to open) go to the full data."""
+    assert state.candidates is not None
+    knots = state.knots
+    if len(opened) == 0 or len(opened) + len(state.candidates) > max(_MOST_OPEN, data.size // 4):
+        master = state.master.moved_to(data, knots, case.penalty(data, beta, state.tilt))
+        return WarmStart(master, state.tilt, None)
+    finer, candidates = refine(data, state.master.data, state.candidates, opened)
+    penalty = case.penalty(finer, beta, state.tilt)
+    master = state.master.moved_to(finer, np.searchsorted(candidates, knots), penalty)
+    return WarmStart(master, state.tilt, candidates)
+
+
+def _cells_next_to_kinks(state: WarmStart) -> Ints:
+    """All points of the closed cells on both sides of each kink."""
+    kinks = state.master.knots[1:-1]
+    return _points_inside(state, np.unique(np.concatenate([kinks - 1, kinks])))
+
+
+def _cells_around(state: WarmStart, points: Ints) -> Ints:
+    """All points of the closed cells that contain these positions of the full data."""
+    assert state.candidates is not None
+    cells = np.searchsorted(state.candidates, points, side="right") - 1
+    return _points_inside(state, np.unique(cells))
+
+
+def _points_inside(state: WarmStart, cells: Ints) -> Ints:
+    assert state.candidates is not None
+    a, b = state.candidates[cells], state.candidates[cells + 1]
+    closed = b - a > 1
+    pieces = [np.arange(i, j, dtype=np.intp) for i, j in zip(a[closed], b[closed], strict=True)]
+    return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.intp)

@@ -21,8 +21,12 @@ import numpy as np
 
 from convexscore.networks import TwoLayerNetwork
 from convexscore.solvers.line import LineCase
-from convexscore.solvers.line_data import Floats, LineData
+from convexscore.solvers.line_data import Floats, Ints, LineData
 from convexscore.solvers.line_problem import LineProblem
+
+
+# Share of beta that G of the interior point may reach.
+_BLOCK_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -103,23 +107,24 @@ def _extremes(
 
 
 def _project(
-    data: LineData, case: LineCase, beta: float, residual: Floats, hint: DualHint | None
+    problem: LineProblem, case: LineCase, beta: float, residual: Floats, hint: DualHint | None
 ) -> tuple[Floats, float, float]:
     """Meet the equality constraints; returns residual, its line gradient and the tilt."""
-    mass, total = data.mass, data.total_mass
-    residual = residual - float(np.dot(mass, residual)) / total
-    middle = data.x - float(np.dot(mass, data.x)) / total
-    weighted = mass * middle
-    moment = float(np.dot(weighted, residual))
+    data, total = problem.data, problem.data.total_mass
+    weighted = data.mass * residual
+    level = float(weighted.sum()) / total
+    moment = float(np.dot(weighted, data.x)) - problem.mean * level * total
     gradient = moment + data.divergence * total
     if hint is not None:
-        wanted = hint.tilt - hint.slope_total
-        tilt = hint.tilt
+        wanted, tilt = hint.tilt - hint.slope_total, hint.tilt
     else:
         low, high = case.tilt_range(data, beta)
         wanted = tilt = 0.0 if case.skip else float(np.clip(gradient, min(low, high), high))
-    residual += middle * ((wanted - gradient) / float(np.dot(weighted, middle)))
-    return residual, wanted, tilt
+    slope = (wanted - gradient) / (total * problem.variance)
+    projected = data.x * slope
+    projected += residual
+    projected -= level + slope * problem.mean
+    return projected, wanted, tilt
 
 
 def dual_point(
@@ -131,65 +136,79 @@ def dual_point(
 ) -> DualPoint:
     """Best feasible point on the segment (score matching) or ray (denoising) of the residual."""
     data = problem.data
-    labels = 0.0 if data.label_mass is None else data.label_mass / data.mass
-    raw = score * problem.scale - labels
-    residual, gradient, tilt = _project(data, case, beta, raw, hint)
+    raw = score * problem.scale
+    labels: Floats | float = 0.0
+    if data.label_mass is not None:
+        labels = data.label_mass / data.mass
+        raw -= labels
+    residual, gradient, tilt = _project(problem, case, beta, raw, hint)
     shift: Floats | float = 0.0 if hint is None else hint.slope_shift
     g = data.hinge_sums(data.mass * residual, gradient)
     low, high = _extremes(data, case, g, tilt, shift)
     columns = np.maximum(-low, high)
-    violation = float(columns.max()) / beta - 1.0
+    worst = float(columns.max())
     if not data.divergence:
-        limit = beta / float(columns.max()) if columns.max() > 0.0 else np.inf
-        square = float(np.dot(data.mass, residual * residual))
+        limit = beta / worst if worst > 0.0 else np.inf
+        square = float(np.dot(data.mass * residual, residual))
         best = -float(np.dot(data.mass * residual, np.broadcast_to(labels, residual.shape)))
-        factor = np.clip(best / square, -limit, limit) if square > 0.0 else 0.0
-        residual = float(factor) * residual
-    elif violation > 0.0:
-        residual = _mix(data, case, beta, residual, low, high)
-    value = data.constant - float(
-        np.dot(data.mass * residual, 0.5 * residual + labels)
-    )
-    return DualPoint(value, violation, residual, columns)
+        residual *= float(np.clip(best / square, -limit, limit)) if square > 0.0 else 0.0
+    elif worst > beta:
+        _mix(data, case, beta, residual, low, high)
+    weighted = data.mass * residual
+    value = data.constant - 0.5 * float(np.dot(weighted, residual))
+    if data.label_mass is not None:
+        value -= float(np.dot(weighted, labels))
+    return DualPoint(value, worst / beta - 1.0, residual, columns)
 
 
 def _mix(
     data: LineData, case: LineCase, beta: float, residual: Floats, low: Floats, high: Floats
-) -> Floats:
-    """The point nearest to ``residual`` on the segment to a strictly feasible one."""
-    # large blocks give a small, smooth residual; the smallest, single values, is always feasible
-    blocks = 0.8 * beta
-    while True:
-        interior, low0, high0 = _interior_point(data, case, blocks)
-        if blocks == 0.0 or max(float(-low0.min()), float(high0.max())) < 0.9 * beta:
-            break
-        blocks = 0.6 * blocks if blocks > float(data.mass.min()) else 0.0
-    share = 0.0
-    for excess, slack in ((high - beta, beta - high0), (-beta - low, low0 + beta)):
-        over = excess > 0.0
-        if over.any():
-            ratio = excess[over] / (excess[over] + np.maximum(slack[over], 0.0))
-            share = max(share, float(ratio.max()))
-    return residual + share * (interior - residual)
+) -> None:
+    """Move ``residual`` the least towards a strictly feasible point until it is feasible.
+
+    Large blocks give a small, smooth feasible point whose G is bounded by their mass; where beta
+    leaves no room for blocks the point with an edge at every value is used and its G computed.
+    """
+    heaviest = float(data.mass.max())
+    per_mass = data.divergence * (2.0 if case.activation == "abs" else 1.0)
+    blocks = _BLOCK_SHARE * beta / per_mass - heaviest
+    if blocks >= heaviest:
+        edges, interior, _, _, _ = _interior_point(data, case, blocks)
+        bound = per_mass * (blocks + heaviest)
+        excess = max(float(high.max()), -float(low.min())) - beta
+        share = excess / (excess + beta - bound)
+    else:
+        edges, interior, slope, tilt, shift = _interior_point(data, case, 0.0)
+        sums = data.hinge_sums(interior * data.mass, slope)
+        low0, high0 = _extremes(data, case, sums, tilt, shift)
+        share = 0.0
+        for over, slack in ((high - beta, beta - high0), (-beta - low, low0 + beta)):
+            positive = over > 0.0
+            if positive.any():
+                ratio = over[positive] / (over[positive] + np.maximum(slack[positive], 0.0))
+                share = max(share, float(ratio.max()))
+    residual *= 1.0 - share
+    residual[edges] += share * interior
 
 
 def _interior_point(
     data: LineData, case: LineCase, block_mass: float
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Ints, Floats, float, float, float]:
     """Residual whose G vanishes, ties counted half, at the edges of blocks of this mass.
 
     G is piecewise linear in the kink, so its second differences over the edges give the residual
-    directly.  ``block_mass`` 0 puts an edge at every value.  Returns the residual and the extremes
-    of its G.
+    directly.  Between two edges the linear part and the active mass both move by the mass of the
+    block, so that |G| <= block mass plus one value (twice that for the absolute value).
+    ``block_mass`` 0 puts an edge at every value.  Returns edges, residual there, and the line
+    gradient, tilt and slope multiplier that belong to it.
     """
     passed = np.cumsum(data.mass)
+    total, first, last = float(passed[-1]), float(data.mass[0]), float(data.mass[-1])
     if block_mass > 0.0:
-        block = np.floor(passed / block_mass)
-        edges = np.flatnonzero(np.diff(block, prepend=block[0] - 1.0) > 0)
-        edges = np.unique(np.concatenate(([0], edges, [data.size - 1])))
+        inner = np.searchsorted(passed, np.arange(block_mass, total, block_mass))
+        edges = np.unique(np.concatenate(([0], inner, [data.size - 1])))
     else:
         edges = np.arange(data.size)
-    total, first, last = float(passed[-1]), float(data.mass[0]), float(data.mass[-1])
     # for the absolute value without skip the neurons at the two ends pull the slope apart
     tilt = slope = shift = 0.0
     if case.zero_outside:
@@ -199,9 +218,7 @@ def _interior_point(
     target = 0.5 * tilt - shift - (total - passed[edges] + 0.5 * data.mass[edges])
     target[0], target[-1] = slope - total, 0.0
     tail = -np.diff(target) / np.diff(data.x[edges])
-    residual_mass = np.zeros(data.size)
-    residual_mass[edges[1:]] += tail
-    residual_mass[edges[:-1]] -= tail
-    residual = residual_mass / data.mass
-    low, high = _extremes(data, case, data.hinge_sums(residual_mass, slope), tilt, shift)
-    return residual, low, high
+    residual_mass = np.zeros(len(edges))
+    residual_mass[1:] += tail
+    residual_mass[:-1] -= tail
+    return edges, residual_mass / data.mass[edges], slope, tilt, shift

@@ -214,12 +214,48 @@ def compress(data: LineData, candidates: Ints) -> LineData:
     """The same problem with kinks allowed at ``candidates`` only (first and last included).  O(P)."""
     if data.cells is not None:
         raise ValueError("compress: data are already compressed")
+    x, mass = data.x, data.mass
+    left, counts = candidates[:-1], np.diff(candidates)
+    # reduceat over [candidate, next candidate): the candidate itself has t = 0 and adds to sums of
+    # order zero only
+    t = x[:-1] - np.repeat(x[left], counts)
+    t *= np.repeat(1.0 / np.diff(x[candidates]), counts)
+    inner_mass = np.add.reduceat(mass[:-1], left) - mass[left]
+    weighted = mass[:-1] * t
+    first = np.add.reduceat(weighted, left)
+    weighted *= t
+    second = np.add.reduceat(weighted, left)
+    label = label_first = np.zeros(len(left))
+    if data.label_mass is not None:
+        label = np.add.reduceat(data.label_mass[:-1], left) - data.label_mass[left]
+        np.multiply(data.label_mass[:-1], t, out=weighted)
+        label_first = np.add.reduceat(weighted, left)
+    return _at_candidates(data, candidates, np.array([inner_mass, first, second, label, label_first]))
+
+
+def refine(data: LineData, coarse: LineData, old: Ints, opened: Ints) -> tuple[LineData, Ints]:
+    """Cells opened down to single points: ``coarse`` on ``old`` candidates plus those in ``opened``.
+
+    ``opened`` lists every point of the opened cells; all other cells keep their moments.  O(cells).
+    """
+    if coarse.cells is None:
+        raise ValueError("refine: data are not compressed")
+    candidates = np.union1d(old, opened)
+    kept = np.diff(candidates) > 1
+    source = np.searchsorted(old, candidates[:-1][kept])
+    moments = np.zeros((5, len(candidates) - 1))
+    c = coarse.cells
+    for row, values in enumerate((c.mass, c.first, c.second, c.label, c.label_first)):
+        moments[row, kept] = values[source]
+    return _at_candidates(data, candidates, moments), candidates
+
+
+def _at_candidates(data: LineData, candidates: Ints, moments: Floats) -> LineData:
     return LineData(
         x=data.x[candidates],
         mass=data.mass[candidates],
         label_mass=None if data.label_mass is None else data.label_mass[candidates],
         divergence=data.divergence,
         constant=data.constant,
-        cells=Cells(*data._many_segments(candidates[:-1], candidates[1:])),
+        cells=Cells(*moments),
     )
-

@@ -27,6 +27,8 @@ class LineProblem:
     center: float
     scale: float
     tie_tolerance: float
+    mean: float  # weighted mean and variance of the standardised data
+    variance: float
 
     @property
     def objective_unit(self) -> float:
@@ -69,17 +71,22 @@ def prepare(objective: ScoreObjective) -> LineProblem:
     total = float(mass.sum())
     center = _exact_center(x)
     z = x - center
-    mean = float(np.dot(mass, z / np.abs(z).max())) / total
-    # power-of-two scale: standardising costs no digits
-    largest = float(np.abs(z).max())
-    spread_z = z / largest - mean
-    deviation = largest * float(np.sqrt(np.dot(mass, spread_z * spread_z) / total))
-    scale = float(2.0 ** np.round(np.log2(deviation)))
-    z /= scale
+    # powers of two: standardising costs no digits
+    unit = 2.0 ** np.round(np.log2(max(abs(float(z[0])), abs(float(z[-1])))))
+    z /= unit
+    mean = float(np.dot(mass, z)) / total
+    variance = float(np.dot(mass * z, z)) / total - mean * mean
+    # far below the range the variance drowns in rounding; any scale of its size will do
+    deviation = np.sqrt(max(variance, np.finfo(float).eps))
+    within = 2.0 ** np.round(np.log2(deviation))
+    z /= within
+    scale = float(unit * within)
     if label_mass is not None:
         label_mass = label_mass * scale
     data = LineData(z, mass, label_mass, objective.divergence, spread * scale**2)
-    return LineProblem(data, x, center, scale, tolerance)
+    return LineProblem(
+        data, x, center, scale, tolerance, mean / within, max(variance, 0.0) / within**2
+    )
 
 
 def _exact_center(x: Floats) -> float:

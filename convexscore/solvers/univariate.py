@@ -12,9 +12,14 @@ from convexscore._exceptions import ConvergenceWarning, DataWarning, UnboundedOb
 from convexscore.networks import TwoLayerNetwork
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.solvers.column_generation import slope_multipliers
-from convexscore.solvers.line import LineCase, LineSolution, boundedness_limit, solve_line
+from convexscore.solvers.line import (
+    LineCase,
+    LineSolution,
+    WarmStart,
+    boundedness_limit,
+    solve_line,
+)
 from convexscore.solvers.line_certificate import DualHint, dual_point, primal_value
-from convexscore.solvers.line_master import Master
 from convexscore.solvers.line_network import assemble, score_of
 from convexscore.solvers.line_problem import LineProblem
 from convexscore.solvers.result import Certificate
@@ -32,7 +37,7 @@ class UnivariateFit:
     score: PiecewiseLinearScore
     certificate: Certificate
     solution: LineSolution
-    warm: tuple[Master, float]
+    warm: WarmStart
 
 
 def check_bounded(problem: LineProblem, case: LineCase, beta: float) -> None:
@@ -63,15 +68,17 @@ def solve(
     *,
     tol: float = 1e-10,
     share: float = 0.5,
-    warm: tuple[Master, float] | None = None,
+    warm: WarmStart | None = None,
 ) -> UnivariateFit:
     """Global optimum with network and certificate.  O(n) per round, memory O(n)."""
     started = perf_counter()
-    solution, master = solve_line(problem.data, case, beta, tol=tol, warm=warm)
+    solution, state = solve_line(problem.data, case, beta, tol=tol, warm=warm)
     network, score = assemble(problem, solution, share=share)
     hint = None
     if case.constraint is not None:
-        hint = DualHint(solution.tilt, *slope_multipliers(master))
+        hint = DualHint(
+            solution.tilt, *slope_multipliers(state.master, state.view(problem.data, case))
+        )
     certificate = certificate_of(
         problem,
         case,
@@ -86,7 +93,7 @@ def solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=3
         )
-    return UnivariateFit(network, score, certificate, solution, (master, solution.tilt))
+    return UnivariateFit(network, score, certificate, solution, state)
 
 
 def certificate_of(
