@@ -14,6 +14,10 @@ Floats = NDArray[np.float64]
 
 def check_column(x: ArrayLike, *, name: str = "x", min_distinct: int = 2) -> Floats:
     """One column of finite numbers as a float64 array (n,)."""
+    if np.iscomplexobj(x):
+        raise ValueError(
+            f"{name} must be real; got complex data. Pass the real part, the modulus or the phase."
+        )
     try:
         column = np.asarray(x, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -54,17 +58,21 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     """Non-negative finite weights (n,), not all zero; ``None`` stays ``None``."""
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must be numeric, one per sample; {error}.") from error
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     if weights.shape != (n,):
         raise ValueError(
             f"sample_weight must have shape ({n},), one weight per sample; got {weights.shape}."
         )
-    if not np.isfinite(weights).all() or (weights < 0).any():
+    bad = ~np.isfinite(weights) | (weights < 0)
+    if bad.any():
         raise ValueError(
-            "sample_weight must be finite and >= 0; got "
-            f"minimum {np.nanmin(weights):g} and {int((~np.isfinite(weights)).sum())} NaN/infinite."
+            f"sample_weight must be finite and >= 0; {int(bad.sum())} of {n} are not, the first is "
+            f"{weights[np.argmax(bad)]:g}. Drop those samples or give them weight 0."
         )
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero everywhere; at least two samples need weight > 0.")
@@ -73,7 +81,7 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
 
 def check_choice(value: Any, allowed: Sequence[Any], *, name: str) -> Any:
     """One of a few options."""
-    if not any(value is option or (type(value) is type(option) and value == option) for option in allowed):
+    if not any(type(value) is type(option) and value == option for option in allowed):
         options = ", ".join(repr(option) for option in allowed)
         raise ValueError(f"{name} must be one of {options}; got {value!r}.")
     return value

@@ -101,9 +101,7 @@ def certify(
     dual = None
     if reference == "solve":
         dual = solve(problem, case, beta).certificate.dual_objective
-    return certificate_of(
-        problem, case, beta, network, score, reference_dual=dual, started=started
-    )
+    return certificate_of(problem, case, beta, network, score, reference_dual=dual, started=started)
 
 
 def _objective(
@@ -153,4 +151,3 @@ def boundedness_limit(
     options = ProblemOptions(activation=activation, skip=skip)
     problem = prepare(options.build(x, sample_weight, None))
     return line.boundedness_limit(problem.data, activation, options.case.skip)
-

@@ -10,9 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from convexscore._exceptions import NotIntegrableError
+from convexscore._exceptions import DataWarning, NotIntegrableError
 from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_column, check_count, check_positive, check_weights
+from convexscore._validation import (
+    check_choice,
+    check_column,
+    check_count,
+    check_positive,
+    check_weights,
+)
 from convexscore.networks import TwoLayerNetwork
 from convexscore.paths import BetaSelection, blur_width, held_out_loss, select_beta
 from convexscore.piecewise import PiecewiseLinearScore
@@ -150,8 +156,14 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     # ------------------------------------------------------------------ fitting
     def _options(self) -> ProblemOptions:
         return ProblemOptions(
-            self.objective, self.activation, self.skip, self.noise, self.n_draws, self.labels,
-            self.tails, self.shape,
+            self.objective,
+            self.activation,
+            self.skip,
+            self.noise,
+            self.n_draws,
+            self.labels,
+            self.tails,
+            self.shape,
         )
 
     def fit(
@@ -170,6 +182,8 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         weights = check_weights(sample_weight, x.size)
         if weights is not None and not (weights > 0).all():
             x, weights = x[weights > 0], weights[weights > 0]
+            check_column(x, name="x where sample_weight > 0")
+        check_choice(self.one_standard_error, (True, False), name="one_standard_error")
         rng = check_random_state(self.random_state)
         selection: BetaSelection | None = None
         if isinstance(self.beta, str):
@@ -206,10 +220,10 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         self.n_features_in_ = 1
         if options.tails == "integrable" and not fit.score.is_integrable:
             warnings.warn(
-                "tails='integrable': the best score with outer slopes <= 0 has a flat tail that does "
-                f"not point inwards ({fit.score.tail_report()}); increase beta or use "
-                "shape='log-concave'.",
-                UserWarning,
+                "tails='integrable': the best score with outer slopes <= 0 is flat on one side without "
+                f"pointing inwards ({fit.score.tail_report()}), so it has no density. "
+                + _flat_tail_remedy(beta, problem.data.total_mass, options),
+                DataWarning,
                 stacklevel=2,
             )
         return self
@@ -305,9 +319,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         Chains start at quantiles of a Gaussian with the law's scale where it exists, else at the knots.
         """
         count = check_count(n_samples, name="n_samples")
-        if method not in SAMPLE_METHODS:
-            allowed = ", ".join(repr(m) for m in SAMPLE_METHODS)
-            raise ValueError(f"method must be one of {allowed}; got {method!r}.")
+        check_choice(method, SAMPLE_METHODS, name="method")
         check_is_fitted(self)
         if method == "exact":
             return self._law().sample(count, random_state=random_state)
@@ -336,6 +348,12 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if steepest == 0.0:
             steepest = 1.0 / max(high - low, np.finfo(float).tiny) ** 2
         return rng.uniform(low, high, count) if high > low else np.full(count, low), 0.2 / steepest
+
+
+def _flat_tail_remedy(beta: float, total: float, options: ProblemOptions) -> str:
+    if not options.skip and beta >= total:
+        return f"Without skip the score is zero from beta = {total:g} on: decrease beta or use skip=True."
+    return "Try another beta, skip=True or shape='log-concave'."
 
 
 def _finite_grid(x: ArrayLike) -> Floats:

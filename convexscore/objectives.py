@@ -137,7 +137,9 @@ def denoising(
     """
     column = check_column(x, name=name, min_distinct=min_distinct)
     level = check_positive(
-        noise, name="noise", hint="Give the noise level in the units of the data, e.g. 0.5 * x.std()."
+        noise,
+        name="noise",
+        hint="Give the noise level in the units of the data, e.g. 0.5 * x.std().",
     )
     draws = check_count(n_draws, name="n_draws")
     check_choice(labels, ("noisy", "smoothed"), name="labels")

@@ -172,7 +172,7 @@ def regularization_path(
 def held_out_loss(
     score: PiecewiseLinearScore, points: Floats, *, blur: float = 0.0, noise: float | None = None
 ) -> Floats:
-    r"""Loss of each held-out point: :math:`\tfrac12 s^2 + s'`, plus :math:`1/2\varepsilon^2` for denoising.
+    r"""Loss of each held-out point, :math:`\tfrac12 s^2 + s'`; denoising adds :math:`1/2\varepsilon^2`.
 
     For denoising ``points`` are freshly noised and this is the expectation of
     :math:`\tfrac12 (s(\tilde x) - l)^2` over the noise (Stein's identity), without the variance
@@ -190,7 +190,9 @@ def held_out_loss(
         return 0.5 * value * value + score.derivative(points) + constant
     edge_left, edge_right = score(points - blur), score(points + blur)
     inner_left, middle, inner_right = (
-        score(points - 0.5 * blur), score(points), score(points + 0.5 * blur)
+        score(points - 0.5 * blur),
+        score(points),
+        score(points + 0.5 * blur),
     )
     square = (
         edge_left**2 + 4.0 * inner_left**2 + 2.0 * middle**2 + 4.0 * inner_right**2 + edge_right**2
@@ -312,8 +314,8 @@ def select_beta(
         warnings.warn(
             f"beta='cv': the held-out loss is still falling at the smallest beta of the grid "
             f"({betas[-1]:.3g}); this happens with tied or discrete data, where score matching "
-            "rewards kinks at single values. The fit uses it; consider objective='denoising' with "
-            "noise of the size of the rounding.",
+            "rewards kinks at single values, or with few points. The fit uses it; give beta, or noise "
+            "of the size of the rounding with objective='denoising'.",
             DataWarning,
             stacklevel=4,
         )
@@ -348,10 +350,16 @@ class _Fold:
         train = np.ones(x.size, dtype=bool)
         train[fold] = False
         problem = prepare(
-            options.build(x[train], None if weights is None else weights[train], rng, name="x (fold)")
+            options.build(
+                x[train], None if weights is None else weights[train], rng, name="x (fold)"
+            )
         )
         held = replace(options, n_draws=max(options.n_draws, _HELD_OUT_DRAWS)).build(
-            x[fold], None if weights is None else weights[fold], rng, name="x (fold)", min_distinct=1
+            x[fold],
+            None if weights is None else weights[fold],
+            rng,
+            name="x (fold)",
+            min_distinct=1,
         )
         limit = boundedness_limit(problem.data, options.activation, options.skip)
         held_weight = np.ones(held.n_samples) if held.sample_weight is None else held.sample_weight

@@ -35,7 +35,8 @@ class ProblemOptions:
     def __post_init__(self) -> None:
         check_choice(self.objective, OBJECTIVES, name="objective")
         check_choice(self.activation, ACTIVATIONS, name="activation")
-        check_choice(bool(self.skip) if isinstance(self.skip, np.bool_) else self.skip, (True, False), name="skip")
+        skip = bool(self.skip) if isinstance(self.skip, np.bool_) else self.skip
+        check_choice(skip, (True, False), name="skip")
         check_choice(self.labels, LABELS, name="labels")
         check_choice(self.tails, TAILS, name="tails")
         check_choice(self.shape, SHAPES, name="shape")

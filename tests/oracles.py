@@ -49,9 +49,7 @@ def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=N
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
             try:
-                problem.solve(
-                    solver="CLARABEL", tol_gap_rel=tol, tol_gap_abs=tol, tol_feas=tol
-                )
+                problem.solve(solver="CLARABEL", tol_gap_rel=tol, tol_gap_abs=tol, tol_feas=tol)
             except cp.error.SolverError:
                 continue
         if problem.status == "optimal":

@@ -137,7 +137,7 @@ def test_remedy_for_a_score_without_density_is_one_not_tried_yet(data, capsys):
 
 def test_errors_of_the_library(data, capsys):
     fit = ["fit", data, "--column", "value"]
-    assert "beta = 0.5 is below the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)
+    assert "beta = 0.5 is not above the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)
     assert "beta must be finite and > 0; got -1" in fails(capsys, *fit, "--beta", -1)
     assert "activation must be one of" in fails(capsys, *fit, "--activation", "tanh")
     assert "noise must be given" in fails(capsys, *fit, "--objective", "denoising")

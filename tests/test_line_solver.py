@@ -100,7 +100,7 @@ def test_constrained_fits_equal_the_conic_program(objective, activation, skip, c
                 options.update(objective=objective, noise=0.5)
             with warnings.catch_warnings():
                 # an exactly flat tail may point outwards; the optimum is compared, not its law
-                warnings.filterwarnings("ignore", "tails='integrable'", UserWarning)
+                warnings.filterwarnings("ignore", "tails='integrable'", DataWarning)
                 fit = fit_convex_score(
                     x, activation=activation, skip=skip, beta=beta, random_state=1, **options
                 )
@@ -187,14 +187,20 @@ def test_network_reproduces_the_certified_objective(objective, activation, skip)
 @pytest.mark.parametrize("scale", [1e-8, 1e8, 3.7])
 @pytest.mark.parametrize("activation", ["relu", "abs"])
 def test_equivariance_under_affine_maps(scale, activation):
-    x = np.r_[np.random.default_rng(2).normal(size=40), 5 + np.random.default_rng(3).normal(size=40)]
+    x = np.r_[
+        np.random.default_rng(2).normal(size=40), 5 + np.random.default_rng(3).normal(size=40)
+    ]
     base = fit_convex_score(x, activation=activation, beta=9.0)
     shift = 2.5 * scale
     moved = fit_convex_score(scale * x + shift, activation=activation, beta=9.0)
     grid = np.linspace(-4, 9, 301)
     expected = base.score_function(grid) / scale
-    assert np.allclose(moved.score_function(scale * grid + shift), expected, rtol=1e-7,
-                       atol=1e-7 * np.abs(expected).max())
+    assert np.allclose(
+        moved.score_function(scale * grid + shift),
+        expected,
+        rtol=1e-7,
+        atol=1e-7 * np.abs(expected).max(),
+    )
     assert moved.certificate_.objective * scale**2 == pytest.approx(
         base.certificate_.objective, rel=1e-9
     )
@@ -249,6 +255,8 @@ def test_boundedness_limit_is_refused_below_and_warned_above(activation, skip):
     assert limit == expected[activation, skip]
     with pytest.raises(UnboundedObjectiveError, match=f"beta = .*limit {limit:g}"):
         fit_convex_score(x, activation=activation, skip=skip, beta=0.99 * limit)
+    with pytest.raises(UnboundedObjectiveError, match="no minimiser"):
+        fit_convex_score(x, activation=activation, skip=skip, beta=limit)
     with pytest.warns(DataWarning, match="just above the boundedness limit"):
         fit = fit_convex_score(x, activation=activation, skip=skip, beta=1.05 * limit)
     assert fit.certificate_.optimal

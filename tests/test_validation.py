@@ -210,7 +210,7 @@ def test_boundedness_limit_is_refused_below_and_warned_just_above(activation, sk
     assert boundedness_limit(x, **options) == limit
     connection = "with" if skip else "without"
     below = (
-        rf"^beta = {0.99 * limit:g} is below the boundedness limit {limit:g}: .*{activation} "
+        rf"^beta = {0.99 * limit:g} is not above the boundedness limit {limit:g}: .*{activation} "
         rf"activation {connection} skip.*Use beta > {limit:g}, beta='cv', or objective='denoising'"
     )
     refused(below, x, beta=0.99 * limit, error=UnboundedObjectiveError, **options)
@@ -233,7 +233,7 @@ def test_boundedness_limit_counts_weight():
     weight = np.ones(40)
     weight[np.argmax(X)] = 7.0
     assert boundedness_limit(X, sample_weight=weight) == 7.0
-    refused("below the boundedness limit 7", beta=6.9, sample_weight=weight)
+    refused("not above the boundedness limit 7", beta=6.9, sample_weight=weight)
 
 
 def test_cross_validation_never_goes_below_the_limit():

@@ -102,8 +102,9 @@ def certificate_curve(
     check_bounded(problem, case, beta)
     hint = None
     if constraint is not None:
-        solution = solve(problem, case, beta)
-        hint = DualHint(solution.solution.tilt, *slope_multipliers(solution.warm[0]))
+        solved = solve(problem, case, beta)
+        view = solved.warm.view(problem.data, case)
+        hint = DualHint(solved.solution.tilt, *slope_multipliers(solved.warm.master, view))
     # not by way of its knots: a trained network may have kinks at 1e20, where they hold no digits
     score = np.asarray(network(problem.values))
     point = dual_point(problem, case, beta, score, hint)

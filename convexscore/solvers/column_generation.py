@@ -9,7 +9,6 @@ import numpy as np
 from convexscore.solvers.line_data import Floats, Ints, LineData
 from convexscore.solvers.line_master import LinePenalty, Master
 
-
 # A round gains nothing when the objective falls by less than this fraction (rounding) and the worst
 # violation is no smaller than ever before; so many such rounds in a row end the loop.
 _NO_GAIN = 1e-15

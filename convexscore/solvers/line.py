@@ -281,9 +281,7 @@ def _start(data: LineData, case: LineCase, beta: float) -> WarmStart:
     return WarmStart(Master.start(coarse, case.penalty(coarse, beta, 0.0)), 0.0, candidates)
 
 
-def _open(
-    state: WarmStart, data: LineData, case: LineCase, beta: float, opened: Ints
-) -> WarmStart:
+def _open(state: WarmStart, data: LineData, case: LineCase, beta: float, opened: Ints) -> WarmStart:
     """Open cells down to single points; with too many (or none to open) go to the full data."""
     assert state.candidates is not None
     knots = state.knots

@@ -24,7 +24,6 @@ from convexscore.solvers.line import LineCase
 from convexscore.solvers.line_data import Floats, Ints, LineData
 from convexscore.solvers.line_problem import LineProblem
 
-
 # Share of beta that G of the interior point may reach.
 _BLOCK_SHARE = 0.8
 

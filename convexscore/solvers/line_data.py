@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
 
 # Below this number of segments slices and dot products beat index arithmetic over all points.
 _FEW_SEGMENTS = 48
@@ -230,7 +231,9 @@ def compress(data: LineData, candidates: Ints) -> LineData:
         label = np.add.reduceat(data.label_mass[:-1], left) - data.label_mass[left]
         np.multiply(data.label_mass[:-1], t, out=weighted)
         label_first = np.add.reduceat(weighted, left)
-    return _at_candidates(data, candidates, np.array([inner_mass, first, second, label, label_first]))
+    return _at_candidates(
+        data, candidates, np.array([inner_mass, first, second, label, label_first])
+    )
 
 
 def refine(data: LineData, coarse: LineData, old: Ints, opened: Ints) -> tuple[LineData, Ints]:

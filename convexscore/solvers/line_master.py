@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.linalg import lapack
 
-from convexscore.solvers.line_data import Floats, Ints, LineData
+from convexscore.solvers.line_data import Bools, Floats, Ints, LineData
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Master:
         out[:-1] -= per_rise
         return out
 
-    def held(self) -> Floats:
+    def held(self) -> Bools:
         """Which segments are fixed at slope zero."""
         if not self.penalty.constrains_slopes:
             return np.zeros(len(self.knots) - 1, dtype=bool)
@@ -160,9 +160,11 @@ class Master:
         # knots joined by a segment of slope zero share one value
         group = np.concatenate(([0], np.cumsum(~held)))
         size = int(group[-1]) + 1
-        shared = np.bincount(group, diag, size)
-        shared += np.bincount(group[:-1][held], 2.0 * off[held], size)
-        return _solve_tridiagonal(shared, off[~held], np.bincount(group, rhs, size))[group]
+        shared, total = np.zeros(size), np.zeros(size)
+        np.add.at(shared, group, diag)
+        np.add.at(shared, group[:-1][held], 2.0 * off[held])
+        np.add.at(total, group, rhs)
+        return _solve_tridiagonal(shared, off[~held], total)[group]
 
     def objective(self) -> float:
         """Objective at the present values (up to the constant of the data), O(K)."""
@@ -209,7 +211,7 @@ class Master:
             else:
                 self.drop(np.flatnonzero(kinks_hit))
 
-    def _ratio_test(self, target: Floats) -> tuple[float, Floats, Floats]:
+    def _ratio_test(self, target: Floats) -> tuple[float, Bools, Bools]:
         h = np.diff(self.positions)
         p_now, p_new = np.diff(self.values) / h, np.diff(target) / h
         k_now, k_new = np.diff(p_now) * self.signs, np.diff(p_new) * self.signs
@@ -231,7 +233,8 @@ class Master:
             # several new knots may want the wrong sign at once: drop the worst of each run
             worst = _worst_of_runs(kink_steps == 0.0, k_new)
             return 0.0, worst, (slope_steps == 0.0) & (not worst.any())
-        return step, kink_steps == step, (slope_steps == step) & (kink_steps.min(initial=np.inf) > step)
+        kink_first = bool(kink_steps.min(initial=np.inf) == step)
+        return step, kink_steps == step, (slope_steps == step) & (not kink_first)
 
     def _release_flat(self) -> bool:
         if not self.penalty.constrains_slopes:
@@ -281,11 +284,11 @@ class Master:
             )
             self.moments = np.delete(self.moments, node, axis=1)
             self.moments[:, node - 1] = merged
-            # both neighbours have the same slope when a vanished kink is dropped
-            held = self.slope_signs[node - 1] if self.slope_signs[node - 1] != 0 else 0.0
-            other = self.slope_signs[node]
+            # both neighbours have the same slope when a vanished kink is dropped; where rounding
+            # says that one is flat and the other not, the sign of the sloping one is kept
+            merged_sign = self.slope_signs[node - 1] or self.slope_signs[node]
             self.slope_signs = np.delete(self.slope_signs, node)
-            self.slope_signs[node - 1] = held if held == other else (held or other)
+            self.slope_signs[node - 1] = merged_sign
             self.knots = np.delete(self.knots, node)
             self.values = np.delete(self.values, node)
             self.signs = np.delete(self.signs, k)
@@ -315,7 +318,7 @@ class Master:
         self.slope_signs = self.slope_signs[parent]
 
 
-def _worst_of_runs(mask: Floats, badness: Floats) -> Floats:
+def _worst_of_runs(mask: Bools, badness: Floats) -> Bools:
     """Of each run of consecutive true entries keep the one with the smallest ``badness``."""
     out = np.zeros(len(mask), dtype=bool)
     if not mask.any():

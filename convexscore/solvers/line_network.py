@@ -34,7 +34,9 @@ def neurons_of(problem: LineProblem, solution: LineSolution, *, share: float = 0
     where = solution.knots[1:-1]
     side = solution.signs.astype(int) if data.divergence else np.zeros(len(where), dtype=int)
     if case.activation == "abs":
-        neurons = [(int(k), 1.0, 0.5 * y, int(n)) for k, y, n in zip(where, kinks, side, strict=True)]
+        neurons = [
+            (int(k), 1.0, 0.5 * y, int(n)) for k, y, n in zip(where, kinks, side, strict=True)
+        ]
         if not case.skip:
             neurons += _abs_ends(problem, solution, slopes, kinks)
     else:
@@ -44,9 +46,7 @@ def neurons_of(problem: LineProblem, solution: LineSolution, *, share: float = 0
         else:
             neurons += _relu_ends(problem, solution, slopes, share)
     if case.activation == "abs" and case.skip:
-        neurons += [
-            (k, u, 0.5 * y, n) for k, u, y, n in _capped_ends(problem, solution, slopes)
-        ]
+        neurons += [(k, u, 0.5 * y, n) for k, u, y, n in _capped_ends(problem, solution, slopes)]
     return [neuron for neuron in neurons if neuron[2] != 0.0]
 
 
@@ -148,7 +148,11 @@ def assemble(
         # slope left of everything, minus what the neurons contribute there
         skip = score.left_slope - float(np.sum(_left_slopes(solution.case.activation, u, w)))
     bare = TwoLayerNetwork(
-        u, w, -u * kinks, skip=None if skip is None else [[skip]], offset=[0.0],
+        u,
+        w,
+        -u * kinks,
+        skip=None if skip is None else [[skip]],
+        offset=[0.0],
         activation=solution.case.activation,
     )
     anchor = problem.values[solution.knots]
@@ -160,7 +164,9 @@ def assemble(
     return network, score
 
 
-def score_of(problem: LineProblem, solution: LineSolution, *, share: float = 0.5) -> PiecewiseLinearScore:
+def score_of(
+    problem: LineProblem, solution: LineSolution, *, share: float = 0.5
+) -> PiecewiseLinearScore:
     """The score alone, in original units, with kinks exactly at the data points."""
     where, _, weight, _ = _placed(problem, solution, share)
     return _piecewise(problem, solution, where, problem.values[where], weight)
@@ -210,6 +216,4 @@ def _piecewise(
             continue
         knots.append(float(here[0]) if len(here) else float(x[index]))
         knot_values.append(float(position) / scale)
-    return PiecewiseLinearScore(
-        np.array(knots), np.array(knot_values), left * unit, right * unit
-    )
+    return PiecewiseLinearScore(np.array(knots), np.array(knot_values), left * unit, right * unit)

@@ -85,7 +85,13 @@ def prepare(objective: ScoreObjective) -> LineProblem:
         label_mass = label_mass * scale
     data = LineData(z, mass, label_mass, objective.divergence, spread * scale**2)
     return LineProblem(
-        data, x, center, scale, tolerance, mean / within, max(variance, 0.0) / within**2
+        data,
+        x,
+        center,
+        scale,
+        tolerance,
+        float(mean / within),
+        float(max(variance, 0.0) / within**2),
     )
 
 

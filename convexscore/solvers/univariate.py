@@ -41,14 +41,17 @@ class UnivariateFit:
 
 
 def check_bounded(problem: LineProblem, case: LineCase, beta: float) -> None:
-    """Refuse beta below the limit where the objective is bounded; warn just above it."""
+    """Refuse beta up to the limit where the objective is bounded; warn just above it.
+
+    At the limit itself the objective is bounded but its infimum need not be attained.
+    """
     limit = boundedness_limit(problem.data, case.activation, case.skip)
     with_skip = "with" if case.skip else "without"
-    if beta < limit:
+    if limit > 0.0 and beta <= limit:
         raise UnboundedObjectiveError(
-            f"beta = {beta:g} is below the boundedness limit {limit:g}: score matching with "
-            f"{case.activation} activation {with_skip} skip connection is unbounded below "
-            "(the limit is set by the sample weight of tied values and of the two extremes). "
+            f"beta = {beta:g} is not above the boundedness limit {limit:g}: score matching with "
+            f"{case.activation} activation {with_skip} skip connection is unbounded below there, or "
+            "has no minimiser (the limit is set by the weight of tied values and of the two extremes). "
             f"Use beta > {limit:g}, beta='cv', or objective='denoising', which has no limit."
         )
     if limit > 0.0 and beta < _NEAR_LIMIT * limit:
