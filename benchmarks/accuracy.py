@@ -164,5 +164,6 @@ def draw(report: Report) -> Any:
         axes.set_yticks(np.arange(len(mine)), [row["law"] for row in mine])
         axes.invert_yaxis()
         axes.set(xscale="log", xlabel="relative Fisher error", title=f"n = {n}")
-    panels[0].legend(fontsize="small")
+    handles, labels = panels[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower center", ncols=len(METHODS))
     return fig

@@ -143,6 +143,8 @@ class Report:
     def as_json(self) -> str:
         content = asdict(self)
         content["checks"] = [{**asdict(c), "verdict": c.verdict} for c in self.checks]
+        rows = {"tables": content.pop("tables"), "data": content.pop("data")}
+        content |= rows  # the long part last
         return json.dumps(content, indent=1, default=_plain) + "\n"
 
     def markdown(self, *, heading: bool = True) -> str:

@@ -163,6 +163,9 @@ def draw(report: Report) -> Any:
     for row in rows:
         axes.annotate(f"{row['ratio']:.0f}×", (row["n"], row["ours seconds"]), ha="center",
                       xytext=(0, 8), textcoords="offset points")  # fmt: skip
+    axes.set_xticks(n, [str(size) for size in n])
+    axes.minorticks_off()
+    axes.margins(x=0.12)
     axes.set(xlabel="n", ylabel="seconds")
     axes.legend()
     return fig

@@ -14,17 +14,18 @@ Floats = NDArray[np.float64]
 
 def check_column(x: ArrayLike, *, name: str = "x", min_distinct: int = 2) -> Floats:
     """One column of finite numbers as a float64 array (n,)."""
-    if np.iscomplexobj(x):
-        raise ValueError(
-            f"{name} must be real; got complex data. Pass the real part, the modulus or the phase."
-        )
     try:
-        column = np.asarray(x, dtype=np.float64)
+        raw = np.asarray(x)
+        column = np.empty(0) if np.iscomplexobj(raw) else raw.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name} must be numeric with shape (n,) or (n, 1); got {type(x).__name__} that cannot "
             f"be converted to float ({error})."
         ) from error
+    if np.iscomplexobj(raw):
+        raise ValueError(
+            f"{name} must be real. Complex data not supported: pass the real part or the modulus."
+        )
     if column.ndim == 2 and column.shape[1] == 1:
         column = column[:, 0]
     if column.ndim != 1:

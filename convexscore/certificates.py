@@ -94,19 +94,21 @@ def certify(
     with_skip = has_skip if skip is None else bool(check_choice(skip, (True, False), name="skip"))
     if has_skip and not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    problem = prepare(_objective(x, objective, labels, sample_weight))
+    problem = prepare(objective_from(x, objective, labels, sample_weight))
     case = line.LineCase(network.activation, with_skip)
     check_bounded(problem, case, beta)
-    score = network.to_piecewise()(problem.values)
+    # the network's own output: its kinks may lie where a piecewise form keeps no digits
+    score = np.asarray(network(problem.values))
     dual = None
     if reference == "solve":
         dual = solve(problem, case, beta).certificate.dual_objective
     return certificate_of(problem, case, beta, network, score, reference_dual=dual, started=started)
 
 
-def _objective(
+def objective_from(
     x: ArrayLike, objective: str, labels: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> ScoreObjective:
+    """The training objective of given points, for denoising with given labels."""
     if objective == "score_matching":
         if labels is not None:
             raise ValueError("labels belong to objective='denoising'; score matching has none.")

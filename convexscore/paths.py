@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 _GRID_RATIO = 1e-3
 _ABOVE_LIMIT = 1.15
 # Cross-validation stops following the path after this many values without a new minimum.
-_PATIENCE = 5
+_PATIENCE = 8
 # Noisy copies of each held-out point, at least: they cost little and the loss is a mean over them.
 _HELD_OUT_DRAWS = 5
 # A fold sees a share of the data; the noise of the hinge derivatives, which beta must exceed, grows

@@ -58,7 +58,7 @@ def test_text():
 
 
 def test_complex_numbers_are_not_cut():
-    refused("^x must be .*complex", X + 1j)
+    refused("^x must be real. Complex data not supported", X + 1j)
 
 
 def test_constant():
@@ -178,8 +178,8 @@ def test_weights_of_wrong_shape():
 @pytest.mark.parametrize(
     "weight, match",
     [
-        (-np.ones(40), "must be finite and >= 0; got minimum -1"),
-        (np.r_[np.nan, np.ones(39)], "must be finite and >= 0; got .*1 NaN/infinite"),
+        (-np.ones(40), "must be finite and >= 0; 40 of 40 are not, the first is -1"),
+        (np.r_[np.nan, np.ones(39)], "must be finite and >= 0; 1 of 40 are not, the first is nan"),
         (np.full(40, np.nan), "must be finite and >= 0"),
         (np.zeros(40), "is zero everywhere; at least two samples need weight > 0"),
         (["a"] * 40, "must be numeric"),

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._validation import check_choice, check_positive
-from convexscore.certificates import _objective as objective_of
+from convexscore.certificates import objective_from
 from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import SHAPES, TAILS
-from convexscore.solvers.column_generation import slope_multipliers
 from convexscore.solvers.line import LineCase
-from convexscore.solvers.line_certificate import DualHint, dual_point
+from convexscore.solvers.line_certificate import dual_point
 from convexscore.solvers.line_problem import prepare
 from convexscore.solvers.univariate import check_bounded, solve
 
@@ -97,14 +96,12 @@ def certificate_curve(
     with_skip = network.skip is not None if skip is None else skip
     check_choice(with_skip, (True, False), name="skip")
     constraint = shape or ("integrable" if tails == "integrable" else None)
-    problem = prepare(objective_of(x, objective, labels, sample_weight))
+    problem = prepare(objective_from(x, objective, labels, sample_weight))
     case = LineCase(network.activation, with_skip, constraint)
     check_bounded(problem, case, beta)
     hint = None
     if constraint is not None:
-        solved = solve(problem, case, beta)
-        view = solved.warm.view(problem.data, case)
-        hint = DualHint(solved.solution.tilt, *slope_multipliers(solved.warm.master, view))
+        hint = solve(problem, case, beta).hint
     # not by way of its knots: a trained network may have kinks at 1e20, where they hold no digits
     score = np.asarray(network(problem.values))
     point = dual_point(problem, case, beta, score, hint)

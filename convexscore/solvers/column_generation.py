@@ -205,8 +205,8 @@ def improve(master: Master, *, tol: float, max_rounds: int = 2_000) -> Progress:
         if worst <= tol:
             return Progress(worst, n_rounds, True)
         up, down = violators(pricing, tol * scale) if not idle else _single(pricing)
-        up, down = np.setdiff1d(up, master.knots), np.setdiff1d(down, master.knots)
-        down = np.setdiff1d(down, up)
+        up = _without(up, master.knots)
+        down = _without(_without(down, master.knots), up)
         if len(up) + len(down) == 0:
             break
         candidates = np.concatenate([up, down])
@@ -220,6 +220,14 @@ def improve(master: Master, *, tol: float, max_rounds: int = 2_000) -> Progress:
         if idle > _IDLE_ROUNDS:
             break
     return Progress(price(master).worst / scale, n_rounds, False)
+
+
+def _without(points: Ints, taken: Ints) -> Ints:
+    """Entries of ``points`` that are not in the sorted array ``taken``."""
+    if len(points) == 0 or len(taken) == 0:
+        return points
+    at = np.minimum(np.searchsorted(taken, points), len(taken) - 1)
+    return points[taken[at] != points]
 
 
 def _single(pricing: Pricing) -> tuple[Ints, Ints]:

@@ -206,8 +206,10 @@ def _piecewise(
     # from the slopes inside, not from the sum of all weights, which may cancel to nothing
     left = float(inner_slopes[0]) - float(jump[where == 0].sum())
     right = float(inner_slopes[-1]) + float(jump[where == last].sum())
-    if solution.case.zero_outside:
-        left = right = 0.0  # by construction, not merely up to rounding
+    if solution.case.activation == "abs" and not solution.case.skip:
+        # left and right are opposite, and exactly zero where the choice of the ends made them so
+        if abs(left - right) <= 1e-12 * (abs(left) + abs(right) + float(np.abs(weight).sum())):
+            left = right = 0.0
     knots, knot_values = [], []
     for index, position in zip(solution.knots, solution.values, strict=True):
         here = kinks[where == index]

@@ -38,6 +38,7 @@ class UnivariateFit:
     certificate: Certificate
     solution: LineSolution
     warm: WarmStart
+    hint: DualHint | None
 
 
 def check_bounded(problem: LineProblem, case: LineCase, beta: float) -> None:
@@ -96,7 +97,7 @@ def solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=3
         )
-    return UnivariateFit(network, score, certificate, solution, state)
+    return UnivariateFit(network, score, certificate, solution, state, hint)
 
 
 def certificate_of(
