@@ -14,6 +14,7 @@ _PUBLIC = {
     "certify": "certificates",
     "regularization_path": "paths",
     "RegularizationPath": "paths",
+    "BetaSelection": "selection",
     "gaussian_regime": "closed_forms",
     "GaussianRegime": "closed_forms",
     "boundedness_limit": "certificates",

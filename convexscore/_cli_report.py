@@ -11,7 +11,7 @@ from convexscore._columns import Table
 
 if TYPE_CHECKING:
     from convexscore.estimators import ConvexScore
-    from convexscore.paths import BetaSelection
+    from convexscore.selection import BetaSelection
 
 _SHOWN_KINKS = 12
 _SHOWN_BETAS = 9

@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from convexscore import __version__
 from convexscore.estimators import ConvexScore
 from convexscore.networks import TwoLayerNetwork
-from convexscore.paths import BetaSelection
 from convexscore.piecewise import PiecewiseLinearScore
+from convexscore.selection import BetaSelection
 from convexscore.solvers.result import Certificate
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
 from convexscore._exceptions import DataWarning, UnboundedObjectiveError
-from convexscore.paths import blur_width, held_out_loss
+from convexscore.selection import blur_width, held_out_loss
 
 
 def _mixture(n, seed):
