@@ -8,6 +8,7 @@ from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
 from convexscore._exceptions import DataWarning, UnboundedObjectiveError
+from convexscore.objectives import score_matching
 from convexscore.selection import blur_width, held_out_loss
 
 
@@ -93,11 +94,21 @@ def test_stein_form_of_the_denoising_loss():
 
 
 def test_blur_width_scales_with_the_data():
+    def width(x, weights=None):
+        return blur_width(score_matching(x, sample_weight=weights))
+
     x = _mixture(300, 3)
-    assert blur_width(1e6 * x + 5e6) == pytest.approx(1e6 * blur_width(x), rel=1e-9)
+    assert width(1e6 * x + 5e6) == pytest.approx(1e6 * width(x), rel=1e-9)
     narrow = np.r_[0.01 * np.random.default_rng(0).normal(size=150), x[:150]]
-    assert blur_width(narrow) < 0.1 * blur_width(x)
-    assert blur_width(np.r_[np.zeros(60), np.arange(40.0)]) > 0.0
+    assert width(narrow) < 0.1 * width(x)
+    assert width(np.r_[np.zeros(60), np.arange(40.0)]) > 0.0
+    # the rule of thumb on a large Gaussian sample: 0.45 sigma n^(-1/5)
+    normal = np.random.default_rng(1).normal(size=20_000)
+    assert width(3.0 * normal) == pytest.approx(0.45 * 3.0 * 20_000**-0.2, rel=0.05)
+    # a common factor of all weights means nothing, weights pick out the part of the data they sit on
+    assert width(x, np.full(300, 0.01)) == pytest.approx(width(x), rel=1e-9)
+    left = np.where(narrow < 0.05, 1.0, 1e-9)
+    assert width(narrow, left) < 0.1 * width(x)
 
 
 def test_cross_validated_fit_is_close_to_the_truth():
