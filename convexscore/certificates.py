@@ -11,7 +11,7 @@ from convexscore._validation import check_choice, check_column, check_positive, 
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective, score_matching
 from convexscore.problem_options import ProblemOptions
-from convexscore.solvers import line
+from convexscore.solvers import line_cases
 from convexscore.solvers.line_problem import prepare
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import certificate_of, check_bounded, solve
@@ -95,7 +95,7 @@ def certify(
     if has_skip and not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
     problem = prepare(objective_from(x, objective, labels, sample_weight))
-    case = line.LineCase(network.activation, with_skip)
+    case = line_cases.LineCase(network.activation, with_skip)
     check_bounded(problem, case, beta)
     # the network's own output: its kinks may lie where a piecewise form keeps no digits
     score = np.asarray(network(problem.values))
@@ -152,4 +152,4 @@ def boundedness_limit(
     """
     options = ProblemOptions(activation=activation, skip=skip)
     problem = prepare(options.build(x, sample_weight, None))
-    return line.boundedness_limit(problem.data, activation, options.case.skip)
+    return line_cases.boundedness_limit(problem.data, activation, options.case.skip)

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from convexscore._validation import check_choice, check_positive
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import score_matching
-from convexscore.solvers.line import boundedness_limit
+from convexscore.solvers.line_cases import boundedness_limit
 from convexscore.solvers.line_problem import LineProblem, prepare
 
 

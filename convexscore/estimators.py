@@ -216,7 +216,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         self.noise_labels_: Floats | None = (
             objective.labels[:, 0] if objective.labels is not None else None
         )
-        self.blur_ = blur_width(objective)
+        self.blur_ = blur_width(problem, objective.effective_size)
         self.n_features_in_ = 1
         if options.tails == "integrable" and not fit.score.is_integrable:
             warnings.warn(

@@ -56,6 +56,13 @@ class ScoreObjective:
     def total_weight(self) -> float:
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum())
 
+    @property
+    def effective_size(self) -> float:
+        """Kish's number of samples, (sum of weights)^2 / sum of squared weights."""
+        if self.sample_weight is None:
+            return float(self.n_samples)
+        return self.total_weight**2 / float(np.dot(self.sample_weight, self.sample_weight))
+
 
 def score_matching(
     x: ArrayLike,

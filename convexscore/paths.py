@@ -13,7 +13,7 @@ from convexscore._validation import check_count, check_positive
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import beta_grid, held_out_loss
-from convexscore.solvers.line import LineCase
+from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.line_problem import LineProblem, prepare
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import check_bounded, solve

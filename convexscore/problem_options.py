@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from convexscore._random import RandomState
 from convexscore._validation import check_choice, check_count, check_positive
 from convexscore.objectives import ScoreObjective, denoising, score_matching
-from convexscore.solvers.line import LineCase
+from convexscore.solvers.line_cases import LineCase
 
 OBJECTIVES = ("score_matching", "denoising")
 ACTIVATIONS = ("relu", "abs")

@@ -233,7 +233,7 @@ def test_integer_weights_are_repetitions_and_order_is_irrelevant(objective, acti
 
 def _denoise_given(x, weights, options):
     from convexscore.objectives import ScoreObjective
-    from convexscore.solvers.line import LineCase
+    from convexscore.solvers.line_cases import LineCase
     from convexscore.solvers.line_problem import prepare
     from convexscore.solvers.univariate import solve
 
@@ -275,7 +275,8 @@ def test_hundreds_of_kinks_are_certified(activation, skip):
 
 def test_large_data_use_cells_and_reach_the_same_optimum():
     from convexscore.objectives import score_matching
-    from convexscore.solvers.line import LineCase, WarmStart, solve_line
+    from convexscore.solvers.line import WarmStart, solve_line
+    from convexscore.solvers.line_cases import LineCase
     from convexscore.solvers.line_master import Master
     from convexscore.solvers.line_problem import prepare
 
@@ -331,3 +332,17 @@ def test_extreme_dynamic_range_is_reported_honestly():
     unfinished = not certificate.optimal
     assert unfinished == any(issubclass(w.category, ConvergenceWarning) for w in caught)
     assert certificate.dual_objective <= certificate.objective
+
+
+@pytest.mark.parametrize("options", [{"tails": "integrable"}, {"shape": "log-concave"}])
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("skip", [True, False])
+def test_large_constrained_fits_are_certified(options, activation, skip):
+    rng = np.random.default_rng(8)
+    x = np.r_[rng.normal(size=15_000), 5 + rng.normal(size=10_000)]
+    fit = fit_convex_score(x, beta=300.0, activation=activation, skip=skip, **options)
+    assert fit.certificate_.relative_gap <= 1e-8
+    assert fit.certificate_.max_violation <= 1e-8
+    assert fit.piecewise_.is_integrable
+    free = fit_convex_score(x, beta=300.0, activation=activation, skip=skip)
+    assert fit.certificate_.objective >= free.certificate_.objective * (1 + 1e-12)

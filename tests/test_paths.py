@@ -10,6 +10,7 @@ from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_p
 from convexscore._exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives import score_matching
 from convexscore.selection import blur_width, held_out_loss
+from convexscore.solvers.line_problem import prepare
 
 
 def _mixture(n, seed):
@@ -95,7 +96,8 @@ def test_stein_form_of_the_denoising_loss():
 
 def test_blur_width_scales_with_the_data():
     def width(x, weights=None):
-        return blur_width(score_matching(x, sample_weight=weights))
+        objective = score_matching(x, sample_weight=weights)
+        return blur_width(prepare(objective), objective.effective_size)
 
     x = _mixture(300, 3)
     assert width(1e6 * x + 5e6) == pytest.approx(1e6 * width(x), rel=1e-9)

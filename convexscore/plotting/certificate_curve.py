@@ -11,7 +11,7 @@ from convexscore._validation import check_choice, check_positive
 from convexscore.certificates import objective_from
 from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import SHAPES, TAILS
-from convexscore.solvers.line import LineCase
+from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.line_certificate import dual_point
 from convexscore.solvers.line_problem import prepare
 from convexscore.solvers.univariate import check_bounded, solve

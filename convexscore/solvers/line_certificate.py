@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexscore.networks import TwoLayerNetwork
-from convexscore.solvers.line import LineCase
+from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.line_data import Floats, Ints, LineData
 from convexscore.solvers.line_problem import LineProblem
 

@@ -12,13 +12,8 @@ from convexscore._exceptions import ConvergenceWarning, DataWarning, UnboundedOb
 from convexscore.networks import TwoLayerNetwork
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.solvers.column_generation import slope_multipliers
-from convexscore.solvers.line import (
-    LineCase,
-    LineSolution,
-    WarmStart,
-    boundedness_limit,
-    solve_line,
-)
+from convexscore.solvers.line import LineSolution, WarmStart, solve_line
+from convexscore.solvers.line_cases import LineCase, boundedness_limit
 from convexscore.solvers.line_certificate import DualHint, dual_point, primal_value
 from convexscore.solvers.line_network import assemble, score_of
 from convexscore.solvers.line_problem import LineProblem
