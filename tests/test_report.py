@@ -43,9 +43,10 @@ def test_samples_follow_the_fitted_law(report):
     stored = np.loadtxt(report.files[2], skiprows=1)
     np.testing.assert_array_equal(stored, report.samples)
     assert stats.kstest(stored, report.fit.cdf).pvalue > 0.01
-    # negative control: the same test sees a law that is 5 % wider
+    # negative control: the same test sees a law that is 10 % wider (5 % is at its limit of detection
+    # for 5000 chains)
     mean = report.fit.piecewise_.mean()
-    assert stats.kstest(mean + 1.05 * (stored - mean), report.fit.cdf).pvalue < 0.01
+    assert stats.kstest(mean + 1.1 * (stored - mean), report.fit.cdf).pvalue < 1e-6
 
 
 def test_summary_states_the_numbers(report):
