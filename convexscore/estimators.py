@@ -60,7 +60,9 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     labels : {"noisy", "smoothed"}
         Denoising only: :math:`-\delta/\varepsilon`, or its expectation given the noisy point.
     tails : {"free", "integrable"}
-        "integrable" constrains the outer slopes to be <= 0, so that the score has a density.
+        "integrable" constrains the outer slopes to be <= 0, so that the score has a density.  With
+        skip it always has one: where the best such tail is flat and does not point inwards, slopes
+        <= -0.001 / variance are asked for.  Without skip that case warns.
     shape : None or "log-concave"
         "log-concave" constrains the score to be non-increasing.
     cv, n_betas, one_standard_error
@@ -218,9 +220,10 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         )
         self.blur_ = blur_width(problem, objective.effective_size)
         self.n_features_in_ = 1
-        if options.tails == "integrable" and not fit.score.is_integrable:
+        if options.case.constraint and not fit.score.is_integrable:
+            asked = "shape='log-concave'" if options.shape else "tails='integrable'"
             warnings.warn(
-                "tails='integrable': the best score with outer slopes <= 0 is flat on one side without "
+                f"{asked}: the best score with outer slopes <= 0 is flat on one side without "
                 f"pointing inwards ({fit.score.tail_report()}), so it has no density. "
                 + _flat_tail_remedy(beta, problem.data.total_mass, options),
                 DataWarning,
@@ -356,7 +359,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
 def _flat_tail_remedy(beta: float, total: float, options: ProblemOptions) -> str:
     if not options.skip and beta >= total:
         return f"Without skip the score is zero from beta = {total:g} on: decrease beta or use skip=True."
-    return "Try another beta, skip=True or shape='log-concave'."
+    return "Use skip=True, with which tails='integrable' always has a density, or a smaller beta."
 
 
 def _finite_grid(x: ArrayLike) -> Floats:

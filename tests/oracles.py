@@ -27,7 +27,7 @@ def dense_columns(x, activation, divergence):
     return values, counts * float(divergence), left, right
 
 
-def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=None):
+def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=None, margin=0.0):
     """Optimal value of the convex program by Clarabel, on standardised data; None if it fails."""
     n = len(x)
     sd = x.std()
@@ -40,10 +40,11 @@ def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=N
         loss = loss + n * divergence * slope
     rules = [score == values @ y + offset + (slope * z if skip else 0.0)]
     if constraint:
-        rules += [left @ y + slope <= 0, right @ y + slope <= 0]
+        steepest = -margin * sd**2
+        rules += [left @ y + slope <= steepest, right @ y + slope <= steepest]
     if constraint == "log-concave":
         order = np.argsort(z)
-        rules.append(cp.diff(score[order]) <= 0)
+        rules.append(cp.diff(score[order]) <= -margin * sd**2 * np.diff(z[order]))
     problem = cp.Problem(cp.Minimize(loss), rules)
     for tol in (1e-11, 1e-9, 1e-8):  # the tightest is out of reach on some data
         with warnings.catch_warnings():

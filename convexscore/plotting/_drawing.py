@@ -118,7 +118,7 @@ def legend_above(ax: Axes, share: float = 0.15) -> None:
     highest = max(
         [bar.get_height() for bar in ax.patches if hasattr(bar, "get_height")]
         + [
-            float(np.max(line.get_ydata()))
+            float(np.max(np.asarray(line.get_ydata(), dtype=float)))
             for line in ax.lines
             if line.get_transform() == ax.transData
         ]

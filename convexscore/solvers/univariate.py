@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -18,6 +18,7 @@ from convexscore.solvers.line_certificate import DualHint, dual_point, primal_va
 from convexscore.solvers.line_network import assemble, score_of
 from convexscore.solvers.line_problem import LineProblem
 from convexscore.solvers.result import Certificate
+from convexscore.solvers.tail_margin import back, shifted_problem
 
 # Certified: the relative gap that counts as optimal whatever the violation tolerance.
 _GAP_TOL = 1e-8
@@ -69,7 +70,32 @@ def solve(
     share: float = 0.5,
     warm: WarmStart | None = None,
 ) -> UnivariateFit:
-    """Global optimum with network and certificate.  O(n) per round, memory O(n)."""
+    """Global optimum with network and certificate.  O(n) per round, memory O(n).
+
+    Constrained fits with skip connection always have a density: where slopes <= 0 leave a flat tail
+    that does not point inwards, they are solved again with a small margin (see tail_margin).
+    """
+    fit = _solve(problem, case, beta, tol=tol, share=share, warm=warm)
+    if case.constraint is None or not case.skip or fit.score.is_integrable:
+        return fit
+    shifted, margin = shifted_problem(problem)
+    strict = _solve(shifted, case, beta, tol=tol, share=share)
+    network, score, certificate = back(
+        problem, margin, strict.network, strict.score, strict.certificate
+    )
+    # the warm state must stay one of the problem as given
+    return replace(strict, network=network, score=score, certificate=certificate, warm=fit.warm)
+
+
+def _solve(
+    problem: LineProblem,
+    case: LineCase,
+    beta: float,
+    *,
+    tol: float,
+    share: float,
+    warm: WarmStart | None = None,
+) -> UnivariateFit:
     started = perf_counter()
     solution, state = solve_line(problem.data, case, beta, tol=tol, warm=warm)
     network, score = assemble(problem, solution, share=share)
@@ -90,7 +116,7 @@ def solve(
     )
     if not certificate.optimal:
         warnings.warn(
-            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=3
+            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
     return UnivariateFit(network, score, certificate, solution, state, hint)
 
