@@ -25,7 +25,7 @@ from convexscore.solvers.line_problem import LineProblem
 Neuron = tuple[int, float, float, int]
 
 
-def neurons_of(problem: LineProblem, solution: LineSolution, *, share: float = 0.5) -> list[Neuron]:
+def neurons_of(problem: LineProblem, solution: LineSolution) -> list[Neuron]:
     """Neurons of the optimum in standard units."""
     data, case = problem.data, solution.case
     h = np.diff(data.x[solution.knots])
@@ -44,7 +44,7 @@ def neurons_of(problem: LineProblem, solution: LineSolution, *, share: float = 0
         if case.skip:
             neurons += _capped_ends(problem, solution, slopes)
         else:
-            neurons += _relu_ends(problem, solution, slopes, share)
+            neurons += _relu_ends(problem, solution, slopes)
     if case.activation == "abs" and case.skip:
         neurons += [(k, u, 0.5 * y, n) for k, u, y, n in _capped_ends(problem, solution, slopes)]
     return [neuron for neuron in neurons if neuron[2] != 0.0]
@@ -73,9 +73,7 @@ def _relu_neurons(
     return neurons
 
 
-def _relu_ends(
-    problem: LineProblem, solution: LineSolution, slopes: Floats, share: float
-) -> list[Neuron]:
+def _relu_ends(problem: LineProblem, solution: LineSolution, slopes: Floats) -> list[Neuron]:
     """Neurons at the extreme points that carry the slope q (and caps of positive outer slopes)."""
     q, data = solution.line_weight, problem.data
     last = data.size - 1
@@ -87,7 +85,7 @@ def _relu_ends(
             # a pair on a heavy inner value is cheaper than an end: both slopes count its mass
             k = int(np.argmin(inner)) + 1
             return [(k, 1.0, q, -1), (k, -1.0, -q, 1)]
-        return [(0, 1.0, (1.0 - share) * q, -1), (last, -1.0, -share * q, 1)]
+        return [(0, 1.0, 0.5 * q, -1), (last, -1.0, -0.5 * q, 1)]
     d = data.divergence
     costs = {"first": -d * data.mass[0], "last": -d * data.mass[last]}
     inner = solution.beta - d * data.mass[1:-1]
@@ -95,7 +93,7 @@ def _relu_ends(
         k = int(np.argmin(inner)) + 1
         return [(k, 1.0, q, 1), (k, -1.0, -q, -1)]
     if costs["first"] == costs["last"]:
-        return [(0, 1.0, (1.0 - share) * q, 1), (last, -1.0, -share * q, -1)]
+        return [(0, 1.0, 0.5 * q, 1), (last, -1.0, -0.5 * q, -1)]
     if costs["first"] < costs["last"]:
         return [(0, 1.0, q, 1)]
     return [(last, -1.0, -q, -1)]
@@ -136,10 +134,10 @@ def _abs_ends(
 
 
 def assemble(
-    problem: LineProblem, solution: LineSolution, *, share: float = 0.5
+    problem: LineProblem, solution: LineSolution
 ) -> tuple[TwoLayerNetwork, PiecewiseLinearScore]:
     """The network in original units and its score as a piecewise-linear function."""
-    where, u, weight, kinks = _placed(problem, solution, share)
+    where, u, weight, kinks = _placed(problem, solution)
     score = _piecewise(problem, solution, where, kinks, weight)
     unit = problem.objective_unit
     skip: float | None = None
@@ -164,19 +162,15 @@ def assemble(
     return network, score
 
 
-def score_of(
-    problem: LineProblem, solution: LineSolution, *, share: float = 0.5
-) -> PiecewiseLinearScore:
+def score_of(problem: LineProblem, solution: LineSolution) -> PiecewiseLinearScore:
     """The score alone, in original units, with kinks exactly at the data points."""
-    where, _, weight, _ = _placed(problem, solution, share)
+    where, _, weight, _ = _placed(problem, solution)
     return _piecewise(problem, solution, where, problem.values[where], weight)
 
 
-def _placed(
-    problem: LineProblem, solution: LineSolution, share: float
-) -> tuple[Ints, Floats, Floats, Floats]:
+def _placed(problem: LineProblem, solution: LineSolution) -> tuple[Ints, Floats, Floats, Floats]:
     """Data point, direction, weight (standard units) and kink (original units) of each neuron."""
-    neurons = sorted(neurons_of(problem, solution, share=share))
+    neurons = sorted(neurons_of(problem, solution))
     where = np.array([n[0] for n in neurons], dtype=np.intp)
     u = np.array([n[1] for n in neurons])
     weight = np.array([n[2] for n in neurons])

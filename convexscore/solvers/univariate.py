@@ -67,7 +67,6 @@ def solve(
     beta: float,
     *,
     tol: float = 1e-10,
-    share: float = 0.5,
     warm: WarmStart | None = None,
 ) -> UnivariateFit:
     """Global optimum with network and certificate.  O(n) per round, memory O(n).
@@ -75,11 +74,11 @@ def solve(
     Constrained fits with skip connection always have a density: where slopes <= 0 leave a flat tail
     that does not point inwards, they are solved again with a small margin (see tail_margin).
     """
-    fit = _solve(problem, case, beta, tol=tol, share=share, warm=warm)
+    fit = _solve(problem, case, beta, tol=tol, warm=warm)
     if case.constraint is None or not case.skip or fit.score.is_integrable:
         return fit
     shifted, margin = shifted_problem(problem)
-    strict = _solve(shifted, case, beta, tol=tol, share=share)
+    strict = _solve(shifted, case, beta, tol=tol)
     network, score, certificate = back(
         problem, margin, strict.network, strict.score, strict.certificate
     )
@@ -93,12 +92,11 @@ def _solve(
     beta: float,
     *,
     tol: float,
-    share: float,
     warm: WarmStart | None = None,
 ) -> UnivariateFit:
     started = perf_counter()
     solution, state = solve_line(problem.data, case, beta, tol=tol, warm=warm)
-    network, score = assemble(problem, solution, share=share)
+    network, score = assemble(problem, solution)
     hint = None
     if case.constraint is not None:
         hint = DualHint(
@@ -109,7 +107,7 @@ def _solve(
         case,
         beta,
         network,
-        score_of(problem, solution, share=share)(problem.values),
+        score_of(problem, solution)(problem.values),
         hint=hint,
         n_iter=solution.progress.n_rounds,
         started=started,
