@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from convexscore._validation import check_choice, check_column, check_positive, check_weights
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective, score_matching
-from convexscore.problem_options import ProblemOptions
-from convexscore.solvers import line_cases
-from convexscore.solvers.line_problem import prepare
+from convexscore.problem_options import OBJECTIVES, ProblemOptions
+from convexscore.solvers.line_cases import LineCase
+from convexscore.solvers.line_cases import boundedness_limit as problem_limit
+from convexscore.solvers.line_problem import LineProblem, prepare
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import certificate_of, check_bounded, solve
 
@@ -82,21 +83,16 @@ def certify(
     False
     """
     started = perf_counter()
-    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
-        raise ValueError(
-            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. "
-            "Build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
-        )
-    check_choice(objective, ("score_matching", "denoising"), name="objective")
     check_choice(reference, REFERENCES, name="reference")
-    beta = check_positive(beta, name="beta")
-    has_skip = network.skip is not None
-    with_skip = has_skip if skip is None else bool(check_choice(skip, (True, False), name="skip"))
-    if has_skip and not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
-        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    problem = prepare(objective_from(x, objective, labels, sample_weight))
-    case = line_cases.LineCase(network.activation, with_skip)
-    check_bounded(problem, case, beta)
+    problem, case = training_problem(
+        network,
+        x,
+        beta=beta,
+        objective=objective,
+        labels=labels,
+        skip=skip,
+        sample_weight=sample_weight,
+    )
     # the network's own output: its kinks may lie where a piecewise form keeps no digits
     score = np.asarray(network(problem.values))
     dual = None
@@ -105,7 +101,36 @@ def certify(
     return certificate_of(problem, case, beta, network, score, reference_dual=dual, started=started)
 
 
-def objective_from(
+def training_problem(
+    network: TwoLayerNetwork,
+    x: ArrayLike,
+    *,
+    beta: float,
+    objective: str,
+    labels: ArrayLike | None,
+    skip: bool | None,
+    sample_weight: ArrayLike | None,
+    constraint: str | None = None,
+) -> tuple[LineProblem, LineCase]:
+    """The problem that a network is an answer to, with every argument checked."""
+    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
+        raise ValueError(
+            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. Pass "
+            "fit.network_, or build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
+        )
+    check_choice(objective, OBJECTIVES, name="objective")
+    check_positive(beta, name="beta")
+    with_skip = network.skip is not None if skip is None else skip
+    check_choice(with_skip, (True, False), name="skip")
+    if not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
+        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
+    problem = prepare(_objective(x, objective, labels, sample_weight))
+    case = LineCase(network.activation, with_skip, constraint)
+    check_bounded(problem, case, beta)
+    return problem, case
+
+
+def _objective(
     x: ArrayLike, objective: str, labels: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> ScoreObjective:
     """The training objective of given points, for denoising with given labels."""
@@ -152,4 +177,4 @@ def boundedness_limit(
     """
     options = ProblemOptions(activation=activation, skip=skip)
     problem = prepare(options.build(x, sample_weight, None))
-    return line_cases.boundedness_limit(problem.data, activation, options.case.skip)
+    return problem_limit(problem.data, activation, options.case.skip)

@@ -165,3 +165,16 @@ def test_bad_arguments_are_named():
         certify(_random_network("relu", True, 0), x, beta=3.0, skip=False)
     with pytest.raises(ValueError, match="beta must be"):
         certify(network, x, beta=0.0)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+def test_relative_gap_of_a_vanishing_objective_is_in_natural_units(shift):
+    """The zero network has objective 0; its gap is closed form just below beta = n."""
+    x = np.random.default_rng(4).normal(size=40)
+    beta, n, variance = 38.0, 40, x.var()
+    zero = TwoLayerNetwork([], [], [], offset=0.0)
+    certificate = certify(zero, x + shift, beta=beta)
+    gap = (n - beta) ** 2 / (2 * n * variance)
+    assert certificate.objective == 0.0
+    assert certificate.gap == pytest.approx(gap, rel=1e-6)
+    assert certificate.relative_gap == pytest.approx(gap / (1e-6 * n / variance), rel=1e-6)

@@ -7,14 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._validation import check_choice, check_positive
-from convexscore.certificates import objective_from
+from convexscore._validation import check_choice
+from convexscore.certificates import training_problem
 from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import SHAPES, TAILS
-from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.line_certificate import dual_point
-from convexscore.solvers.line_problem import prepare
-from convexscore.solvers.univariate import check_bounded, solve
+from convexscore.solvers.univariate import solve
 
 Floats = NDArray[np.float64]
 
@@ -84,21 +82,19 @@ def certificate_curve(
     >>> curve.G_abs.round(3).tolist()
     [4.0, 3.364, 2.727, 3.061, 4.0]
     """
-    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
-        raise ValueError(
-            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. "
-            "Pass fit.network_, or build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
-        )
-    check_choice(objective, ("score_matching", "denoising"), name="objective")
     check_choice(tails, TAILS, name="tails")
     check_choice(shape, SHAPES, name="shape")
-    beta = check_positive(beta, name="beta")
-    with_skip = network.skip is not None if skip is None else skip
-    check_choice(with_skip, (True, False), name="skip")
     constraint = shape or ("integrable" if tails == "integrable" else None)
-    problem = prepare(objective_from(x, objective, labels, sample_weight))
-    case = LineCase(network.activation, with_skip, constraint)
-    check_bounded(problem, case, beta)
+    problem, case = training_problem(
+        network,
+        x,
+        beta=beta,
+        objective=objective,
+        labels=labels,
+        skip=skip,
+        sample_weight=sample_weight,
+        constraint=constraint,
+    )
     hint = None
     if constraint is not None:
         hint = solve(problem, case, beta).hint

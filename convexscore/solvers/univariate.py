@@ -140,8 +140,7 @@ def certificate_of(
     if reference_dual is not None:
         dual = max(dual, reference_dual)
     gap = primal - dual
-    variance = float(np.dot(problem.data.mass, problem.data.x**2)) / problem.data.total_mass
-    natural = 1e-6 * problem.data.total_mass / variance * unit
+    natural = 1e-6 * problem.data.total_mass / problem.variance * unit
     relative = gap / max(abs(primal), natural)
     # rounding can leave the gap a few units below zero
     if -_GAP_TOL < relative < 0.0:
@@ -162,10 +161,13 @@ def certificate_of(
 
 
 def _status(relative_gap: float, violation: float) -> str:
-    if relative_gap <= _GAP_TOL:
+    if abs(relative_gap) <= _GAP_TOL:
         return "optimal"
-    if not np.isfinite(relative_gap):
-        return "not certified: the gap is not finite; rescale the data or increase beta"
+    if not np.isfinite(relative_gap) or relative_gap < 0.0:
+        return (
+            f"not certified: the relative gap is {relative_gap:.2g}, rounding hides it; "
+            "remove a large common offset from the data or increase beta"
+        )
     return (
         f"not optimal: relative gap {relative_gap:.2g} (wanted {_GAP_TOL:g}), a neuron violates its "
         f"bound by {violation:.2g}; refit with fit_convex_score, a smaller tol or a larger beta"
