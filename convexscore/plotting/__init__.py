@@ -3,6 +3,7 @@
 Nothing here shows a figure or changes global settings, and matplotlib is imported only on drawing.
 """
 
+from convexscore.plotting.arrangement_display import ArrangementDisplay
 from convexscore.plotting.certificate_curve import CertificateCurve, certificate_curve
 from convexscore.plotting.certificate_display import CertificateDisplay
 from convexscore.plotting.density_display import DensityDisplay
@@ -11,6 +12,7 @@ from convexscore.plotting.sample_display import SampleDisplay
 from convexscore.plotting.score_display import ScoreDisplay
 
 __all__ = [
+    "ArrangementDisplay",
     "CertificateCurve",
     "CertificateDisplay",
     "DensityDisplay",

@@ -33,6 +33,8 @@ class Certificate:
         The penalty the certificate is for.
     status : str
         ``"optimal"`` or what is left to do, in words.
+    n_tried : int
+        What ``max_violation`` was taken over where not ``exact``: local searches started.
     """
 
     objective: float
@@ -46,6 +48,7 @@ class Certificate:
     seconds: float
     beta: float
     status: str
+    n_tried: int = 0
 
     @property
     def optimal(self) -> bool:

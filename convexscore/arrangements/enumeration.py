@@ -1,0 +1,195 @@
+"""All activation patterns of data, one by one or together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._validation import check_count
+from convexscore.arrangements._cells import CellSearch, centre
+from convexscore.arrangements._hyperplanes import (
+    Bools,
+    Floats,
+    Hyperplanes,
+    check_bias,
+    check_points,
+    hyperplanes,
+)
+from convexscore.arrangements.arrangement import Arrangement, Cell
+from convexscore.arrangements.counting import bound_of
+
+_Batch = tuple[Bools, Floats, Floats, Floats]
+
+
+def enumerate_patterns(
+    X: ArrayLike, *, bias: bool = True, limit: int | None = 200_000
+) -> Arrangement:
+    r"""All activation patterns 1{X u + b >= 0} of generic neurons on the data.
+
+    A pattern counts when an open set of neurons has it.  Patterns that only neurons on the boundary
+    of a cell have (a hyperplane exactly through data points) are left out: equal points are active
+    together, and a point at the origin is always active without bias.  In general position there
+    are :math:`2\sum_{k<r}\binom{n-1}{k}`, with r the rank of [X 1] (bias) or X; duplicated,
+    collinear and rank-deficient data have fewer, and the count is exact for them too.
+
+    Plane without bias, or line with bias (r = 2): sweep over sorted angles.  Beyond: hyperplane by
+    hyperplane, recursively (:math:`O(n^{r})` operations in all, which is the size of the result:
+    :math:`O(n^{r-1})` patterns of n entries).
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+    bias : bool
+        Whether neurons have a bias b.
+    limit : int or None
+        Refuse, before any work, when :func:`pattern_bound` is larger.  None: no limit.
+
+    Returns
+    -------
+    Arrangement
+        ``exact`` is True, except for data so close to a degenerate position (relative 1e-9) that
+        cells are thinner than rounding; a DataWarning then says so.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite real matrix, there may be more than ``limit`` patterns, or X is so far
+        from the origin that no pattern survives rounding.
+
+    Notes
+    -----
+    Decisions are made in whitened coordinates, where hyperplanes at an angle below 1e-9 are one.
+    All patterns returned were verified by evaluating X u + b.
+
+    References
+    ----------
+    Zhang, Pilanci (2024), arXiv 2402.01965; Pilanci, Ergen (2020).  Deletion and restriction:
+    Zaslavsky (1975).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore.arrangements import enumerate_patterns, pattern_of
+    >>> X = np.random.default_rng(0).standard_normal((6, 3))
+    >>> cells = enumerate_patterns(X, bias=False)
+    >>> len(cells)
+    32
+    >>> bool((pattern_of(X, cells.u, cells.b) == cells.patterns).all())
+    True
+    """
+    planes = hyperplanes(check_points(X), check_bias(bias))
+    if limit is not None:
+        _require_below(planes, check_count(limit, name="limit"))
+    search = CellSearch()
+    batches = list(_batches(planes, search))
+    patterns, u, b, margin = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Arrangement(patterns, u, b, margin, exact=search.complete, bias=planes.bias)
+
+
+def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
+    """The cells of :func:`enumerate_patterns`, in the same order, one at a time.
+
+    The time until the p-th cell grows with p, not with the number of all cells, so the first few are
+    there at once however many there are.  Memory: the patterns met so far, one bit per entry.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+    bias : bool
+
+    Returns
+    -------
+    iterator of Cell
+        ``pattern, u, b, margin`` of each.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite real matrix (at the call, not at the first cell).
+
+    Examples
+    --------
+    >>> from itertools import islice
+    >>> import numpy as np
+    >>> from convexscore.arrangements import iter_patterns, pattern_bound
+    >>> X = np.random.default_rng(0).standard_normal((500, 10))
+    >>> pattern_bound(X) > 10**20
+    True
+    >>> len({cell.pattern.tobytes() for cell in islice(iter_patterns(X), 1000)})
+    1000
+    """
+    planes = hyperplanes(check_points(X), check_bias(bias))
+    return (
+        Cell(pattern, u, float(b), float(margin))
+        for batch in _batches(planes, CellSearch())
+        for pattern, u, b, margin in zip(*batch, strict=True)
+    )
+
+
+def _require_below(planes: Hyperplanes, limit: int) -> None:
+    bound = bound_of(planes)
+    if bound <= limit:
+        return
+    (n, d), distinct = planes.X.shape, planes.normals.shape[0]
+    shown = f"{bound:,}" if bound < 10**15 else f"about 10^{len(str(bound)) - 1}"
+    raise ValueError(
+        f"X with n = {n} points ({distinct} different) in d = {d} dimensions "
+        f"{'with' if planes.bias else 'without'} bias (rank {planes.rank}) may have {shown} "
+        f"activation patterns; limit = {limit:,}. Draw some with sample_patterns, take the first "
+        "of iter_patterns, pass fewer points, or raise limit= "
+        f"(each pattern takes {n} bytes)."
+    )
+
+
+def _batches(planes: Hyperplanes, search: CellSearch) -> Iterator[_Batch]:
+    """Patterns and representatives, both cells of a pair in one batch; warns at the end."""
+    empty = True
+    for half in search.batches(planes.normals):
+        if planes.rank == 0:
+            both = half  # every neuron has the one pattern
+        else:
+            half = centre(half, planes.normals)
+            both = np.stack([half, -half], axis=1).reshape(-1, planes.rank)
+        batch, kept = verified(planes, *planes.neurons(both), planes.active(both))
+        search.complete &= kept
+        if batch[0].shape[0]:
+            empty = False
+            yield batch
+    if empty:
+        raise ValueError(
+            "X is so far from the origin for its spread that no sign of X u + b holds in floating "
+            "point. Centre the data: X - X.mean(axis=0)."
+        )
+    if not search.complete:
+        from convexscore._exceptions import DataWarning  # scikit-learn's import is slow
+
+        warnings.warn(
+            "X is within rounding of a degenerate position (nearly equal, nearly collinear or far "
+            "from the origin for its spread): cells thinner than rounding may be missing, "
+            "exact=False. Round the data, or centre them, to decide which ties are meant.",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def verified(
+    planes: Hyperplanes, u: Floats, b: Floats, expected: Bools | None = None
+) -> tuple[_Batch, bool]:
+    """Of given neurons those whose signs hold in floating point on X itself (and are as expected).
+
+    The second value says whether all do.
+    """
+    X = planes.X
+    value = u @ X.T + b[:, None]
+    size = np.abs(u) @ np.abs(X).T + np.abs(b)[:, None]  # of the terms that were added
+    doubt = 4.0 * (X.shape[1] + 2) * np.finfo(np.float64).eps
+    patterns = value >= 0
+    held = (np.abs(value) > doubt * size) | (planes.owner < 0)
+    if expected is not None:
+        held &= patterns == expected
+    good = held.all(axis=1)
+    margin = np.where(planes.owner < 0, np.inf, np.abs(value)).min(axis=1)
+    return (patterns[good], u[good], b[good], margin[good]), bool(good.all())

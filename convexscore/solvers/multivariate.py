@@ -1,0 +1,158 @@
+"""Solve, assemble and certify one problem in any dimension: the entry the rest of the package uses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexscore._exceptions import ConvergenceWarning, UnboundedObjectiveError
+from convexscore.networks import TwoLayerNetwork
+from convexscore.solvers.neuron_certificate import certificate_of, free_values
+from convexscore.solvers.neuron_dual import DualPoint
+from convexscore.solvers.neuron_generation import (
+    Outcome,
+    Restricted,
+    Round,
+    add_columns,
+    improve,
+    restart,
+    start,
+)
+from convexscore.solvers.neuron_problem import Columns, NeuronProblem
+from convexscore.solvers.neuron_tidy import tidy
+from convexscore.solvers.oracle_result import Oracle
+from convexscore.solvers.result import Certificate
+
+Floats = NDArray[np.float64]
+
+# Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,
+# and stops at the violation that still makes the next stage's start useful.
+_STAGE = 0.3
+_FIRST_STAGE = 0.06
+_STAGE_TOL = 0.2
+# Score matching: the residual of this share of beta, to this violation, is strictly feasible at beta.
+_INNER_SHARE = 0.9
+_INNER_VIOLATION = 0.04
+
+
+@dataclass(frozen=True, eq=False)
+class MultivariateFit:
+    """A solved problem: network, certificate and the warm state for a neighbouring beta."""
+
+    network: TwoLayerNetwork
+    certificate: Certificate
+    columns: Columns
+    weights: Floats
+    inner: DualPoint | None
+
+
+def largest_start(problem: NeuronProblem, oracle: Oracle) -> float:
+    """Smallest beta at which no neuron pays: the largest measure at the best c and V."""
+    rows = start(problem, 1.0).state.residual * problem.root_mass[:, None]
+    return oracle.price(rows, n_best=1).largest
+
+
+def solve(
+    problem: NeuronProblem,
+    beta: float,
+    oracle: Oracle,
+    *,
+    tol: float = 1e-4,
+    warm: MultivariateFit | None = None,
+    on_round: Callable[[Round], None] | None = None,
+    max_rounds: int = 200,
+) -> MultivariateFit:
+    """Best network that column generation finds, with its certificate.
+
+    Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + n K d) each for K
+    columns; memory O(n K + K^2) and the oracle's.  Never a matrix with one column for every neuron.
+    """
+    started = perf_counter()
+    inner = None if warm is None or not problem.divergence else warm.inner
+    n_rounds = 0
+
+    def count(line: Round) -> None:
+        nonlocal n_rounds
+        n_rounds += 1
+        if on_round is not None:
+            on_round(line)
+
+    restricted = start(problem, beta)
+    if warm is not None:
+        add_columns(restricted, warm.columns, 1.0)
+        stages = [beta]
+    else:
+        stages = _stages(beta, largest_start(problem, oracle))
+    for stage in stages[:-1]:
+        restricted = restart(restricted, stage)
+        outcome = improve(restricted, oracle, tol=_STAGE_TOL, violation=_STAGE_TOL, on_round=count)
+        _require_bounded(outcome, restricted, beta, stage)
+    if problem.divergence and (inner is None or inner.largest > (1.0 - 0.02) * beta):
+        inner = _inner_point(restricted, oracle, beta, count)
+    restricted = restart(restricted, beta)
+    outcome = improve(
+        restricted, oracle, tol=tol, inner=inner, max_rounds=max_rounds, on_round=count,
+        violation=-np.inf if inner is not None or not problem.divergence else tol,
+    )  # fmt: skip
+    _require_bounded(outcome, restricted, beta, beta)
+    tidy(restricted, tol=tol * abs(restricted.value()))
+    columns, weights = restricted.design.columns, restricted.state.weights
+    outer = restricted.design.outer_weights(weights)
+    V, c = free_values(problem, columns, outer)
+    network = problem.network(columns, outer, V, c)
+    certificate = certificate_of(
+        problem,
+        beta,
+        network,
+        oracle,
+        inner=inner,
+        reference=outcome.dual_value,
+        tol=tol,
+        n_iter=n_rounds,
+        started=started,
+    )
+    if not certificate.optimal:
+        warnings.warn(
+            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
+        )
+    return MultivariateFit(network, certificate, columns, weights, inner)
+
+
+def _stages(beta: float, largest: float) -> list[float]:
+    """Decreasing penalties from near the first neuron down to beta."""
+    top = _FIRST_STAGE * largest
+    if beta >= top:
+        return [beta]
+    count = int(np.ceil(np.log(top / beta) / -np.log(_STAGE)))
+    return list(np.geomspace(top, beta, count + 1))
+
+
+def _inner_point(
+    restricted: Restricted, oracle: Oracle, beta: float, count: Callable[[Round], None]
+) -> DualPoint | None:
+    """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta."""
+    trial = restart(restricted, _INNER_SHARE * beta)
+    outcome = improve(
+        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, max_rounds=60, on_round=count
+    )
+    if not outcome.bounded:
+        return None
+    restricted.design, restricted.state = trial.design, trial.state
+    restricted.idle = trial.idle
+    return outcome.residual if outcome.residual.largest < beta else None
+
+
+def _require_bounded(outcome: Outcome, restricted: Restricted, beta: float, stage: float) -> None:
+    if outcome.bounded:
+        return
+    raise UnboundedObjectiveError(
+        f"beta = {beta:g} is too small: score matching is unbounded below for these data (the restricted "
+        f"problem with {len(restricted.design)} neurons already is, at beta = {stage:g}). Use a larger beta "
+        "(sqrt(n) is a common size), beta='cv', or objective='denoising', which has no limit. "
+        "boundedness_threshold(X) computes the limit on small data."
+    )
