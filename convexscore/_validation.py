@@ -55,6 +55,96 @@ def check_column(x: ArrayLike, *, name: str = "x", min_distinct: int = 2) -> Flo
     return column
 
 
+def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Floats:
+    """Points as rows of finite numbers, a C-contiguous float64 array (n, d).
+
+    ``(n,)`` counts as ``(n, 1)``; one column is checked, with the same messages, by
+    :func:`check_column`.  Arrays that already have the right type and order are not copied.
+
+    Examples
+    --------
+    >>> check_points([[0, 1], [2, 3], [4, 5]]).shape, check_points([0.0, 1.0]).shape
+    ((3, 2), (2, 1))
+    """
+    raw = _as_real(X, name)
+    if raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1):
+        column = check_column(raw, name=name, min_distinct=min_distinct)
+        return np.ascontiguousarray(column)[:, None]
+    if raw.ndim != 2:
+        remedy = f"{name}.reshape(len({name}), -1)" if raw.ndim > 2 else f"[{name}]"
+        raise ValueError(
+            f"{name} must have shape (n,) or (n, d), one point per row; got shape {raw.shape}. "
+            f"Pass a table, for example {remedy}."
+        )
+    points = np.ascontiguousarray(raw, dtype=np.float64)
+    n, d = points.shape
+    if d == 0:
+        raise ValueError(
+            f"{name} must have at least one column; got shape {points.shape}. "
+            "Check which columns were selected."
+        )
+    _refuse_non_finite_rows(points, name)
+    if n < min_distinct:
+        hint = f" If these are {d} values of one variable, pass {name}.ravel()." if n == 1 else ""
+        raise ValueError(
+            f"{name} must hold at least {min_distinct} points; got {n} (shape {points.shape}, one "
+            f"point per row). Provide more data.{hint}"
+        )
+    if n:
+        _refuse_degenerate_rows(points, name, min_distinct)
+    return points
+
+
+def _as_real(X: ArrayLike, name: str) -> NDArray[Any]:
+    """Anything array-like as an array of real float64 numbers, without copy where possible."""
+    try:
+        raw = np.asarray(X)
+        if not np.iscomplexobj(raw):
+            return raw.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be numeric with shape (n,) or (n, d); got {type(X).__name__} that cannot "
+            f"be converted to float ({error})."
+        ) from error
+    raise ValueError(
+        f"{name} must be real. Complex data not supported: pass the real part or the modulus."
+    )
+
+
+def _refuse_non_finite_rows(points: Floats, name: str) -> None:
+    finite = np.isfinite(points)
+    if not finite.all():
+        rows = ~finite.all(axis=1)
+        raise ValueError(
+            f"{name} must be finite; {int(np.count_nonzero(~finite))} of {points.size} values are "
+            f"NaN or infinity, in {int(rows.sum())} of {len(points)} rows, the first is row "
+            f"{int(np.argmax(rows))}. Remove those rows, for example "
+            f"{name}[np.isfinite({name}).all(axis=1)], or fill them in."
+        )
+
+
+def _refuse_degenerate_rows(points: Floats, name: str, min_distinct: int) -> None:
+    low, high = points.min(axis=0), points.max(axis=0)
+    with np.errstate(over="ignore"):
+        span = high - low
+    if not (span <= 1e300).all():
+        k = int(np.argmax(~(span <= 1e300)))
+        raise ValueError(
+            f"column {k} of {name} spans {low[k]:g} to {high[k]:g}, which overflows; rescale the "
+            "data."
+        )
+    if min_distinct > 1 and (low == high).all():
+        raise ValueError(
+            f"{name} is constant: all rows are equal ({len(points)} times the same point), and a "
+            "score needs at least 2 distinct points. Provide data that vary."
+        )
+    if min_distinct > 2 and len(distinct := np.unique(points, axis=0)) < min_distinct:
+        raise ValueError(
+            f"{name} must hold at least {min_distinct} distinct rows; got {len(distinct)} among "
+            f"{len(points)} rows. Provide more data."
+        )
+
+
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     """Non-negative finite weights (n,), not all zero; ``None`` stays ``None``."""
     if sample_weight is None:

@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._random import RandomState, check_random_state
 from convexscore._validation import check_choice, check_column, check_positive, check_weights
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective, score_matching
@@ -14,10 +15,14 @@ from convexscore.problem_options import OBJECTIVES, ProblemOptions
 from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.line_cases import boundedness_limit as problem_limit
 from convexscore.solvers.line_problem import LineProblem, prepare
+from convexscore.solvers.neuron_problem import NeuronCase
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import certificate_of, check_bounded, solve
+from convexscore.vector_certificates import certify_points
 
 REFERENCES = ("solve", "residual")
+# Local searches of a certificate: four times those of a fit.
+CERTIFY_STARTS = 256
 
 
 def certify(
@@ -30,6 +35,10 @@ def certify(
     skip: bool | None = None,
     sample_weight: ArrayLike | None = None,
     reference: str = "solve",
+    conservative: bool = False,
+    n_starts: int = CERTIFY_STARTS,
+    tol: float = 1e-4,
+    random_state: RandomState = 0,
 ) -> Certificate:
     r"""Gap of any two-layer network to the global optimum of its training problem.
 
@@ -41,13 +50,13 @@ def certify(
     Parameters
     ----------
     network : TwoLayerNetwork
-        One-dimensional; weights of any scale (the penalty is :math:`\beta\sum_j |u_j||w_j|`).
-    x : array_like of shape (n,) or (n, 1)
+        Weights of any scale (the penalty is :math:`\beta\sum_j \|u_j\|\|w_j\|`).
+    x : array_like of shape (n,), (n, 1) or (n, d)
         The points; for denoising the *noisy* points (``fit.noisy_points_``).
     beta : float
         Penalty, sums over samples.
     objective : {"score_matching", "denoising"}
-    labels : array_like of shape (n,)
+    labels : array_like of the shape of x
         Denoising only: the noise labels (``fit.noise_labels_``).
     skip : bool, optional
         Whether the problem has a skip connection; default: whether the network has one.
@@ -55,6 +64,15 @@ def certify(
     reference : {"solve", "residual"}
         Where the dual value comes from: "solve" computes the optimum, so the gap is the true
         distance to it; "residual" uses the network alone, tight only near the optimum.
+    conservative : bool
+        Several columns: compare with ridge potentials (w_j = y_j u_j, V symmetric) only.
+    n_starts : int
+        Several columns, where not all neurons can be looked at (``exact`` is False): local searches for
+        a violated neuron.  More look harder; a fit uses 64.
+    tol : float
+        Several columns: relative gap that counts as optimal.
+    random_state : None, int, Generator or RandomState
+        Starts of the local searches.
 
     Returns
     -------
@@ -84,6 +102,22 @@ def certify(
     """
     started = perf_counter()
     check_choice(reference, REFERENCES, name="reference")
+    if isinstance(network, TwoLayerNetwork) and network.dim > 1:
+        with_skip = _check_request(network, objective, beta, labels, skip)
+        check_choice(conservative, (True, False), name="conservative")
+        return certify_points(
+            network,
+            x,
+            beta=float(beta),
+            objective=objective,
+            labels=labels,
+            case=NeuronCase(network.activation, with_skip, conservative),
+            sample_weight=sample_weight,
+            reference=reference,
+            n_starts=n_starts,
+            tol=check_positive(tol, name="tol"),
+            rng=check_random_state(random_state),
+        )
     problem, case = training_problem(
         network,
         x,
@@ -115,19 +149,38 @@ def training_problem(
     """The problem that a network is an answer to, with every argument checked."""
     if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
         raise ValueError(
-            f"network must be a one-dimensional TwoLayerNetwork; got {network!r}. Pass "
+            f"network must be a TwoLayerNetwork (here of one dimension); got {network!r}. Pass "
             "fit.network_, or build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
         )
-    check_choice(objective, OBJECTIVES, name="objective")
-    check_positive(beta, name="beta")
-    with_skip = network.skip is not None if skip is None else skip
-    check_choice(with_skip, (True, False), name="skip")
-    if not with_skip and network.skip is not None and network.skip[0, 0] != 0.0:
-        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
+    with_skip = _check_request(network, objective, beta, labels, skip)
     problem = prepare(_objective(x, objective, labels, sample_weight))
     case = LineCase(network.activation, with_skip, constraint)
     check_bounded(problem, case, beta)
     return problem, case
+
+
+def _check_request(
+    network: TwoLayerNetwork,
+    objective: str,
+    beta: float,
+    labels: ArrayLike | None,
+    skip: bool | None,
+) -> bool:
+    """What one and several columns have in common; returns whether the problem has a skip connection."""
+    check_choice(objective, OBJECTIVES, name="objective")
+    check_positive(beta, name="beta")
+    if objective == "score_matching" and labels is not None:
+        raise ValueError("labels belong to objective='denoising'; score matching has none.")
+    if objective == "denoising" and labels is None:
+        raise ValueError(
+            "labels must be given with objective='denoising': pass x=fit.noisy_points_ and "
+            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
+        )
+    with_skip: bool = network.skip is not None if skip is None else skip
+    check_choice(with_skip, (True, False), name="skip")
+    if not with_skip and network.skip is not None and network.skip.any():
+        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
+    return with_skip
 
 
 def _objective(
@@ -135,15 +188,8 @@ def _objective(
 ) -> ScoreObjective:
     """The training objective of given points, for denoising with given labels."""
     if objective == "score_matching":
-        if labels is not None:
-            raise ValueError("labels belong to objective='denoising'; score matching has none.")
-        return score_matching(x, sample_weight=sample_weight)
+        return score_matching(check_column(x), sample_weight=sample_weight)
     points = check_column(x)
-    if labels is None:
-        raise ValueError(
-            "labels must be given with objective='denoising': pass x=fit.noisy_points_ and "
-            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
-        )
     target = np.asarray(labels, dtype=np.float64).reshape(-1)
     if target.shape != points.shape or not np.isfinite(target).all():
         raise ValueError(

@@ -14,23 +14,35 @@ from convexscore._exceptions import DataWarning, NotIntegrableError
 from convexscore._random import RandomState, check_random_state
 from convexscore._validation import (
     check_choice,
-    check_column,
     check_count,
+    check_points,
     check_positive,
     check_weights,
 )
 from convexscore.networks import TwoLayerNetwork
+from convexscore.objectives import ScoreObjective
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.problem_options import ProblemOptions
 from convexscore.samplers import langevin, mala
 from convexscore.selection import BetaSelection, blur_width, held_out_loss, select_beta
 from convexscore.solvers.line_problem import prepare
+from convexscore.solvers.oracles import DEFAULT_STARTS
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import check_bounded, solve
+from convexscore.vector_fitting import DEFAULT_TOL, build_problem, fit_problem
+from convexscore.vector_selection import bandwidth, select_vector_beta
+from convexscore.vector_selection import held_out_loss as vector_loss
 
 Floats = NDArray[np.float64]
 
 SAMPLE_METHODS = ("exact", "langevin", "mala")
+
+# Largest violation, in units of beta, of a fit of one column.
+LINE_TOL = 1e-10
+# Median asymmetry of the Jacobian from which a field counts as far from a gradient.
+_ROTATIONAL = 0.5
+# Rows of the data kept as starts of chains.
+_MOST_STARTS = 5_000
 
 
 class ConvexScore(BaseEstimator):  # type: ignore[misc]
@@ -128,10 +140,13 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         labels: str = "noisy",
         tails: str = "free",
         shape: str | None = None,
+        conservative: bool = False,
+        standardize: str | None = None,
         cv: int = 5,
-        n_betas: int = 30,
+        n_betas: int | None = None,
         one_standard_error: bool = False,
-        tol: float = 1e-10,
+        tol: float | None = None,
+        n_starts: int = DEFAULT_STARTS,
         random_state: RandomState = None,
     ) -> None:
         self.objective = objective
@@ -143,10 +158,13 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         self.labels = labels
         self.tails = tails
         self.shape = shape
+        self.conservative = conservative
+        self.standardize = standardize
         self.cv = cv
         self.n_betas = n_betas
         self.one_standard_error = one_standard_error
         self.tol = tol
+        self.n_starts = n_starts
         self.random_state = random_state
 
     def __sklearn_tags__(self) -> Any:
@@ -166,12 +184,19 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
             self.labels,
             self.tails,
             self.shape,
+            self.conservative,
+            self.standardize,
         )
 
     def fit(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> ConvexScore:
-        """Solve the convex problem on one column; ``y`` is ignored.
+        """Solve the convex problem; ``y`` is ignored.
+
+        Parameters
+        ----------
+        X : array_like of shape (n,), (n, 1) or (n, d)
+        sample_weight : array_like of shape (n,), optional
 
         Raises
         ------
@@ -179,47 +204,56 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
             Bad data or options; UnboundedObjectiveError (a ValueError) below the boundedness limit.
         """
         options = self._options()
-        tol = check_positive(self.tol, name="tol")
-        x = check_column(X)
-        weights = check_weights(sample_weight, x.size)
-        if weights is not None and not (weights > 0).all():
-            x, weights = x[weights > 0], weights[weights > 0]
-            check_column(x, name="x where sample_weight > 0")
+        if self.tol is not None:
+            check_positive(self.tol, name="tol")
+        check_count(self.n_starts, name="n_starts")
         check_choice(self.one_standard_error, (True, False), name="one_standard_error")
-        rng = check_random_state(self.random_state)
-        selection: BetaSelection | None = None
         if isinstance(self.beta, str):
             if self.beta != "cv":
                 raise ValueError(f"beta must be a number > 0 or 'cv'; got {self.beta!r}.")
+        else:
+            check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
+        points = check_points(X, name="x" if np.ndim(X) < 2 else "X")
+        weights = check_weights(sample_weight, len(points))
+        if weights is not None and not (weights > 0).all():
+            points, weights = points[weights > 0], weights[weights > 0]
+            check_points(points, name="x where sample_weight > 0")
+        rng = check_random_state(self.random_state)
+        for name in ("piecewise_", "standardization_", "start_points_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        self.n_features_in_ = points.shape[1]
+        if points.shape[1] == 1:
+            self._fit_column(points[:, 0], options, weights, rng)
+        else:
+            self._fit_columns(points, options, weights, rng)
+        return self
+
+    def _fit_column(
+        self, x: Floats, options: ProblemOptions, weights: Floats | None, rng: np.random.Generator
+    ) -> None:
+        """One column: the exact solver on the line and the exact law."""
+        selection: BetaSelection | None = None
+        if isinstance(self.beta, str):
             # folds draw from a stream of their own: the final noise is the same with a fixed beta
             selection = select_beta(
-                check_column(x),
+                x,
                 options,
                 sample_weight=weights,
                 cv=self.cv,
-                n_betas=self.n_betas,
+                n_betas=30 if self.n_betas is None else self.n_betas,
                 one_standard_error=self.one_standard_error,
                 rng=rng.spawn(1)[0],
             )
             beta = selection.beta
         else:
-            beta = check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
+            beta = float(self.beta)
         objective = options.build(x, weights, rng)
         problem = prepare(objective)
         check_bounded(problem, options.case, beta)
-        fit = solve(problem, options.case, beta, tol=tol)
-        self.network_: TwoLayerNetwork = fit.network
+        fit = solve(problem, options.case, beta, tol=LINE_TOL if self.tol is None else self.tol)
         self.piecewise_: PiecewiseLinearScore = fit.score
-        self.certificate_: Certificate = fit.certificate
-        self.beta_: float = beta
-        self.beta_selection_: BetaSelection | None = selection
-        denoise = objective.labels is not None
-        self.noisy_points_: Floats | None = objective.points[:, 0] if denoise else None
-        self.noise_labels_: Floats | None = (
-            objective.labels[:, 0] if objective.labels is not None else None
-        )
         self.blur_ = blur_width(problem, objective.effective_size)
-        self.n_features_in_ = 1
+        self._keep(fit.network, fit.certificate, beta, selection, objective)
         if options.case.constraint and not fit.score.is_integrable:
             asked = "shape='log-concave'" if options.shape else "tails='integrable'"
             warnings.warn(
@@ -227,20 +261,87 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
                 f"pointing inwards ({fit.score.tail_report()}), so it has no density. "
                 + _flat_tail_remedy(beta, problem.data.total_mass, options),
                 DataWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return self
+
+    def _fit_columns(
+        self, X: Floats, options: ProblemOptions, weights: Floats | None, rng: np.random.Generator
+    ) -> None:
+        """Several columns: column generation over neurons."""
+        tol = DEFAULT_TOL if self.tol is None else float(self.tol)
+        streams = rng.spawn(2)  # folds, local searches; the noise is the same with a fixed beta
+        selection: BetaSelection | None = None
+        built = build_problem(X, options, weights, rng)
+        if isinstance(self.beta, str):
+            selection = select_vector_beta(
+                X,
+                built,
+                options,
+                sample_weight=weights,
+                cv=self.cv,
+                n_betas=15 if self.n_betas is None else self.n_betas,
+                one_standard_error=self.one_standard_error,
+                n_starts=self.n_starts,
+                rng=streams[0],
+            )
+            beta = selection.beta
+        else:
+            beta = float(self.beta)
+        fit = fit_problem(built, beta, tol=tol, n_starts=self.n_starts, rng=streams[1])
+        self.standardization_ = built.standardization
+        self.blur_ = bandwidth(X, built.objective.effective_size)
+        self.start_points_ = X[:: -(-len(X) // _MOST_STARTS)].copy()
+        self._keep(fit.network, fit.certificate, beta, selection, built.objective)
+
+    def _keep(
+        self,
+        network: TwoLayerNetwork,
+        certificate: Certificate,
+        beta: float,
+        selection: BetaSelection | None,
+        objective: ScoreObjective,
+    ) -> None:
+        """The attributes that all fits have."""
+        self.network_: TwoLayerNetwork = network
+        self.certificate_: Certificate = certificate
+        self.beta_: float = beta
+        self.beta_selection_: BetaSelection | None = selection
+        self.noisy_points_: Floats | None = None
+        self.noise_labels_: Floats | None = None
+        if objective.labels is not None:
+            one = network.dim == 1
+            self.noisy_points_ = objective.points[:, 0] if one else objective.points
+            self.noise_labels_ = objective.labels[:, 0] if one else objective.labels
 
     # ------------------------------------------------------------------ the score
     def score_function(self, x: ArrayLike) -> Floats:
-        """s(x), same shape as ``x``; the gradient of the log-density."""
+        """s(x), the gradient of the log-density, in the shape of ``x``.
+
+        One column: any shape.  d columns: (n, d) or (d,).
+        """
         check_is_fitted(self)
-        return self.piecewise_(_finite_grid(x))
+        return self._score()(self._points(x))
 
     def divergence(self, x: ArrayLike) -> Floats:
-        """s'(x), same shape as ``x`` (at a kink: from the right)."""
+        """tr grad s(x): for one column s'(x) in the shape of ``x``, else (n,).
+
+        At a kink: from the right (one column), from the active side (several).
+        """
         check_is_fitted(self)
-        return self.piecewise_.derivative(_finite_grid(x))
+        if self.n_features_in_ == 1:
+            return self.piecewise_.derivative(_finite_grid(x))
+        return self.network_.divergence(self._points(x))
+
+    def jacobian_asymmetry(self, X: ArrayLike) -> Floats:
+        r"""How far the field is from a gradient at the rows of X, (n,).
+
+        :math:`\|J - J^\top\|_F / \|J\|_F` with J the Jacobian of the score: 0 for gradients (always with
+        one column or ``conservative=True``), at most 2.
+        """
+        check_is_fitted(self)
+        if self.n_features_in_ == 1:
+            return np.zeros(np.size(_finite_grid(X)))
+        return self.network_.jacobian_asymmetry(self._points(X))
 
     def score(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
@@ -249,20 +350,46 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
 
         For denoising the points are noised afresh, with the estimator's noise level and seed.  As in
         ``beta="cv"`` each point is blurred by ``blur_``, a fraction of a bandwidth, which keeps single
-        points from deciding (:func:`convexscore.selection.held_out_loss`).
+        points from deciding (:func:`convexscore.selection.held_out_loss`; several columns:
+        :func:`convexscore.vector_selection.held_out_loss`).
         """
         check_is_fitted(self)
         options = self._options()
         rng = check_random_state(0 if self.random_state is None else self.random_state)
+        if self.n_features_in_ > 1:
+            points = self._points(check_points(X, min_distinct=1))
+            weights = check_weights(sample_weight, len(points))
+            losses = vector_loss(
+                self.network_, points, width=options.noise or self.blur_, rng=rng,
+                noise=options.noise,
+            )  # fmt: skip
+            return -float(np.average(losses, weights=weights))
         held = options.build(X, sample_weight, rng, name="X", min_distinct=1)
         loss = held_out_loss(
             self.piecewise_, held.points[:, 0], blur=self.blur_, noise=options.noise
         )
         return -float(np.average(loss, weights=held.sample_weight))
 
+    def _score(self) -> PiecewiseLinearScore | TwoLayerNetwork:
+        return self.piecewise_ if self.n_features_in_ == 1 else self.network_
+
+    def _points(self, x: ArrayLike) -> Floats:
+        grid = _finite_grid(x)
+        d = self.n_features_in_
+        if d > 1 and (grid.ndim == 0 or grid.shape[-1] != d):
+            raise ValueError(
+                f"X must have {d} columns, like the data of the fit; got shape {grid.shape}."
+            )
+        return grid
+
     # ------------------------------------------------------------------ the law
     def _law(self) -> PiecewiseLinearScore:
         check_is_fitted(self)
+        if self.n_features_in_ > 1:
+            raise NotIntegrableError(
+                f"the exact law is known for one column; this fit has {self.n_features_in_}. Use "
+                "log_density (conservative=True, up to a constant) and sample(method='langevin' or 'mala')."
+            )
         report = self.piecewise_.tail_report()
         if report is not None:
             raise NotIntegrableError(
@@ -272,8 +399,23 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         return self.piecewise_
 
     def log_density(self, x: ArrayLike) -> Floats:
-        """Normalised log-density of the law whose score was fitted."""
+        """Log-density of the law whose score was fitted.
+
+        One column: normalised.  Several: up to a constant, with ``conservative=True`` (a score that is no
+        gradient has no log-density: NotIntegrableError).
+        """
+        check_is_fitted(self)
+        if self.n_features_in_ > 1:
+            self._require_gradient("log_density")
+            return self.network_.log_density(self._points(x))
         return self._law().log_density(_finite_grid(x))
+
+    def _require_gradient(self, what: str) -> None:
+        if not self.conservative:
+            raise NotIntegrableError(
+                f"{what} needs a score that is the gradient of a log-density; with several columns refit "
+                "with conservative=True (or sample with method='langevin')."
+            )
 
     def density(self, x: ArrayLike) -> Floats:
         """Density, 1 / units of x."""
@@ -295,20 +437,21 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         self,
         n_samples: int = 1,
         *,
-        method: str = "exact",
+        method: str | None = None,
         random_state: RandomState = None,
         step: float | None = None,
         n_steps: int = 2000,
         **options: Any,
     ) -> Floats:
-        r"""Samples of the fitted law, shape (n_samples,).
+        r"""Samples of the fitted law, shape (n_samples,) or (n_samples, d).
 
         Parameters
         ----------
         n_samples : int
-        method : {"exact", "langevin", "mala"}
-            Exact inverse transform; Langevin chains, one per sample, with the discretisation bias
-            of their step; or Metropolis-corrected Langevin without it.
+        method : {"exact", "langevin", "mala"}, optional
+            Exact inverse transform (one column; there the default); Langevin chains, one per sample,
+            with the discretisation bias of their step (the default for several columns); or
+            Metropolis-corrected Langevin without it (several columns: with ``conservative=True``).
         step : float, optional
             Langevin step epsilon in squared units of x.  Default 0.2 over the largest |slope| of the
             score where the law lives, far inside the stability limit 4 / |slope|: on a Gaussian the
@@ -322,11 +465,17 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         -----
         Chains start evenly spread over the range of the law (of the knots where there is no law).
         Between well separated modes chains hardly move: their shares then keep the memory of the
-        start.  Exact sampling has no such trouble.
+        start.  Exact sampling has no such trouble.  With several columns chains start at the data,
+        and a field that is far from a gradient (median asymmetry of the Jacobian there above 0.5)
+        brings a warning: Langevin then samples a law whose score is not this field.
         """
         count = check_count(n_samples, name="n_samples")
-        check_choice(method, SAMPLE_METHODS, name="method")
         check_is_fitted(self)
+        if method is None:
+            method = "exact" if self.n_features_in_ == 1 else "langevin"
+        check_choice(method, SAMPLE_METHODS, name="method")
+        if self.n_features_in_ > 1:
+            return self._sample_chains(count, method, random_state, step, n_steps, options)
         if method == "exact":
             return self._law().sample(count, random_state=random_state)
         rng = check_random_state(random_state)
@@ -343,6 +492,41 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
             )
         return run.samples
 
+    def _sample_chains(
+        self,
+        count: int,
+        method: str,
+        random_state: RandomState,
+        step: float | None,
+        n_steps: int,
+        options: dict[str, Any],
+    ) -> Floats:
+        """Langevin or MALA in several dimensions, from rows of the training data."""
+        if method == "exact":
+            raise ValueError(
+                f"method='exact' is for one column; with {self.n_features_in_} use 'langevin', or 'mala' "
+                "with conservative=True."
+            )
+        if method == "mala":
+            self._require_gradient("method='mala'")
+        rng = check_random_state(random_state)
+        start = self.start_points_[rng.integers(len(self.start_points_), size=count)]
+        score = self.network_
+        if step is None:
+            step = 0.2 / _steepness(score, self.start_points_)
+        check_positive(step, name="step")
+        if method == "mala":
+            run = mala(
+                score, score.log_density, start,
+                step=step, n_steps=n_steps, random_state=rng, **options,
+            )  # fmt: skip
+            return run.samples
+        if not self.conservative:
+            warn_if_rotational(score, self.start_points_, stacklevel=4)
+        return langevin(
+            score, start, step=step, n_steps=n_steps, random_state=rng, **options
+        ).samples
+
     def _chain_start(self, count: int, rng: np.random.Generator) -> tuple[Floats, float]:
         """Over-dispersed start and a step well inside the stability limit 4 / |slope|."""
         score = self.piecewise_
@@ -354,6 +538,26 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if steepest == 0.0:
             steepest = 1.0 / max(high - low, np.finfo(float).tiny) ** 2
         return rng.uniform(low, high, count) if high > low else np.full(count, low), 0.2 / steepest
+
+
+def _steepness(score: TwoLayerNetwork, points: Floats) -> float:
+    """Largest spectral norm of the Jacobian at the points."""
+    jacobian = score.jacobian(points[:: max(1, len(points) // _MOST_STARTS)])
+    steepest = float(np.linalg.norm(jacobian, ord=2, axis=(1, 2)).max())
+    return steepest if steepest > 0.0 else 1.0 / float(points.var(axis=0).max())
+
+
+def warn_if_rotational(score: TwoLayerNetwork, points: Floats, *, stacklevel: int = 2) -> None:
+    """Warn where Langevin's stationary law would not be the one of the score."""
+    asymmetry = float(np.median(score.jacobian_asymmetry(points)))
+    if asymmetry > _ROTATIONAL:
+        warnings.warn(
+            f"the fitted field is far from a gradient: median asymmetry |J - J'| / |J| of its Jacobian on "
+            f"the data is {asymmetry:.2g} (0 for a gradient). Langevin then has no log-density to follow; "
+            "refit with conservative=True, a larger beta, or more data.",
+            DataWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _flat_tail_remedy(beta: float, total: float, options: ProblemOptions) -> str:
@@ -381,10 +585,13 @@ def fit_convex_score(
     labels: str = "noisy",
     tails: str = "free",
     shape: str | None = None,
+    conservative: bool = False,
+    standardize: str | None = None,
     cv: int = 5,
-    n_betas: int = 30,
+    n_betas: int | None = None,
     one_standard_error: bool = False,
-    tol: float = 1e-10,
+    tol: float | None = None,
+    n_starts: int = DEFAULT_STARTS,
     random_state: RandomState = None,
     sample_weight: ArrayLike | None = None,
 ) -> ConvexScore:
@@ -416,9 +623,12 @@ def fit_convex_score(
         labels=labels,
         tails=tails,
         shape=shape,
+        conservative=conservative,
+        standardize=standardize,
         cv=cv,
         n_betas=n_betas,
         one_standard_error=one_standard_error,
         tol=tol,
+        n_starts=n_starts,
         random_state=random_state,
     ).fit(x, sample_weight=sample_weight)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import fsum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _kinks
+from . import _kinks, _ridge_potential
 from .activations import Activation, get_activation
 
 if TYPE_CHECKING:
@@ -247,6 +248,94 @@ class TwoLayerNetwork:
             # Product and sum, each rounded once: with u = +-1 the sign of x - t is exact.
             return points * self.u.T + self.b
         return points @ self.u.T + self.b
+
+    # ---- gradients --------------------------------------------------------------------------
+
+    def is_conservative(self, rtol: float = _ridge_potential.RTOL) -> bool:
+        """Whether the network is a gradient: every w_k along its u_k (or zero), V symmetric.
+
+        Parameters
+        ----------
+        rtol : float
+            Largest sine of the angle between u_k and w_k, and largest entry of V - V' over that
+            of V.
+
+        Examples
+        --------
+        >>> TwoLayerNetwork([[1, 2]], [[-2, -4]], [0], offset=[0, 0]).is_conservative()
+        True
+        >>> TwoLayerNetwork([[1, 2]], [[1, 0]], [0], offset=[0, 0]).is_conservative()
+        False
+        """
+        return _ridge_potential.weight_asymmetry(self).worst <= rtol
+
+    def log_density(self, x: ArrayLike) -> FloatArray:
+        r"""Return the log-density of a conservative network **up to a constant**.
+
+        .. math:: \log p(x) = \sum_k y_k\,\Psi(u_k^\top x + b_k) + \tfrac12 x^\top V x + c^\top x
+                  + \text{const}, \qquad w_k = y_k u_k,
+
+        :math:`\Psi(z) = \max(z, 0)^2/2` for ReLU and :math:`z|z|/2` for the absolute value.  Its
+        gradient is the network.  Whether it has a finite integral is not checked.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (...)
+            The constant is the same for all calls: the quadratic part vanishes at a point among
+            the kinks, which keeps the digits of data far from zero.
+
+        Raises
+        ------
+        ValueError
+            If the network is not conservative (for d = 1 every network is).
+
+        Notes
+        -----
+        O(n m d) time for n points.
+
+        References
+        ----------
+        Ridge potentials within the convex programs of Zhang, Pilanci (2024), arXiv 2402.01965.
+
+        Examples
+        --------
+        >>> net = TwoLayerNetwork([[1, 0]], [[-2, 0]], [0], skip=[[-1, 0], [0, -1]], offset=[0, 0])
+        >>> net.log_density([[0, 0], [1, 0], [-1, 0], [0, 1]]).tolist()
+        [0.0, -1.5, -0.5, -0.5]
+        """
+        points, shape = self._points(x)
+        return self._potential(points).reshape(self._point_shape(shape))
+
+    def jacobian_asymmetry(self, x: ArrayLike) -> FloatArray:
+        r"""Return :math:`\|J - J^\top\|_F / \|J\|_F` of the Jacobian J at each point.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (...)
+            Between 0 (symmetric: locally a gradient; also where J = 0) and 2 (skew-symmetric: a
+            rotation); sqrt(2) when the symmetric and the skew part are of equal size.
+
+        Examples
+        --------
+        >>> spin = TwoLayerNetwork([[1, 0]], [[0, 1]], [0], offset=[0, 0], skip=[[0, 1], [-1, 0]])
+        >>> spin.jacobian_asymmetry([[-1.0, 0.0], [1.0, 0.0]]).tolist()
+        [2.0, 1.0]
+        """
+        points, shape = self._points(x)
+        asymmetry = _ridge_potential.jacobian_asymmetry(self, points)
+        return asymmetry.reshape(self._point_shape(shape))
+
+    @cached_property
+    def _potential(self) -> _ridge_potential.RidgePotential:
+        return _ridge_potential.RidgePotential.of(self)
 
     # ---- other weights for the same function ------------------------------------------------
 

@@ -17,18 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from convexscore._random import RandomState, check_random_state
 from convexscore._validation import (
     check_choice,
-    check_column,
     check_count,
+    check_points,
     check_positive,
     check_weights,
 )
+from convexscore.smoothed_labels import smoothed_score
+
+__all__ = ["ScoreObjective", "denoising", "score_matching", "smoothed_score"]
 
 Floats = NDArray[np.float64]
-
-# Kernel sums for smoothed labels are formed in blocks of at most this many numbers (16 MB).
-_BLOCK = 1 << 21
-# Beyond this many noise levels a Gaussian kernel is below 1e-31 of its centre.
-_KERNEL_REACH = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +51,11 @@ class ScoreObjective:
         return self.points.shape[0]
 
     @property
+    def dim(self) -> int:
+        """Dimension d of points and scores."""
+        return self.points.shape[1]
+
+    @property
     def total_weight(self) -> float:
         return float(self.n_samples if self.sample_weight is None else self.sample_weight.sum())
 
@@ -75,25 +78,37 @@ def score_matching(
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, 1)
+    x : array_like of shape (n,) or (n, d)
+        One point per row; ``(n,)`` counts as one column.
     sample_weight : array_like of shape (n,), optional
     name : str
         What error messages call the data.
     min_distinct : int
-        Refuse fewer distinct values (held-out data may hold one).
+        Refuse fewer distinct points (held-out data may hold one).
+
+    Returns
+    -------
+    ScoreObjective
+        Points of weight zero are left out.
+
+    Raises
+    ------
+    ValueError
+        If data or weights are not finite, too few or of the wrong shape.
 
     Examples
     --------
     >>> from convexscore.objectives import score_matching
-    >>> score_matching([0.0, 1.0, 3.0]).divergence
-    1.0
+    >>> problem = score_matching([[0.0, 1.0], [1.0, 2.0], [3.0, 1.0]])
+    >>> problem.points.shape, problem.labels, problem.divergence
+    ((3, 2), None, 1.0)
     """
-    column = check_column(x, name=name, min_distinct=min_distinct)
-    weights = check_weights(sample_weight, column.size)
+    points = check_points(x, name=name, min_distinct=min_distinct)
+    weights = check_weights(sample_weight, len(points))
     if weights is not None and not (weights > 0).all():
-        column, weights = column[weights > 0], weights[weights > 0]
-        check_column(column, name=f"{name}[sample_weight > 0]", min_distinct=min_distinct)
-    return ScoreObjective(column[:, None], None, 1.0, weights)
+        points, weights = points[weights > 0], weights[weights > 0]
+        check_points(points, name=f"{name}[sample_weight > 0]", min_distinct=min_distinct)
+    return ScoreObjective(points, None, 1.0, weights)
 
 
 def denoising(
@@ -110,17 +125,18 @@ def denoising(
     r"""Denoising score matching at one noise level.
 
     Each point is copied ``n_draws`` times and moved to :math:`\tilde x = x + \varepsilon\delta`,
-    :math:`\delta \sim N(0, 1)`.  Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed
+    :math:`\delta \sim N(0, I)`.  Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed
     labels replace them by their expectation given :math:`\tilde x` under the empirical law,
 
     .. math:: l = \sum_i \pi_i(\tilde x) (x_i - \tilde x)/\varepsilon^2,\qquad
-              \pi = \mathrm{softmax}(-(\tilde x - x_i)^2/2\varepsilon^2),
+              \pi = \mathrm{softmax}(-\|\tilde x - x_i\|^2/2\varepsilon^2),
 
     which has the same expected objective up to a constant and no label noise (Rao-Blackwell).
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, 1)
+    x : array_like of shape (n,) or (n, d)
+        One point per row; ``(n,)`` counts as one column.
     noise : float
         The noise level epsilon > 0, in the units of ``x``.
     n_draws : int, default 1
@@ -133,7 +149,10 @@ def denoising(
 
     Notes
     -----
-    Smoothed labels cost O(n_draws * n * points within 12 noise levels) time and O(n) memory.
+    Rows are stacked draw after draw: all points, then all points again.  One column draws the same
+    noise as the same numbers in shape ``(n,)``.
+    Smoothed labels cost O(n_draws * n * d * points within 12 noise levels) time for d <= 3 and
+    O(n_draws * n^2 * d) beyond, in bounded memory (:func:`smoothed_score`).
 
     Examples
     --------
@@ -141,8 +160,11 @@ def denoising(
     >>> problem = denoising([0.0, 1.0, 3.0], noise=0.5, n_draws=2, random_state=0)
     >>> problem.points.shape, problem.divergence
     ((6, 1), 0.0)
+    >>> denoising([[0.0, 1.0], [2.0, 1.0]], noise=0.5, n_draws=3).labels.shape
+    (6, 2)
     """
-    column = check_column(x, name=name, min_distinct=min_distinct)
+    points = check_points(x, name=name, min_distinct=min_distinct)
+    n, d = points.shape
     level = check_positive(
         noise,
         name="noise",
@@ -150,41 +172,16 @@ def denoising(
     )
     draws = check_count(n_draws, name="n_draws")
     check_choice(labels, ("noisy", "smoothed"), name="labels")
-    weights = check_weights(sample_weight, column.size)
+    weights = check_weights(sample_weight, n)
     rng = check_random_state(random_state)
-    delta = rng.standard_normal((draws, column.size))
-    noisy = (column + level * delta).ravel()
+    delta = rng.standard_normal((draws, n, d))
+    if weights is not None and not (weights > 0).all():
+        # After drawing: the noise of a point does not depend on the weights of others.
+        points, delta, weights = points[weights > 0], delta[:, weights > 0], weights[weights > 0]
+    noisy = (points + level * delta).reshape(-1, d)
     if labels == "noisy":
-        target = (-delta / level).ravel()
+        target = (-delta / level).reshape(-1, d)
     else:
-        target = smoothed_score(column, noisy, noise=level, sample_weight=weights)
+        target = smoothed_score(points, noisy, noise=level, sample_weight=weights)
     repeated = None if weights is None else np.tile(weights, draws)
-    if repeated is not None and not (repeated > 0).all():
-        keep = repeated > 0
-        noisy, target, repeated = noisy[keep], target[keep], repeated[keep]
-    return ScoreObjective(noisy[:, None], target[:, None], 0.0, repeated)
-
-
-def smoothed_score(
-    x: Floats, at: Floats, *, noise: float, sample_weight: Floats | None = None
-) -> Floats:
-    """Score of the empirical law of ``x`` blurred by N(0, noise^2), at the points ``at``."""
-    order = np.argsort(x)
-    centres = x[order]
-    weights = np.ones(x.size) if sample_weight is None else sample_weight[order]
-    out = np.empty(at.size)
-    query_order = np.argsort(at)
-    block = max(1, _BLOCK // max(1, x.size))
-    for start in range(0, at.size, block):
-        chosen = query_order[start : start + block]
-        y = at[chosen]
-        reach = _KERNEL_REACH * noise
-        first = int(np.searchsorted(centres, y[0] - reach))
-        last = int(np.searchsorted(centres, y[-1] + reach))
-        gap = (centres[first:last] - y[:, None]) / noise
-        log_weight = -0.5 * gap * gap
-        log_weight -= log_weight.max(axis=1, keepdims=True)
-        kernel = np.exp(log_weight, out=log_weight)
-        kernel *= weights[first:last]
-        out[chosen] = (kernel * gap).sum(axis=1) / (kernel.sum(axis=1) * noise)
-    return out
+    return ScoreObjective(noisy, target, 0.0, repeated)

@@ -11,12 +11,14 @@ from convexscore._random import RandomState
 from convexscore._validation import check_choice, check_count, check_positive
 from convexscore.objectives import ScoreObjective, denoising, score_matching
 from convexscore.solvers.line_cases import LineCase
+from convexscore.solvers.neuron_problem import NeuronCase
 
 OBJECTIVES = ("score_matching", "denoising")
 ACTIVATIONS = ("relu", "abs")
 LABELS = ("noisy", "smoothed")
 TAILS = ("free", "integrable")
 SHAPES = (None, "log-concave")
+STANDARDIZE = (None, "columns", "whitening")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class ProblemOptions:
     labels: str = "noisy"
     tails: str = "free"
     shape: str | None = None
+    conservative: bool = False
+    standardize: str | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.objective, OBJECTIVES, name="objective")
@@ -40,6 +44,8 @@ class ProblemOptions:
         check_choice(self.labels, LABELS, name="labels")
         check_choice(self.tails, TAILS, name="tails")
         check_choice(self.shape, SHAPES, name="shape")
+        check_choice(self.conservative, (True, False), name="conservative")
+        check_choice(self.standardize, STANDARDIZE, name="standardize")
         check_count(self.n_draws, name="n_draws")
         if self.objective == "denoising":
             if self.noise is None:
@@ -56,9 +62,32 @@ class ProblemOptions:
 
     @property
     def case(self) -> LineCase:
-        """The solver's name for the problem."""
+        """The solver's name for the problem with one column."""
         constraint = self.shape or ("integrable" if self.tails == "integrable" else None)
         return LineCase(self.activation, bool(self.skip), constraint)
+
+    @property
+    def neuron_case(self) -> NeuronCase:
+        """The solver's name for the problem with several columns.
+
+        Raises
+        ------
+        ValueError
+            For options that only one column has.
+        """
+        if self.tails != "free":
+            raise ValueError(
+                f"tails = {self.tails!r} is for one column; with several use conservative=True, "
+                "shape='log-concave', or tails='free'."
+            )
+        if self.shape is not None and not self.conservative:
+            raise ValueError(
+                f"shape = {self.shape!r} needs conservative=True with several columns: only then is the "
+                "score the gradient of a log-density."
+            )
+        return NeuronCase(
+            self.activation, bool(self.skip), self.conservative, self.shape == "log-concave"
+        )
 
     def build(
         self,

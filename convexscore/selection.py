@@ -173,12 +173,7 @@ def select_beta(
     Complexity: O(cv * n_betas * n) with a small constant; memory O(n).
     """
     n = x.size
-    cv = check_count(cv, name="cv", minimum=2)
-    if n < 2 * cv:
-        raise ValueError(
-            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
-            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
-        )
+    cv = check_folds(n, cv)
     objective = options.build(x, sample_weight, rng)
     full = prepare(objective)
     case = options.case
@@ -193,10 +188,10 @@ def select_beta(
     for b, beta in enumerate(betas):
         for k, state in enumerate(states):
             losses[k, b] = state.loss(beta * shares[k] ** _FOLD_EXPONENT, case, blur, options.noise)
-        mean, _ = _fold_statistics(losses[:, : b + 1], held_weight)
+        mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
         if b - int(np.argmin(mean)) >= _PATIENCE:
             break
-    loss, error = _fold_statistics(losses, held_weight)
+    loss, error = fold_statistics(losses, held_weight)
     best = int(np.nanargmin(loss))
     chosen = best
     if one_standard_error:
@@ -264,7 +259,19 @@ class _Fold:
         return float(np.average(values, weights=self.held_weight))
 
 
-def _fold_statistics(losses: Floats, weight: Floats) -> tuple[Floats, Floats]:
+def check_folds(n: int, cv: int) -> int:
+    """Number of folds, at least two with two samples each."""
+    cv = check_count(cv, name="cv", minimum=2)
+    if n < 2 * cv:
+        raise ValueError(
+            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
+            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
+        )
+    return cv
+
+
+def fold_statistics(losses: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Weighted mean over folds and its standard error, for each beta."""
     share = (weight / weight.sum())[:, None]
     mean = (share * losses).sum(axis=0)
     spread = (share * (losses - mean) ** 2).sum(axis=0)

@@ -79,23 +79,23 @@ def search(neurons, residual, *, seed=0, n_best=5, **options):
         neurons.evaluate(residual, u[None], np.array([b]))[0]
         for u, b in zip(priced.u, priced.b, strict=True)
     ]
-    np.testing.assert_allclose(alone, priced.value, rtol=1e-9)
+    np.testing.assert_allclose(alone, priced.value, rtol=1e-9, atol=1e-12 * abs(priced.largest))
     return priced
 
 
 @pytest.mark.parametrize("activation", ["relu", "abs"])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
-@pytest.mark.parametrize(("conservative", "sign"), KINDS)
-def test_plane_against_every_line(activation, divergence, conservative, sign):
+def test_plane_against_every_line(activation, divergence):
     rng = np.random.default_rng(11)
     ratio = []
-    for j in range(20):
+    for j in range(24):
+        conservative, sign = KINDS[j % 3]
         neurons, residual = make_problem(
-            rng, 4 + j, 2, activation, divergence, conservative, sign, skip=j % 2 == 0,
-            scale=10.0 ** rng.uniform(-3, 3), masses=j % 3 == 0,
+            rng, 4 + j // 2, 2, activation, divergence, conservative, sign, skip=j % 2 == 0,
+            scale=10.0 ** rng.uniform(-3, 3), masses=j % 4 < 2,
         )  # fmt: skip
         ratio.append(search(neurons, residual).largest / plane_supremum(neurons, residual))
-    assert max(ratio) <= 1 + 1e-9 + 1e-9 * bool(divergence)
+    assert max(ratio) <= 1 + 1e-9
     assert np.mean(np.array(ratio) >= 1 - 1e-3) >= 0.95
     assert min(ratio) > 0.9
 
@@ -130,7 +130,7 @@ def test_beats_a_slow_optimiser_in_more_dimensions(d, activation):
         neurons, residual = make_problem(
             rng, 40, d, activation, divergence, conservative, sign, skip=False
         )
-        slow = slow_search(neurons, residual, rng, 40)
+        slow = slow_search(neurons, residual, rng, 8)
         assert search(neurons, residual).largest >= 0.999 * slow
 
 
@@ -201,14 +201,14 @@ def test_points_without_full_rank(divergence, conservative, sign):
     residual = rng.standard_normal((15, 3))
     residual -= residual.mean(axis=0)
     neurons = NeuronSet(points, np.ones(15), divergence, "relu", conservative, sign)
-    slow = slow_search(neurons, residual, rng, 40)
+    slow = slow_search(neurons, residual, rng, 8)
     assert search(neurons, residual).largest >= 0.999 * slow
     few = rng.standard_normal((4, 10))
     few -= few.mean(axis=0)
     neurons = NeuronSet(few, np.ones(4), divergence, "abs", conservative, sign)
     residual = rng.standard_normal((4, 10))
     residual -= residual.mean(axis=0)
-    slow = slow_search(neurons, residual, rng, 40)
+    slow = slow_search(neurons, residual, rng, 8)
     assert search(neurons, residual).largest >= 0.999 * slow
 
 

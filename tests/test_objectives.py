@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from fractions import Fraction
+from math import exp, log
+
 import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from convexscore import smoothed_labels
 from convexscore.objectives import denoising, score_matching, smoothed_score
 from convexscore.solvers.line_problem import prepare
 
@@ -78,3 +83,159 @@ def test_ties_with_labels_keep_the_objective():
     mean = data.label_mass / data.mass / problem.scale
     merged = 0.5 * np.sum(data.mass * (z - mean) ** 2) + data.constant / problem.scale**2
     assert merged == pytest.approx(direct, rel=1e-13)
+
+
+# ------------------------------------------------------------------------------ many dimensions
+
+
+def test_score_matching_keeps_points_and_drops_zero_weights():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    problem = score_matching(X)
+    assert problem.points is X and problem.labels is None and problem.dim == 3
+    assert (problem.n_samples, problem.total_weight, problem.divergence) == (20, 20.0, 1.0)
+    weights = np.r_[0.0, 2.0, np.zeros(3), np.ones(15)]
+    part = score_matching(X, sample_weight=weights)
+    assert np.array_equal(part.points, X[weights > 0])
+    assert part.total_weight == 17.0 and part.effective_size == pytest.approx(17**2 / 19)
+    only = np.r_[1.0, np.zeros(19)]
+    with pytest.raises(
+        ValueError, match=r"^x\[sample_weight > 0\] must hold at least 2 points; got 1"
+    ):
+        score_matching(X, sample_weight=only)
+
+
+def test_noise_in_the_plane_is_stacked_draw_after_draw():
+    X = np.random.default_rng(0).gamma(2.0, size=(1500, 2))
+    problem = denoising(X, noise=0.3, n_draws=2, random_state=1)
+    delta = np.random.default_rng(1).standard_normal((2, 1500, 2))
+    assert np.array_equal(problem.points[1500:], X + 0.3 * delta[1])
+    assert np.array_equal(problem.labels[:1500], -delta[0] / 0.3)
+    assert kstest(-0.3 * problem.labels.ravel(), "norm").pvalue > 0.01
+    assert problem.divergence == 0.0 and problem.sample_weight is None
+
+
+def test_one_column_draws_the_noise_it_always_drew():
+    x = np.random.default_rng(0).normal(size=30)
+    delta = np.random.default_rng(5).standard_normal((3, 30))
+    for points in (x, x[:, None]):
+        problem = denoising(points, noise=0.7, n_draws=3, random_state=5)
+        assert np.array_equal(problem.points, (x + 0.7 * delta).reshape(-1, 1))
+        assert np.array_equal(problem.labels, (-delta / 0.7).reshape(-1, 1))
+
+
+@pytest.mark.parametrize("labels", ["noisy", "smoothed"])
+@pytest.mark.parametrize("d", [1, 2, 5])
+def test_points_of_weight_zero_leave_no_trace(labels, d):
+    X = np.random.default_rng(0).normal(size=(12, d))
+    weights = np.r_[0.0, np.ones(9), 3.0, 0.0]
+    X[0] = 1e6  # far from every other point: its kernel sum is zero
+    problem = denoising(
+        X, noise=0.4, n_draws=2, labels=labels, sample_weight=weights, random_state=3
+    )
+    full = denoising(X, noise=0.4, n_draws=2, random_state=3)
+    keep = np.tile(weights > 0, 2)
+    assert np.array_equal(problem.points, full.points[keep])
+    assert np.array_equal(problem.sample_weight, np.tile(weights[weights > 0], 2))
+    if labels == "smoothed":
+        expected = slow_score(X, problem.points, 0.4, weights)
+        assert np.allclose(problem.labels, expected, rtol=1e-11, atol=1e-11)
+    else:
+        assert np.array_equal(problem.labels, full.labels[keep])
+
+
+def slow_score(x, at, noise, weights=None):
+    """The formula point by point, squared distances in exact rational arithmetic."""
+    weights = np.ones(len(x)) if weights is None else weights
+    used = [
+        (list(map(Fraction, p.tolist())), float(w))
+        for p, w in zip(x, weights, strict=True)
+        if w > 0
+    ]
+    out = np.empty(np.shape(at))
+    for row, y in enumerate(at):
+        y = list(map(Fraction, y.tolist()))
+        gaps = [[a - b for a, b in zip(p, y, strict=True)] for p, _ in used]
+        squares = [sum(g * g for g in gap) for gap in gaps]
+        nearest = min(squares)
+        logs = [
+            float((nearest - s) / (2 * Fraction(noise) ** 2)) + log(w)
+            for s, (_, w) in zip(squares, used, strict=True)
+        ]
+        kernel = [exp(v - max(logs)) for v in logs]
+        for k in range(len(y)):
+            mean = sum(p * float(gap[k]) for p, gap in zip(kernel, gaps, strict=True))
+            out[row, k] = mean / sum(kernel) / noise**2
+    return out
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+@pytest.mark.parametrize("ratio", [1e-6, 0.02, 0.5, 30.0])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_smoothed_labels_equal_the_formula_in_exact_arithmetic(d, ratio, scale, weighted):
+    rng = np.random.default_rng(7)
+    noise = ratio * scale
+    x = scale * np.vstack([rng.normal(size=(25, d)), [[100.0] * d] * 2])
+    # neighbours within a few noise levels, and duplicates
+    x = np.vstack([x, x[:8] + noise * rng.normal(size=(8, d)), x[:3]])
+    at = np.vstack([x + noise * rng.normal(size=x.shape), scale * rng.normal(size=(5, d))])
+    weights = rng.uniform(0.1, 5.0, size=len(x)) if weighted else None
+    got = smoothed_score(x, at, noise=noise, sample_weight=weights)
+    expected = slow_score(x, at, noise, weights)
+    size = np.linalg.norm(expected, axis=1, keepdims=True) + 1 / noise
+    # exponents of far queries are themselves of size (distance / noise)^2
+    near = noise * np.linalg.norm(expected, axis=1) < 20
+    assert near.sum() >= len(x)
+    assert (np.abs(got - expected) / size)[near].max() < 1e-11
+    assert (np.abs(got - expected) / size).max() < 1e-8
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6])
+def test_smoothed_labels_do_not_feel_an_offset(d):
+    rng = np.random.default_rng(2)
+    # multiples of 2^-20: adding 2^26 is exact
+    x = np.round(rng.normal(size=(200, d)) * 2**20) / 2**20
+    at = np.round((x + 0.01 * rng.normal(size=x.shape)) * 2**20) / 2**20
+    for noise in (0.01, 2.0):
+        here = smoothed_score(x, at, noise=noise)
+        there = smoothed_score(x + 2.0**26, at + 2.0**26, noise=noise)
+        assert np.allclose(here, there, rtol=1e-12, atol=1e-11 / noise)
+
+
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_smoothed_labels_far_from_every_point_and_behind_a_tiny_weight(d):
+    x = np.zeros((3, d))
+    x[:, 0] = [0.0, 0.1, 15.0]
+    at = np.zeros((3, d))
+    at[:, 0] = [60.0, -45.0, 0.0]
+    for weights in (None, np.array([1e-60, 1e-60, 1.0])):
+        got = smoothed_score(x, at, noise=1.0, sample_weight=weights)
+        assert np.allclose(got, slow_score(x, at, 1.0, weights), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("d", [2, 3, 8])
+@pytest.mark.parametrize("noise", [1e-4, 0.03, 0.3, 5.0])
+def test_blocks_and_trees_change_nothing(d, noise, monkeypatch):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(400, d))
+    at = np.repeat(x, 2, axis=0) + noise * rng.normal(size=(800, d))
+    whole = smoothed_score(x, at, noise=noise)
+    gaps = (x[None] - at[:, None]) / noise
+    logs = -0.5 * (gaps**2).sum(-1)
+    kernel = np.exp(logs - logs.max(1, keepdims=True))
+    direct = np.einsum("ij,ijk->ik", kernel, gaps) / kernel.sum(1, keepdims=True) / noise
+    assert np.allclose(whole, direct, rtol=1e-11, atol=1e-11 / noise)
+    monkeypatch.setattr(smoothed_labels, "_BLOCK", 1500)
+    monkeypatch.setattr(smoothed_labels, "_TREE_ROWS", 7)
+    in_parts = smoothed_score(x, at, noise=noise)
+    assert np.allclose(in_parts, whole, rtol=1e-11, atol=1e-11 / noise)
+
+
+@pytest.mark.parametrize("d, noise", [(2, 0.05), (2, 3.0), (6, 0.5)])
+def test_memory_of_smoothed_labels_is_bounded(d, noise):
+    x = np.random.default_rng(0).normal(size=(4000, d))
+    tracemalloc.start()
+    smoothed_score(x, x + noise, noise=noise)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3 * 8 * smoothed_labels._BLOCK  # the matrix of all pairs takes 128 MB

@@ -1,8 +1,9 @@
-"""State a lasso as a CVXPY problem, run it, and turn every way to fail into a helpful error."""
+"""Run CVXPY problems and turn every way to fail into a helpful error."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ FloatArray = NDArray[np.float64]
 
 # Clarabel's own defaults stop at 1e-8, which leaves some idle neurons at visible size.
 _CLARABEL_OPTIONS = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
+# Second-order and semidefinite cones lose a digit more to rounding than linear ones.
+_CONIC_OPTIONS = dict.fromkeys(_CLARABEL_OPTIONS, 1e-9)
 
 # Close data points and a small beta give weights of 1e5 ... 1e10, where interior-point solvers
 # stall.  Stating the problem in larger units of y cures that; tried only when the first unit fails.
@@ -91,6 +94,41 @@ def solve_lasso(
     # The frame that counts is the caller of the public function.
     warnings.warn(_remedy(solver, best.status), ConvergenceWarning, stacklevel=4)
     return best
+
+
+def solve_convex(
+    problem: Any,
+    solver: str,
+    options: dict[str, Any],
+    *,
+    unbounded: Callable[[], Exception] | None = None,
+) -> tuple[float, str]:
+    """Solve a bounded, feasible problem in place and return its value and status.
+
+    ``unbounded`` makes the error for a problem that has no lower bound; without it that status
+    counts as a numerical failure.  Called by the helper of a public function, so that a warning
+    points at the caller of the latter.
+
+    Raises
+    ------
+    SolverError
+        If the solver does not reach an optimum, accurate or not.
+    """
+    cp = import_cvxpy()
+    if solver == "CLARABEL":
+        options = {**_CONIC_OPTIONS, **options}
+    try:
+        _run(problem, solver, options)
+    except cp.error.SolverError as error:
+        raise SolverError(_remedy(solver, "solver_error", str(error))) from error
+    status = str(problem.status)
+    if unbounded is not None and "unbounded" in status:
+        raise unbounded()
+    if status not in ("optimal", "optimal_inaccurate"):
+        raise SolverError(_remedy(solver, status))
+    if status != "optimal":
+        warnings.warn(_remedy(solver, status), ConvergenceWarning, stacklevel=4)
+    return float(problem.value), status
 
 
 def _run(problem: Any, solver: str, options: dict[str, Any]) -> None:

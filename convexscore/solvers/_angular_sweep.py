@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,12 @@ class Sweep:
         return self.code.nbytes + self.lever.nbytes + self.thin.nbytes
 
 
-def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: Floats, scale: float) -> Sweep:
+def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale: float) -> Sweep:
     """Sort the sides' changes of (rows, n) points relative to their centres.
 
     Points ``at_centre`` never change side; they leave an event at pi / 2 behind, so that no arc is
     wider than a right angle.  An arc is thin if the point at one of its ends is nearer than ``tol``
-    (rows,) to every line in the arc.  O(n log n) per row.
+    to every line in the arc.  O(n log n) per row.
     """
     rows, n = points.shape
     x, y = points.real, points.imag
@@ -87,12 +88,11 @@ def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: Floats, scal
     lever[:, 1:-1] = np.take_along_axis(q, order, axis=1)
     length = np.abs(lever)
     cross = (lever[:, :-1].conj() * lever[:, 1:]).imag
-    thin = cross <= tol[:, None] * np.maximum(length[:, :-1], length[:, 1:])
+    thin = cross <= tol * np.maximum(length[:, :-1], length[:, 1:])
     return Sweep(code, lever, np.flatnonzero(thin))
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """One kind of neuron along an arc.
 
     ``orientation``: direction u or -u; ``side``: where the pivot is; ``flip``: measure f or -f.
@@ -122,18 +122,16 @@ class Matrices:
     beta: Complex
     third: Complex | None = None
 
-    def take(self, rows: Ints, arcs: Ints) -> Matrices:
-        third = None if self.third is None else self.third[rows, arcs]
-        return Matrices(self.alpha[rows, arcs], self.beta[rows, arcs], third)
-
     def shift(self, other: Matrices, sign: int, trace: Floats | float) -> Matrices:
         """self + sign * other + trace * I."""
         third = None
         if self.third is not None and other.third is not None:
             third = self.third + sign * other.third
-        return Matrices(self.alpha + (sign * other.alpha + trace), self.beta + sign * other.beta, third)
+        return Matrices(
+            self.alpha + (sign * other.alpha + trace), self.beta + sign * other.beta, third
+        )
 
-    def form(self, *, conservative: bool, flip: int) -> tuple[Floats, Complex]:
+    def form(self, *, conservative: bool, flip: NDArray[np.intp] | int) -> tuple[Floats, Complex]:
         """base and swing of the measure (its square unless conservative)."""
         if conservative:
             return flip * self.alpha.real, flip * self.beta.conj()
@@ -191,22 +189,38 @@ def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     return value
 
 
-def summits(value: Floats) -> NDArray[np.bool_]:
-    """Arcs that no neighbour exceeds."""
-    out = np.ones(value.shape, dtype=bool)
-    out[:, 1:] &= value[:, 1:] > value[:, :-1]
-    out[:, :-1] &= value[:, :-1] >= value[:, 1:]
-    return out
+def chosen_arcs(value: Floats, level: float, n_summits: int) -> tuple[Ints, Ints]:
+    """Rows and arcs worth returning: the best of each row, or the best local maxima if ``n_summits``.
+
+    Those above ``level``, and the best arc of all in any case.
+    """
+    best = np.argmax(value, axis=1)
+    row = np.arange(len(value))
+    top = value[row, best]
+    if not n_summits:
+        keep = top > level
+        keep[np.argmax(top)] = True
+        return row[keep], best[keep]
+    rising = value > level
+    rising[:, 1:] &= value[:, 1:] > value[:, :-1]
+    rising[:, :-1] &= value[:, :-1] >= value[:, 1:]
+    highest = np.argmax(top)
+    rising[highest, best[highest]] = True
+    row, arc = np.nonzero(rising)
+    order = np.argsort(-value[row, arc], kind="stable")[:n_summits]
+    return row[order], arc[order]
 
 
 @dataclass(frozen=True, eq=False)
 class Peaks:
-    """Best directions of some arcs: row and arc, angle, measure, kind, angles just inside the arc."""
+    """The maxima of some arcs: centre, kind of neuron, matrix, the events at both ends, base + swing."""
 
     row: Ints
-    arc: Ints
     kind: Ints
-    theta: Floats
+    alpha: Complex
+    beta: Complex
+    start: Complex
+    end: Complex
     value: Floats
 
     def take(self, which: NDArray) -> Peaks:
@@ -220,31 +234,38 @@ def join(peaks: list[Peaks]) -> Peaks:
 
 
 def best_angles(
-    matrices: Matrices, start: Complex, end: Complex, *, scale: float, inside: bool, neurons: NeuronSet,
-    flip: int,
-) -> tuple[Floats, Floats]:  # fmt: skip
-    """Angle of the maximum on arcs between two events, and the measure there (as a limit).
-
-    ``inside`` moves the angle, not the measure, off the ends by a hair so that rounding cannot
-    change which points count as active.
-    """
-    base, swing = matrices.form(conservative=neurons.conservative, flip=flip)
-    low, high = (np.arctan2(-q.real, q.imag) for q in (start, end))
+    matrices: Matrices,
+    start: Complex,
+    end: Complex,
+    *,
+    conservative: bool,
+    flip: NDArray[np.intp] | int,
+) -> tuple[Floats, Floats]:
+    """Angle of the maximum on arcs between two events, and the measure there (as a limit)."""
+    base, swing = matrices.form(conservative=conservative, flip=flip)
+    low, high = angle_of(start), angle_of(end)
     top = np.mod(-0.5 * np.angle(swing), np.pi)
     angles = np.stack([low, high, np.clip(top, low, high)])
     values = base + (swing * np.exp(2j * angles)).real
-    which = np.argmax(values, axis=0)
-    theta = np.take_along_axis(angles, which[None], axis=0)[0]
+    theta = np.take_along_axis(angles, np.argmax(values, axis=0)[None], axis=0)[0]
+    if conservative:
+        return theta, values.max(axis=0)
+    # again without squares, which would lose half of the digits of a small measure
     u = np.exp(1j * theta)
-    if neurons.conservative:
-        value = np.maximum.reduce(values)
-    else:  # again without squares, which would lose half of the digits of a small measure
-        gradient = matrices.alpha * u + matrices.beta * u.conj()
-        value = np.abs(gradient)
-        if matrices.third is not None:
-            value = np.hypot(value, (matrices.third.conj() * u).real)
-    if inside:
-        near = np.minimum(np.abs(start), np.abs(end))
-        margin = np.minimum(np.maximum(_INSIDE, 1e-13 * scale / near), 0.5 * (high - low))
-        theta = np.clip(theta, low + margin, high - margin)
+    value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
+    if matrices.third is not None:
+        value = np.hypot(value, (matrices.third.conj() * u).real)
     return theta, value
+
+
+def angle_of(lever: Complex) -> Floats:
+    """Angle in [0, pi] of the direction at which a point changes side."""
+    return np.arctan2(-lever.real, lever.imag)
+
+
+def inside(theta: Floats, start: Complex, end: Complex, scale: float) -> Floats:
+    """Angles moved off the ends of their arcs by a hair, so that rounding cannot change sides."""
+    low, high = angle_of(start), angle_of(end)
+    near = np.minimum(np.abs(start), np.abs(end))
+    margin = np.minimum(np.maximum(_INSIDE, 1e-13 * scale / near), 0.5 * (high - low))
+    return np.clip(theta, low + margin, high - margin)

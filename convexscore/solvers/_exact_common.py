@@ -9,6 +9,12 @@ from numpy.typing import NDArray
 
 from convexscore.solvers.oracle_result import Floats, NeuronSet
 
+# Lines all of which are this near to a point (relative to the scale) cannot tell its sides apart.
+RESOLVED = 1e-13
+# Points this near to a kink are on it.
+ON_KINK = 2e-14
+# T + delta M I counts as zero, relative to the sum of the sizes of its terms.
+MIRRORED = 1e-14
 # A kink is moved this far off its pivots (relative to the scale), less if another point is near.
 _NUDGE = 1e-10
 _BLOCK = 1 << 21
@@ -32,50 +38,70 @@ class Merged:
 
 def merge(neurons: NeuronSet) -> Merged:
     """Copies of a point are active together: they act as one."""
-    points, group = np.unique(neurons.points, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    mass = np.bincount(group, neurons.mass, minlength=len(points))
+    points, inverse = np.unique(neurons.points, axis=0, return_inverse=True)
+    group = inverse.reshape(-1).astype(np.intp)
+    mass = np.bincount(group, neurons.mass, minlength=len(points)).astype(np.float64)
     scale = float(np.abs(points).max())
     return Merged(points, mass, group, scale if scale > 0.0 else 1.0)
 
 
 def distinct(
-    u: Floats, b: Floats, n_best: int, separation: float, *, unsigned: bool
+    u: Floats,
+    pivot: NDArray[np.intp],
+    merged: Merged,
+    n_best: int,
+    separation: float,
+    *,
+    unsigned: bool,
 ) -> NDArray[np.intp]:
     """The first ``n_best`` neurons none of which is ``separation``-close to an earlier one.
 
+    Close: in every entry of u and in the bias over the scale of the points.
+
     ``unsigned``: (u, b) and (-u, -b) are the same.  O(n_best k).
     """
+    b = np.einsum("kd,kd->k", u, merged.points[pivot]) / merged.scale
     code = np.column_stack([u, b])
-    left = np.arange(len(b))
-    kept = []
-    while len(left) and len(kept) < n_best:
-        first = left[0]
-        kept.append(first)
-        rest = code[left]
-        apart = np.abs(rest - code[first]).max(axis=1) > separation
-        if unsigned:
-            apart &= np.abs(rest + code[first]).max(axis=1) > separation
-        apart[0] = False
-        left = left[apart]
-    return np.array(kept, dtype=np.intp)
+    kept = np.zeros(0, dtype=np.intp)
+    width = 4 * n_best
+    for start in range(0, len(b), width):
+        block = np.arange(start, min(start + width, len(b)))
+        block = block[~_close(code[block], code[kept], separation, unsigned).any(axis=1)]
+        near = _close(code[block], code[block], separation, unsigned)
+        alive = np.ones(len(block), dtype=bool)
+        for k in range(len(block)):
+            if alive[k]:
+                alive[k + 1 :] &= ~near[k, k + 1 :]
+        kept = np.concatenate([kept, block[alive]])
+        if len(kept) >= n_best:
+            break
+    return kept[:n_best]
+
+
+def _close(first: Floats, second: Floats, separation: float, unsigned: bool) -> NDArray[np.bool_]:
+    out = np.zeros((len(first), len(second)), dtype=bool)
+    for sign in (1.0, -1.0) if unsigned else (1.0,):
+        same = np.ones(out.shape, dtype=bool)
+        for column, other in zip(first.T, second.T, strict=True):
+            same &= np.abs(column[:, None] - sign * other) <= separation
+        out |= same
+    return out
 
 
 def place(
     neurons: NeuronSet, merged: Merged, u: Floats, pivot: NDArray[np.intp], side: NDArray[np.intp]
-) -> tuple[Floats, Floats]:
-    """Biases through the pivots; with a divergence term moved so that they are on ``side``.
+) -> Floats:
+    """Biases of kinks through the pivots; with a divergence term moved, so that ``side`` is theirs.
 
-    The move is a tenth of nothing: at most 1e-10 scale and half of the distance to any other point.
+    The move is at most 1e-10 scale and half of the distance to the nearest other point.
     """
     through = -np.einsum("kd,kd->k", u, merged.points[pivot])
     if not neurons.divergence:
-        return u, through
+        return through
     nearest = np.full(len(pivot), np.inf)
     step = max(1, _BLOCK // max(1, len(pivot)))
     for start in range(0, len(merged.points), step):
         distance = np.abs(merged.points[start : start + step] @ u.T + through)
-        here = (pivot >= start) & (pivot < start + step)
-        distance[pivot[here] - start, np.flatnonzero(here)] = np.inf
+        distance[distance <= ON_KINK * merged.scale] = np.inf
         nearest = np.minimum(nearest, distance.min(axis=0))
-    return u, through + side * np.minimum(_NUDGE * merged.scale, 0.5 * nearest)
+    return through + side * np.minimum(_NUDGE * merged.scale, 0.5 * nearest)

@@ -58,10 +58,10 @@ class Design:
         return self.problem.free.project(self.values @ (weights * self.columns.u))
 
     def adjoint(self, rows: Floats) -> Floats:
-        """Inner products (K, g) of the columns with projected rows (n, d)."""
-        inner = self.values.T @ rows
+        """Inner products (K, g) of the projected columns with rows (n, d)."""
         if not self.problem.case.conservative:
-            return inner
+            return self.values.T @ rows
+        inner = self.values.T @ self.problem.free.project(rows)
         return np.einsum("kd,kd->k", inner, self.columns.u)[:, None]
 
     def outer_weights(self, weights: Floats) -> Floats:

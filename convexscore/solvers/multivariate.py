@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._exceptions import ConvergenceWarning, UnboundedObjectiveError
 from convexscore.networks import TwoLayerNetwork
@@ -18,17 +17,15 @@ from convexscore.solvers.neuron_generation import (
     Outcome,
     Restricted,
     Round,
-    add_columns,
+    copy_of,
     improve,
     restart,
     start,
 )
-from convexscore.solvers.neuron_problem import Columns, NeuronProblem
+from convexscore.solvers.neuron_problem import NeuronProblem
 from convexscore.solvers.neuron_tidy import tidy
 from convexscore.solvers.oracle_result import Oracle
 from convexscore.solvers.result import Certificate
-
-Floats = NDArray[np.float64]
 
 # Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,
 # and stops at the violation that still makes the next stage's start useful.
@@ -38,6 +35,7 @@ _STAGE_TOL = 0.2
 # Score matching: the residual of this share of beta, to this violation, is strictly feasible at beta.
 _INNER_SHARE = 0.9
 _INNER_VIOLATION = 0.04
+_INNER_ROOM = 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +44,7 @@ class MultivariateFit:
 
     network: TwoLayerNetwork
     certificate: Certificate
-    columns: Columns
-    weights: Floats
+    restricted: Restricted
     inner: DualPoint | None
 
 
@@ -73,7 +70,7 @@ def solve(
     columns; memory O(n K + K^2) and the oracle's.  Never a matrix with one column for every neuron.
     """
     started = perf_counter()
-    inner = None if warm is None or not problem.divergence else warm.inner
+    inner = None if warm is None else warm.inner
     n_rounds = 0
 
     def count(line: Round) -> None:
@@ -82,29 +79,26 @@ def solve(
         if on_round is not None:
             on_round(line)
 
-    restricted = start(problem, beta)
-    if warm is not None:
-        add_columns(restricted, warm.columns, 1.0)
-        stages = [beta]
-    else:
-        stages = _stages(beta, largest_start(problem, oracle))
-    for stage in stages[:-1]:
-        restricted = restart(restricted, stage)
-        outcome = improve(restricted, oracle, tol=_STAGE_TOL, violation=_STAGE_TOL, on_round=count)
-        _require_bounded(outcome, restricted, beta, stage)
-    if problem.divergence and (inner is None or inner.largest > (1.0 - 0.02) * beta):
+    restricted = descend(
+        problem, beta, oracle, warm=None if warm is None else warm.restricted, on_round=count
+    )
+    if problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
         inner = _inner_point(restricted, oracle, beta, count)
     restricted = restart(restricted, beta)
+    certifiable = inner is not None or not problem.divergence
     outcome = improve(
-        restricted, oracle, tol=tol, inner=inner, max_rounds=max_rounds, on_round=count,
-        violation=-np.inf if inner is not None or not problem.divergence else tol,
-    )  # fmt: skip
+        restricted,
+        oracle,
+        tol=tol,
+        inner=inner,
+        max_rounds=max_rounds,
+        on_round=count,
+        violation=-np.inf if certifiable else tol,
+    )
     _require_bounded(outcome, restricted, beta, beta)
-    tidy(restricted, tol=tol * abs(restricted.value()))
-    columns, weights = restricted.design.columns, restricted.state.weights
-    outer = restricted.design.outer_weights(weights)
-    V, c = free_values(problem, columns, outer)
-    network = problem.network(columns, outer, V, c)
+    neat = copy_of(restricted)
+    tidy(neat, tol=tol * max(abs(restricted.value()), problem.natural_value))
+    network = network_of(neat)
     certificate = certificate_of(
         problem,
         beta,
@@ -120,7 +114,38 @@ def solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
-    return MultivariateFit(network, certificate, columns, weights, inner)
+    return MultivariateFit(network, certificate, restricted, inner)
+
+
+def descend(
+    problem: NeuronProblem,
+    beta: float,
+    oracle: Oracle,
+    *,
+    tol: float = _STAGE_TOL,
+    warm: Restricted | None = None,
+    last: bool = False,
+    on_round: Callable[[Round], None] | None = None,
+) -> Restricted:
+    """Rough solutions for decreasing penalties; ``last``: down to beta itself, else just above it."""
+    if warm is not None:
+        restricted, stages = restart(warm, beta), [beta]
+    else:
+        restricted = start(problem, beta)
+        stages = _stages(beta, largest_start(problem, oracle))
+    for stage in stages if last else stages[:-1]:
+        restricted = restart(restricted, stage)
+        outcome = improve(restricted, oracle, tol=tol, violation=tol, on_round=on_round)
+        _require_bounded(outcome, restricted, beta, stage)
+    return restricted
+
+
+def network_of(restricted: Restricted) -> TwoLayerNetwork:
+    """The network of the current weights with the best V and c, in the units of the data."""
+    columns = restricted.design.columns
+    outer = restricted.design.outer_weights(restricted.state.weights)
+    V, c = free_values(restricted.problem, columns, outer)
+    return restricted.problem.network(columns, outer, V, c)
 
 
 def _stages(beta: float, largest: float) -> list[float]:
@@ -132,8 +157,17 @@ def _stages(beta: float, largest: float) -> list[float]:
     return list(np.geomspace(top, beta, count + 1))
 
 
+def inner_point(problem: NeuronProblem, beta: float, oracle: Oracle) -> DualPoint | None:
+    """A strictly feasible dual point of score matching, None if none was found."""
+    restricted = descend(problem, beta, oracle)
+    return _inner_point(restricted, oracle, beta, None)
+
+
 def _inner_point(
-    restricted: Restricted, oracle: Oracle, beta: float, count: Callable[[Round], None]
+    restricted: Restricted,
+    oracle: Oracle,
+    beta: float,
+    count: Callable[[Round], None] | None,
 ) -> DualPoint | None:
     """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta."""
     trial = restart(restricted, _INNER_SHARE * beta)

@@ -79,8 +79,7 @@ def certificate_of(
     mixture = best_mixture(DualPoint(rows, largest), inner, beta, target)
     dual = max(reference, -np.inf if mixture is None else mixture[0])
     gap = primal - dual
-    natural = 1e-6 * problem.total_mass * problem.dim
-    relative = gap / max(abs(primal), natural)
+    relative = gap / max(abs(primal), problem.natural_value)
     violation = largest / beta - 1.0
     if -1e-9 < relative < 0.0:
         gap = relative = 0.0

@@ -73,7 +73,8 @@ class Restricted:
     def scale(self, value: float, dual: float, excess: float) -> float:
         """What the restricted objective may still be off by, roughly: sets the master's accuracy."""
         cost = self.penalty.value(self.state.weights)
-        coarse = _COARSE * max(abs(value), cost)
+        natural = self.problem.total_mass * self.problem.dim
+        coarse = _COARSE * max(abs(value), cost, min(natural, self.beta))
         gap = value - dual
         return min(gap if np.isfinite(gap) else max(excess, 0.0) * cost + 1e-12 * coarse, coarse)
 
@@ -222,7 +223,8 @@ def improve(
                       restricted.state.n_steps, perf_counter() - started)
             )  # fmt: skip
         excess = point.largest / beta - 1.0
-        reached = value - best_value <= tol * abs(value) or excess <= violation
+        size = max(abs(value), problem.natural_value)
+        reached = value - best_value <= tol * size or excess <= violation
         bounded = value > floor
         if reached or not bounded or n_round == max_rounds:
             break
@@ -231,7 +233,7 @@ def improve(
             _drop_idle(restricted, active)
         new = _distinct(problem, Columns.neurons(priced.u, priced.b), weighted).join(lines)
         groups = max(10, len(restricted.design) + len(new))
-        mu_end = _MASTER_SHARE * max(scale, tol * abs(value)) / groups
+        mu_end = _MASTER_SHARE * max(scale, tol * size) / groups
         if not len(new):  # nothing pays: what is missing is accuracy of the master
             mu_end = min(mu_end, 0.1 * restricted.state.mu)
         add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))

@@ -128,6 +128,11 @@ class NeuronProblem:
         )
 
     @property
+    def natural_value(self) -> float:
+        """Objectives smaller than this are judged against it: a millionth of that of a Gaussian."""
+        return 1e-6 * self.total_mass * self.dim
+
+    @property
     def objective_unit(self) -> float:
         """Objective in the units of the data over the objective in z."""
         return 1.0 / self.scale**2

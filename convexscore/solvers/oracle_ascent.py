@@ -165,13 +165,17 @@ class AscentOracle:
 
     def _off_kink(self, residual: Floats, u: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
         """Honest h on the better side of the pivots, with a margin against rounding."""
+        # A kink beyond the data is the same neuron as one just outside, with less cancellation.
+        radius = 1.01 * np.linalg.norm(self.neurons.points, axis=1).max()
+        b = np.clip(b, -radius, radius)
         if not self.neurons.divergence:
             return u, b, self.neurons.evaluate(residual, u, b)
         pre = u @ self.neurons.points.T + b[:, None]
+        # Pivots are on the kink up to rounding only: move it past all of them.
+        near = np.where(np.abs(pre) < _ON_KINK * self._scale, pre, 0.0)
+        margin = _NUDGE * self._scale
+        sides = np.stack([b - near.min(axis=1) + margin, b - near.max(axis=1) - margin])
         rows = np.arange(len(b))
-        nearest = pre[rows, np.argmin(np.abs(pre), axis=1)]
-        b = np.where(np.abs(nearest) < _ON_KINK * self._scale, b - nearest, b)
-        sides = np.stack([b + _NUDGE * self._scale, b - _NUDGE * self._scale])
         h = np.stack([self.neurons.evaluate(residual, u, side) for side in sides])
         better = np.argmax(h, axis=0)
         return u, sides[better, rows], h[better, rows]

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.solvers import _angular_sweep as sweeping
-from convexscore.solvers._angular_sweep import Matrices, Peaks, Sweep, Variant
-from convexscore.solvers._exact_common import Merged, distinct, merge, place
+from convexscore.solvers._angular_sweep import Ints, Matrices, Peaks, Sweep, Variant
+from convexscore.solvers._exact_common import (
+    MIRRORED,
+    RESOLVED,
+    distinct,
+    merge,
+    place,
+)
 from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
 
 # Arcs handled together: their arrays of complex numbers (128 kB each) stay in cache.
 _BLOCK = 1 << 13
-# A point must be this far from a line, relative to the scale, for its side to be reliable.
-_RESOLVED = 1e-14
+# Local maxima that a block of pivots may return, per neuron asked for.
+_PER_BLOCK = 8
+_COMPLEX = np.array([1.0, 1.0j])
+
+
+@dataclass(frozen=True, eq=False)
+class _Query:
+    """What depends on the residual, the same for all pivots.
+
+    ``flows``: residuals for Sweep.code; ``total``: the matrix E; ``half``: factor of the measure;
+    ``level``: floor in units of the form; ``unsigned``: (u, b) and (-u, -b) are equivalent;
+    ``per_block``: local maxima to return, 0 for the best of every pivot.
+    """
+
+    flows: NDArray[np.complex128]
+    total: Matrices
+    kinds: list[Variant]
+    half: float
+    level: float
+    unsigned: bool
+    per_block: int
 
 
 class PlaneOracle:
@@ -42,7 +68,7 @@ class PlaneOracle:
     Notes
     -----
     O(n^2 log n) once, O(n^2) per call; memory O(n^2), at most ``memory`` plus O(n).  Points that
-    coincide are merged.  Patterns whose lines are all nearer than 1e-14 scale to a point that they
+    coincide are merged.  Patterns whose lines are all nearer than 1e-13 scale to a point that they
     should leave on one side are collinearities blurred by rounding and do not count.
 
     The sweep over directions is the plane case of the arrangement of hyperplanes used in
@@ -72,7 +98,7 @@ class PlaneOracle:
         self.memory = float(memory)
         self.n_threads = n_threads
         self._merged = merge(neurons)
-        self._z = self._merged.points @ np.array([1.0, 1.0j])
+        self._z = self._merged.points @ _COMPLEX
         self._step = max(1, _BLOCK // len(self._z))
         self._cache: dict[int, Sweep] = {}
         self._cached = 0
@@ -117,100 +143,91 @@ class PlaneOracle:
         merged = self._merged
         chosen = np.arange(len(self._z)) if pivots is None else np.unique(merged.group[pivots])
         whole = len(chosen) == len(self._z)
-        flows = merged.collect(residual) @ np.array([1.0, 1.0j])
-        total = _total(flows, self._z, self.neurons.divergence * merged.mass.sum())
-        size = float(np.abs(flows) @ np.abs(self._z)) + abs(total.alpha)
-        mirrored = abs(total.alpha) + abs(total.beta) <= 1e-14 * size
-        kinds = sweeping.variants(self.neurons, mirrored=mirrored)
-        starts = range(0, len(chosen), self._step)
-        blocks = [chosen[start : start + self._step] for start in starts]
-        found = self._map(lambda rows: self._block(rows, whole, flows, total, kinds, floor, deep), blocks)
-        peaks = sweeping.join([peak for _, peak in found])
-        largest = max(top for top, _ in found)
-        n_tried = len(chosen) * (len(self._z) + 1) * len(kinds)
+        query = self._ask(residual, floor, _PER_BLOCK * n_best if deep else 0)
+        blocks = [chosen[k : k + self._step] for k in range(0, len(chosen), self._step)]
+        peaks = sweeping.join(self._map(lambda rows: self._block(rows, whole, query), blocks))
         peaks = peaks.take(np.argsort(-peaks.value, kind="stable"))
-        sign = np.array([kind.orientation for kind in kinds])[peaks.kind]
-        u = np.stack([np.cos(peaks.theta), np.sin(peaks.theta)], axis=1)
-        b = -np.einsum("kd,kd->k", u, merged.points[peaks.row])
-        symmetric = mirrored or self.neurons.activation == "abs"
-        unsigned = symmetric and not (self.neurons.conservative and self.neurons.sign)
-        first = distinct(
-            u * sign[:, None], b * sign / merged.scale, n_best, separation, unsigned=unsigned
-        )
-        side = np.array([kind.side for kind in kinds])[peaks.kind[first]]
-        u, b = place(self.neurons, merged, u[first], peaks.row[first], side)
-        u, b = u * sign[first, None], b * sign[first]
+        orientation, side, flip = np.array(query.kinds).T[:, peaks.kind]
+        theta, value = sweeping.best_angles(
+            Matrices(peaks.alpha, peaks.beta), peaks.start, peaks.end,
+            conservative=self.neurons.conservative, flip=flip,
+        )  # fmt: skip
+        value *= query.half
+        largest = float(value.max())
+        if self.neurons.divergence:
+            theta = sweeping.inside(theta, peaks.start, peaks.end, merged.scale)
+        u = orientation[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1)
+        pays = np.flatnonzero(value > floor)
+        u, pivot, side = u[pays], peaks.row[pays], (side * orientation)[pays]
+        first = distinct(u, pivot, merged, n_best, separation, unsigned=query.unsigned)
+        u, b = u[first], place(self.neurons, merged, u[first], pivot[first], side[first])
         value = self.neurons.evaluate(residual, u, b)
         order = np.argsort(-value, kind="stable")
+        n_tried = len(chosen) * (len(self._z) + 1) * len(query.kinds)
         return Priced(u[order], b[order], value[order], largest, whole, n_tried)
 
-    def _map(self, function, blocks: list) -> list:
+    def _ask(self, residual: Floats, floor: float, per_block: int) -> _Query:
+        neurons, merged = self.neurons, self._merged
+        flows = merged.collect(residual) @ _COMPLEX
+        trace = neurons.divergence * merged.mass.sum()
+        z = self._z
+        total = Matrices(np.array(0.5 * (z.conj() @ flows) + trace), np.array(0.5 * (z @ flows)))
+        size = float(np.abs(flows) @ np.abs(z)) + trace
+        mirrored = float(abs(total.alpha) + abs(total.beta)) <= MIRRORED * size
+        kinds = sweeping.variants(neurons, mirrored=mirrored)
+        half = 0.5 if neurons.activation == "relu" else 1.0
+        level = floor / half if neurons.conservative else (max(floor, 0.0) / half) ** 2
+        unsigned = (mirrored or half == 1.0) and not (neurons.conservative and neurons.sign)
+        return _Query(
+            np.concatenate([flows, flows, [0.0]]), total, kinds, half, level, unsigned, per_block
+        )
+
+    def _map(self, function: Callable[[Ints], Peaks], blocks: list[Ints]) -> list[Peaks]:
         if self.n_threads == 1 or len(blocks) == 1:
             return [function(block) for block in blocks]
         with ThreadPoolExecutor(self.n_threads) as pool:
             return list(pool.map(function, blocks))
 
-    def _sweep(self, rows: NDArray[np.intp], whole: bool) -> Sweep:
+    def _sweep(self, rows: Ints, whole: bool) -> Sweep:
         """The sorted events of some pivots; kept for the next call if there is room."""
-        if whole and rows[0] in self._cache:
-            return self._cache[int(rows[0])]
+        key = int(rows[0])
+        if whole and key in self._cache:
+            return self._cache[key]
         relative = self._z[None, :] - self._z[rows, None]
         at_centre = np.arange(len(self._z)) == rows[:, None]
         scale = self._merged.scale
-        sweep = sweeping.sort_events(relative, at_centre, np.full(len(rows), _RESOLVED * scale), scale)
+        sweep = sweeping.sort_events(relative, at_centre, RESOLVED * scale, scale)
         if whole and self._cached + sweep.nbytes <= self.memory:
             self._cached += sweep.nbytes
-            self._cache[int(rows[0])] = sweep
+            self._cache[key] = sweep
         return sweep
 
-    def _block(
-        self,
-        rows: NDArray[np.intp],
-        whole: bool,
-        flows: NDArray[np.complex128],
-        total: Matrices,
-        kinds: list[Variant],
-        floor: float,
-        deep: bool,
-    ) -> tuple[float, Peaks]:
-        """Supremum over the lines through some pivots, and their best lines with h > floor."""
+    def _block(self, rows: Ints, whole: bool, query: _Query) -> Peaks:
+        """The best lines through some pivots: those with h > floor and the best of all."""
         neurons, mass = self.neurons, self._merged.mass
         delta = neurons.divergence
         sweep = self._sweep(rows, whole)
-        gathered = np.concatenate([flows, flows, [0.0]])[sweep.code]
         count = None
         if delta:
             count = (2.0 * delta * np.concatenate([mass, -mass, [0.0]]))[sweep.code]
-        matrices = sweeping.arc_matrices(sweep, gathered, count)
+        matrices = sweeping.arc_matrices(sweep, query.flows[sweep.code], count)
         g = sweeping.squares(sweep.lever)
-        half = 0.5 if neurons.activation == "relu" else 1.0
-        level = floor / half if neurons.conservative else (max(floor, 0.0) / half) ** 2
-        largest, peaks = -np.inf, []
-        for index, kind in enumerate(kinds):
+        peaks = []
+        for index, kind in enumerate(query.kinds):
             edge = kind.orientation if neurons.activation == "relu" else 0
-            trace = kind.side * delta * mass[rows]
-            here = matrices.shift(total, edge, trace[:, None])
+            here = matrices.shift(query.total, edge, kind.side * delta * mass[rows, None])
             base, swing = here.form(conservative=neurons.conservative, flip=kind.flip)
             value = sweeping.arc_maxima(base, swing, g, sweep.thin)
-            if deep:
-                row, arc = np.nonzero(sweeping.summits(value) & (value > level))
-                best = np.argmax(value.max(axis=1))
-                row = np.append(row, best)
-                arc = np.append(arc, np.argmax(value[best]))
-            else:
-                row, arc = np.arange(len(rows)), np.argmax(value, axis=1)
-            theta, measure = sweeping.best_angles(
-                here.take(row, arc), sweep.lever[row, arc], sweep.lever[row, arc + 1],
-                scale=self._merged.scale, inside=bool(delta), neurons=neurons, flip=kind.flip,
-            )  # fmt: skip
-            measure *= half
-            largest = max(largest, float(measure.max()))
-            peak = Peaks(rows[row], arc, np.full(len(row), index), theta, measure)
-            peaks.append(peak.take(measure > floor))
-        return largest, sweeping.join(peaks)
-
-
-def _total(flows: NDArray[np.complex128], z: NDArray[np.complex128], trace: float) -> Matrices:
-    """E = sum_i R_i x_i^T + trace I."""
-    alpha = np.array(0.5 * (z.conj() @ flows) + trace)
-    return Matrices(alpha, np.array(0.5 * (z @ flows)))
+            row, arc = sweeping.chosen_arcs(value, query.level, query.per_block)
+            peaks.append(
+                Peaks(
+                    rows[row],
+                    np.full(len(row), index),
+                    here.alpha[row, arc],
+                    here.beta[row, arc],
+                    sweep.lever[row, arc],
+                    sweep.lever[row, arc + 1],
+                    value[row, arc],
+                )
+            )
+        return sweeping.join(peaks)

@@ -121,7 +121,8 @@ class SignedPenalty:
         return min(1.0, 0.98 / max(float(shrink.max(initial=0.0)), 1e-300))
 
     def start(self, gradient: Floats, mu: float) -> tuple[Floats, Floats]:
-        slack = np.maximum(self.cost[-len(gradient) :] - gradient[:, 0], 0.1 * self.unit)
+        cost = self.cost[len(self.cost) - len(gradient) :]  # the new columns are the last ones
+        slack = np.maximum(cost - gradient[:, 0], 0.1 * self.unit)
         return -(mu / slack)[:, None], slack[:, None]
 
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:

@@ -1,0 +1,89 @@
+"""`certify` for networks of several columns."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexscore._exceptions import ConvergenceWarning
+from convexscore._validation import check_count, check_points, check_weights
+from convexscore.networks import TwoLayerNetwork
+from convexscore.objectives import ScoreObjective, score_matching
+from convexscore.solvers.multivariate import inner_point, solve
+from convexscore.solvers.neuron_certificate import certificate_of
+from convexscore.solvers.neuron_problem import NeuronCase, NeuronProblem, prepare
+from convexscore.solvers.oracles import make_oracle
+from convexscore.solvers.result import Certificate
+
+Floats = NDArray[np.float64]
+
+
+def certify_points(
+    network: TwoLayerNetwork,
+    X: ArrayLike,
+    *,
+    beta: float,
+    objective: str,
+    labels: ArrayLike | None,
+    case: NeuronCase,
+    sample_weight: ArrayLike | None,
+    reference: str,
+    n_starts: int,
+    tol: float,
+    rng: np.random.Generator,
+) -> Certificate:
+    """Certificate of any network of several columns; arguments as in `certify`, checked there."""
+    started = perf_counter()
+    problem = points_problem(network, X, objective, labels, sample_weight, case)
+    check_count(n_starts, name="n_starts")
+    oracle = make_oracle(problem, n_starts=n_starts, random_state=rng)
+    dual, inner = -np.inf, None
+    if reference == "solve":
+        with warnings.catch_warnings():
+            # what matters of the reference is its lower bound, which the certificate shows
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fit = solve(problem, beta, oracle, tol=0.3 * tol)
+        dual, inner = fit.certificate.dual_objective / problem.objective_unit, fit.inner
+    elif problem.divergence:
+        inner = inner_point(problem, beta, oracle)
+    certificate = certificate_of(
+        problem, beta, network, oracle, inner=inner, reference=dual, tol=tol, started=started
+    )
+    return replace(certificate, n_tried=0 if certificate.exact else n_starts)
+
+
+def points_problem(
+    network: TwoLayerNetwork,
+    X: ArrayLike,
+    objective: str,
+    labels: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    case: NeuronCase,
+) -> NeuronProblem:
+    """The standardised training problem that a network of several columns is an answer to."""
+    points = check_points(X)
+    if points.shape[1] != network.dim:
+        raise ValueError(
+            f"X must have {network.dim} columns, like the network; got shape {points.shape}."
+        )
+    if case.conservative and not network.is_conservative():
+        raise ValueError(
+            "conservative=True but the network is not conservative: every w_j must be parallel to u_j and V "
+            "symmetric. Use conservative=False."
+        )
+    if objective == "score_matching":
+        return prepare(score_matching(points, sample_weight=sample_weight), case)
+    target = np.asarray(labels, dtype=np.float64)
+    if target.shape != points.shape or not np.isfinite(target).all():
+        raise ValueError(
+            f"labels must be finite with the shape of X, {points.shape}; got {target.shape}."
+        )
+    weights = check_weights(sample_weight, len(points))
+    if weights is not None:
+        keep = weights > 0
+        points, target, weights = points[keep], target[keep], weights[keep]
+    return prepare(ScoreObjective(points, target, 0.0, weights), case)
