@@ -125,7 +125,7 @@ def _blocks(x: Floats, at: Floats, reach: float) -> Iterator[tuple[Indices, Indi
             yield np.arange(start, min(start + rows, len(at))), slice(None)
         return
     tree = cKDTree(x)
-    nearest, _ = tree.query(at)
+    nearest = np.asarray(tree.query(at)[0])
     # Leaves of a tree of the queries follow each other in space.
     order = cKDTree(at, leafsize=_TREE_ROWS).indices
     rows = min(rows, _TREE_ROWS)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from convexscore import (
     ConvexScore,
@@ -14,6 +15,7 @@ from convexscore import (
     regularization_path,
 )
 from convexscore._exceptions import DataWarning
+from convexscore._validation import check_column, check_points
 
 X = np.random.default_rng(0).normal(size=40)
 DENOISING = {"objective": "denoising", "noise": 0.5}
@@ -298,3 +300,82 @@ def test_function_and_estimator_say_the_same():
             ConvexScore(**options).fit(X)
         assert str(of_function.value) == str(of_estimator.value)
         assert type(of_function.value) is type(of_estimator.value)
+
+
+# ---------------------------------------------------------------------------- many dimensions
+
+
+TABLE = np.random.default_rng(1).normal(size=(12, 3))
+
+
+def refused_table(match, X, **options):
+    with pytest.raises(ValueError, match=match):
+        check_points(X, **options)
+
+
+def test_points_come_in_every_shape_and_are_not_copied():
+    assert check_points(TABLE) is TABLE
+    assert check_points(X).shape == (40, 1) and np.shares_memory(check_points(X), X)
+    assert np.shares_memory(check_points(X[:, None]), X)
+    for table in (np.asfortranarray(TABLE), TABLE.tolist(), TABLE.astype(np.float32)):
+        points = check_points(table)
+        assert points.flags.c_contiguous and points.dtype == np.float64
+        assert np.allclose(points, TABLE, rtol=1e-6)
+    frame = pytest.importorskip("pandas").DataFrame(TABLE, columns=list("abc"))
+    frame["a"] = np.arange(12)
+    assert np.array_equal(check_points(frame), np.c_[np.arange(12.0), TABLE[:, 1:]])
+
+
+@pytest.mark.parametrize(
+    "bad", [[1.0, np.nan], [], [1.0], [2.0, 2.0], [-1.7e308, 1.7e308], [1j, 2.0]]
+)
+def test_one_column_is_refused_in_the_words_of_check_column(bad):
+    with pytest.raises(ValueError) as of_column:
+        check_column(bad, name="X")
+    for column in (bad, np.reshape(bad, (-1, 1))):
+        with pytest.raises(ValueError) as of_points:
+            check_points(column)
+        assert str(of_points.value) == str(of_column.value)
+
+
+def test_tables_that_are_refused():
+    broken = TABLE.copy()
+    broken[4, 1], broken[4, 2], broken[7, 0] = np.nan, np.inf, -np.inf
+    refused_table(
+        r"^data must be finite; 3 of 36 values are NaN or infinity, in 2 of 12 rows, the first is "
+        r"row 4\. Remove those rows, for example data\[np\.isfinite\(data\)\.all\(axis=1\)\]",
+        broken,
+        name="data",
+    )
+    refused_table(r"^X must have at least one column; got shape \(4, 0\)", np.empty((4, 0)))
+    refused_table(
+        r"^X must have shape \(n,\) or \(n, d\).*got shape \(12, 3, 1\).*X\.reshape\(len\(X\), -1\)",
+        TABLE[..., None],
+    )
+    refused_table(r"^X must have shape .*got shape \(\)", 3.0)
+    refused_table(r"^X must be real\. Complex data not supported", TABLE + 1j)
+    refused_table("^X must be numeric .*got list that cannot", [["a", "b"], ["c", "d"]])
+    refused_table("^X must be numeric .*got list that cannot", [[1.0, 2.0], [3.0]])
+    refused_table("^X must be numeric .*got csr_matrix that cannot", csr_matrix(TABLE))
+
+
+def test_tables_with_too_few_points():
+    refused_table(
+        r"^X must hold at least 2 points; got 1 .*If these are 40 values of one variable, pass "
+        r"X\.ravel\(\)",
+        X[None],
+    )
+    refused_table(r"^X must hold at least 2 points; got 0", TABLE[:0])
+    refused_table(r"^X is constant: all rows are equal \(5 times", np.repeat(TABLE[:1], 5, axis=0))
+    few = np.repeat(TABLE[:2], 4, axis=0)
+    refused_table(r"^X must hold at least 3 distinct rows; got 2 among 8", few, min_distinct=3)
+    assert check_points(few, min_distinct=2).shape == (8, 3)
+    assert check_points(TABLE[:1], min_distinct=1).shape == (1, 3)
+    assert check_points(TABLE[:0], min_distinct=0).shape == (0, 3)
+
+
+def test_tables_with_overflowing_spans():
+    wide = TABLE.copy()
+    wide[0, 2], wide[1, 2] = -1.7e308, 1.7e308
+    refused_table(r"^column 2 of X spans -1\.7e\+308 to 1\.7e\+308, which overflows; rescale", wide)
+    assert check_points(1e299 * TABLE / np.abs(TABLE).max()).shape == (12, 3)

@@ -4,11 +4,18 @@ They build dense matrices and hand them to a conic solver, so they serve for tea
 checking on small data (a few hundred points).  CVXPY is imported when the first one is solved.
 """
 
+from .clifford import clifford_denoising, clifford_score_matching
 from .denoising import denoising_abs, denoising_abs_skip, denoising_relu, denoising_relu_skip
+from .hyperplanes import pair_dictionary, wedge_dictionary
 from .limits import smallest_beta
 from .matrices import denoising_matrices, score_matching_matrices
+from .neuron_dictionary import (
+    dictionary_denoising,
+    dictionary_limit,
+    dictionary_score_matching,
+)
 from .reconstruct import column_neurons
-from .result import ConvexProgram
+from .result import ConvexProgram, PatternProgram
 from .score_matching import (
     score_matching_abs,
     score_matching_abs_skip,
@@ -18,16 +25,24 @@ from .score_matching import (
 
 __all__ = [
     "ConvexProgram",
+    "PatternProgram",
+    "clifford_denoising",
+    "clifford_score_matching",
     "column_neurons",
     "denoising_abs",
     "denoising_abs_skip",
     "denoising_matrices",
     "denoising_relu",
     "denoising_relu_skip",
+    "dictionary_denoising",
+    "dictionary_limit",
+    "dictionary_score_matching",
+    "pair_dictionary",
     "score_matching_abs",
     "score_matching_abs_skip",
     "score_matching_matrices",
     "score_matching_relu",
     "score_matching_relu_skip",
     "smallest_beta",
+    "wedge_dictionary",
 ]

@@ -37,6 +37,8 @@ Ints = NDArray[np.intp]
 
 # A neuron is turned this far into its arc, if the arc is that wide.
 _INSIDE = 1e-9
+# Derivatives along an arc this small, relative to the measure, may have either sign.
+_SLACK = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,10 @@ class Matrices:
     beta: Complex
     third: Complex | None = None
 
+    def take(self, row: Ints, arc: Ints | int) -> Matrices:
+        third = None if self.third is None else self.third[row, arc]
+        return Matrices(self.alpha[row, arc], self.beta[row, arc], third)
+
     def shift(self, other: Matrices, sign: int, trace: Floats | float) -> Matrices:
         """self + sign * other + trace * I."""
         third = None
@@ -187,6 +193,15 @@ def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     value += base
     value.flat[thin] = -np.inf
     return value
+
+
+def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Ints:
+    """Flat indices of the arcs with a local maximum inside, generously."""
+    slack = _SLACK * float(np.abs(base).max(initial=0.0))
+    inside = (swing * g[:, :-1]).imag <= slack
+    inside &= (swing * g[:, 1:]).imag >= -slack
+    inside.flat[thin] = False
+    return np.flatnonzero(inside)
 
 
 def chosen_arcs(value: Floats, level: float, n_summits: int) -> tuple[Ints, Ints]:

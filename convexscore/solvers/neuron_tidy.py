@@ -1,4 +1,4 @@
-"""After the last round: drop idle columns and join neighbouring ones, without loss of objective."""
+"""After the last round: drop idle columns and join neighbouring ones, at no cost that counts."""
 
 from __future__ import annotations
 
@@ -12,44 +12,67 @@ from convexscore.solvers.neuron_problem import Columns
 Floats = NDArray[np.float64]
 
 # Neurons are neighbours when features and outer weights correlate more than this.
-_NEIGHBOURS = (0.9, 0.99, 0.999, 0.9999)
-# Joining may cost this share of the tolerance.
-_ALLOWED = 0.1
+_NEIGHBOURS = (0.99, 0.999, 0.9999)
+# Pruning may remove neurons whose cost is this share of the tolerance; polishing regains most of it.
+_PRUNED = 0.2
+# What tidying may cost after polishing, as a share of the tolerance.
+_ALLOWED = 0.05
+_POLISH = 0.01
 
 
-def tidy(restricted: Restricted, *, tol: float) -> None:
-    """Prune, then join clusters of neighbours as long as the objective rises by less than a share of tol.
+def tidy(restricted: Restricted, *, tol: float) -> Restricted:
+    """A copy with fewer neurons whose objective is higher by a small share of ``tol`` at most.
 
-    Neurons with one activation pattern and parallel outer weights are one neuron, cheaper than their
-    sum; column generation leaves such clusters where the best kink lies between two of its columns.
+    The central path leaves a trace of weight on every column; and neurons with one activation pattern
+    and parallel outer weights are one neuron, cheaper than their sum, which column generation leaves
+    where the best kink lies between two of its columns.
     """
-    if not len(restricted.design):
-        return
-    drop_columns(restricted, ~restricted.active())
-    _polish(restricted, tol)
-    value = restricted.value()
-    for alike in _NEIGHBOURS:
-        trial = copy_of(restricted)
-        if not _join(trial, alike):
-            return
-        _polish(trial, tol)
-        drop_columns(trial, ~trial.active())
-        if trial.value() <= value + _ALLOWED * tol:
-            restricted.design, restricted.state = trial.design, trial.state
-            restricted.idle = trial.idle
-            return
+    out = copy_of(restricted)
+    if not len(out.design):
+        return out
+    drop_columns(out, ~out.active())
+    value = min(restricted.value(), _polished(out, tol))
+    for change in (_prune, *(_joiner(alike) for alike in _NEIGHBOURS), _prune):
+        trial = copy_of(out)
+        if change(trial, tol) and _polished(trial, tol) <= value + _ALLOWED * tol:
+            out = trial
+    return out
 
 
-def _polish(restricted: Restricted, tol: float) -> None:
-    mu_end = 0.02 * _positive(tol) / max(10, len(restricted.design))
+def _polished(restricted: Restricted, tol: float) -> float:
+    """Objective after centring the weights much closer to the optimum than ``tol``."""
+    mu_end = _POLISH * max(tol, 1e-300) / max(10, len(restricted.design))
     restricted.state.mu = max(restricted.state.mu, mu_end)
     restricted.state = minimise(
         restricted.design, restricted.penalty, restricted.state, mu_end=mu_end
     )
+    return restricted.value()
 
 
-def _positive(tol: float) -> float:
-    return max(tol, 1e-300)
+def _prune(restricted: Restricted, tol: float) -> bool:
+    """Drop the smallest neurons as long as their cost adds up to a share of ``tol``."""
+    linear = restricted.design.columns.linear
+    cost = restricted.beta * _sizes(restricted)
+    cost[linear] = np.inf
+    order = np.argsort(cost)
+    small = np.zeros(len(cost), dtype=bool)
+    small[order] = np.cumsum(cost[order]) <= _PRUNED * tol
+    if not small.any():
+        return False
+    drop_columns(restricted, small)
+    return True
+
+
+def _sizes(restricted: Restricted) -> Floats:
+    weights = restricted.state.weights
+    return np.sqrt(np.einsum("kg,kg->k", weights, weights))
+
+
+def _joiner(alike: float):
+    def join(restricted: Restricted, tol: float) -> bool:
+        return _join(restricted, alike)
+
+    return join
 
 
 def _join(restricted: Restricted, alike: float) -> bool:
@@ -58,7 +81,8 @@ def _join(restricted: Restricted, alike: float) -> bool:
     outer = design.outer_weights(restricted.state.weights)
     size = np.sqrt(np.einsum("kd,kd->k", outer, outer))
     values, _ = restricted.problem.features(design.columns)
-    values -= values.mean(axis=0)
+    constant = restricted.problem.free.constant
+    values -= np.outer(constant, constant @ values)
     norms = np.sqrt(np.einsum("nk,nk->k", values, values))
     scale = np.maximum(np.outer(norms, norms), np.finfo(float).tiny)
     near = (values.T @ values) / scale > alike
@@ -81,6 +105,7 @@ def _join(restricted: Restricted, alike: float) -> bool:
             joined |= members
     if not u:
         return False
+    mu = 100.0 * restricted.state.mu
     drop_columns(restricted, joined)
-    add_columns(restricted, Columns.neurons(np.array(u), np.array(b)), restricted.state.mu * 100.0)
+    add_columns(restricted, Columns.neurons(np.array(u), np.array(b)), mu)
     return True

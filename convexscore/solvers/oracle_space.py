@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,6 @@ from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
 _BLOCK = 1 << 13
 # Neurons that a block of axes may return, per neuron asked for.
 _PER_BLOCK = 4
-# Eigenvectors found together, largest bound first.
-_BATCH = 4096
 # A maximum counts as outside its cell if it violates an inequality by more than this (relative).
 _OUTSIDE = 1e-9
 
@@ -42,9 +41,9 @@ class SpaceOracle:
     - on an edge: the plane contains x_j and x_k and turns about the line through both, which is
       the kernel of the plane.
 
-    All edges are swept.  Each arc shows both of its cells for both pivots; where an upper bound of
-    their singular value exceeds the best found so far, the singular vector is computed, discarded
-    if it is on the wrong side of the arc or of its ends, and otherwise evaluated as a neuron.
+    All edges are swept.  A cell with its maximum inside has an arc with a local maximum inside; there
+    both cells are looked at for both pivots: if the singular value exceeds the best found so far and
+    the singular vector is not on the wrong side of the arc or of its ends, the neuron is evaluated.
 
     Parameters
     ----------
@@ -239,6 +238,9 @@ class Solid:
     column: Complex
     corner: Floats
 
+    def take(self, row: Ints, arc: Ints | int) -> Solid:
+        return Solid(self.plane.take(row, arc), self.column[row, arc], self.corner[row, arc])
+
     def shift(self, other: Solid, sign: int, trace: Floats) -> Solid:
         """self + sign * other + trace * I."""
         return Solid(
@@ -253,22 +255,26 @@ class Solid:
         third = self.plane.third
         assert third is not None
         if conservative:
-            return _Form(base, swing, 0.5 * flip * (self.column + third), flip * self.corner)
+            return _Form(base, swing, 0.5 * flip * (self.column + third), flip * self.corner, True)
         cross = self.column * self.plane.alpha.conj()
         cross += self.column.conj() * self.plane.beta
         cross += third * self.corner
         size = self.column.real**2 + self.column.imag**2 + self.corner**2
-        return _Form(base, swing, cross, size)
+        return _Form(base, swing, cross, size, False)
 
 
 @dataclass(frozen=True, eq=False)
 class _Form:
-    """Symmetric 3 x 3 matrices: base and swing in the plane, cross = M13 + i M23, corner = M33."""
+    """Symmetric 3 x 3 matrices: base and swing in the plane, cross = M13 + i M23, corner = M33.
+
+    ``linear``: of the measure itself, otherwise of its square.
+    """
 
     base: Floats
     swing: Complex
     cross: Complex
     corner: Floats
+    linear: bool
 
     def bound(self) -> Floats:
         """Upper bound of the largest eigenvalue from trace and Frobenius norm."""
@@ -284,15 +290,14 @@ class _Form:
         return trace + np.sqrt(square, out=square)
 
     def dense(self, which: Ints) -> Floats:
-        """(k, 3, 3) matrices at flat indices."""
-        base, swing = self.base.flat[which], self.swing.flat[which]
-        cross = self.cross.flat[which]
+        """(k, 3, 3) matrices of some."""
+        base, swing, cross = self.base[which], self.swing[which], self.cross[which]
         out = np.empty((len(which), 3, 3))
         out[:, 0, 0], out[:, 1, 1] = base + swing.real, base - swing.real
         out[:, 0, 1] = out[:, 1, 0] = -swing.imag
         out[:, 0, 2] = out[:, 2, 0] = cross.real
         out[:, 1, 2] = out[:, 2, 1] = cross.imag
-        out[:, 2, 2] = self.corner.flat[which]
+        out[:, 2, 2] = self.corner[which]
         return out
 
 
@@ -343,8 +348,8 @@ def _axes(merged: Merged, query: _Query, pairs: Ints) -> _Axes:
 def _solid(matrix: Floats) -> Solid:
     """Dense (k, 3, 3) matrices as columns (k, 1)."""
     m = matrix[:, :, :, None]
-    alpha = 0.5 * (m[:, 0, 0] + m[:, 1, 1] + 1j * (m[:, 1, 0] - m[:, 0, 1]))
-    beta = 0.5 * (m[:, 0, 0] - m[:, 1, 1] + 1j * (m[:, 1, 0] + m[:, 0, 1]))
+    alpha: Complex = 0.5 * (m[:, 0, 0] + m[:, 1, 1] + 1j * (m[:, 1, 0] - m[:, 0, 1]))
+    beta: Complex = 0.5 * (m[:, 0, 0] - m[:, 1, 1] + 1j * (m[:, 1, 0] + m[:, 0, 1]))
     third = m[:, 2, 0] + 1j * m[:, 2, 1]
     return Solid(Matrices(alpha, beta, third), m[:, 0, 2] + 1j * m[:, 1, 2], m[:, 2, 2])
 
@@ -368,10 +373,8 @@ def _edge_maxima(axes: _Axes, query: _Query, count: int) -> _Found:
         row = np.argsort(-top, kind="stable")[:count]
         arc = arc[row]
         start, end = axes.sweep.lever[row, arc], axes.sweep.lever[row, arc + 1]
-        third = None if here.third is None else here.third[row, arc]
-        best = Matrices(here.alpha[row, arc], here.beta[row, arc], third)
         theta, measure = sweeping.best_angles(
-            best, start, end, conservative=neurons.conservative, flip=kind.flip
+            here.take(row, arc), start, end, conservative=neurons.conservative, flip=kind.flip
         )
         if neurons.divergence:
             theta = sweeping.inside(theta, start, end, merged.scale)
@@ -385,37 +388,37 @@ def _edge_maxima(axes: _Axes, query: _Query, count: int) -> _Found:
 
 
 def _inner_maxima(axes: _Axes, query: _Query, level: float) -> tuple[_Found, int]:
-    """Neurons better than ``level`` inside the cells next to the arcs, and how many were tried."""
+    """Neurons better than ``level`` inside the cells next to the arcs, and how many were tried.
+
+    A cell whose maximum is inside has an edge on which h has a local maximum inside the arc: where the
+    shrinking sets {h >= t}, caps about the maximum, stop touching the boundary, they are tangent
+    to it.  Only such arcs are looked at.
+    """
     neurons, merged = query.neurons, query.merged
-    rows = np.arange(len(axes.pairs))
+    g = sweeping.squares(axes.sweep.lever)
+    n_arcs = g.shape[1] - 1
     found, tried = [], 0
-    for end in (0, 1):
+    for end, kind in product((0, 1), query.kinds):
         pivot = axes.pairs[:, end]
-        height = axes.along - (axes.length[:, None] if end else 0.0)
-        height[rows, pivot] = 0.0
-        solid = _solids(axes, height)
-        levers = _gather(height, axes.sweep.code, -1)
-        axial = np.where(axes.on_axis, np.abs(height), 0.0)
-        weight = np.where(axes.on_axis, np.sign(height), 0.0) @ merged.mass
-        column = np.einsum("kn,kn->k", axial, axes.flat)
-        corner = np.einsum("kn,kn->k", axial, axes.upright)
+        sides = _Sides.about(axes, query, end)
+        where = None
         for up in (1, -1):
-            cell = Solid(
-                solid.plane,
-                solid.column + up * column[:, None],
-                solid.corner + up * corner[:, None],
+            trace = neurons.divergence * (up * sides.weight + kind.side * merged.mass[pivot])
+            if where is None or neurons.divergence:
+                plane = axes.matrices.shift(axes.total.plane, kind.orientation, trace[:, None])
+                base, swing = plane.form(conservative=neurons.conservative, flip=kind.flip)
+                where = sweeping.tops_inside(base, swing, g, axes.sweep.thin)
+            tried += axes.matrices.alpha.size
+            row, arc = where // n_arcs, where % n_arcs
+            cell = sides.cells(axes, up, row, arc).shift(
+                axes.total.take(row, 0), kind.orientation, trace[row]
             )
-            for kind in query.kinds:
-                trace = neurons.divergence * (up * weight + kind.side * merged.mass[pivot])
-                form = cell.shift(axes.total, kind.orientation, trace[:, None]).form(
-                    conservative=neurons.conservative, flip=kind.flip
-                )
-                tried += form.base.size
-                inner = _inside_cells(axes, form, levers, up, level / query.half, neurons)
-                if len(inner[0]):
-                    new = _evaluate(query, pivot[inner[0]], inner[1], kind)
-                    level = max(level, float(new.value.max()))
-                    found.append(new)
+            form = cell.form(conservative=neurons.conservative, flip=kind.flip)
+            row, u = _inside_cells(axes, form, sides.heights, up, level / query.half, row, arc)
+            if len(row):
+                new = _evaluate(query, pivot[row], u, kind)
+                level = max(level, float(new.value.max()))
+                found.append(new)
     return (_join(found) if found else _nothing()), tried
 
 
@@ -424,49 +427,68 @@ def _nothing() -> _Found:
     return _Found(np.zeros((0, 3)), none, none, np.zeros(0))
 
 
-def _solids(axes: _Axes, height: Floats) -> Solid:
-    """The matrix of every arc without the points on the axis, relative to a pivot at height 0."""
-    code = axes.sweep.code
-    heights = 2.0 * _gather(height, code, -1)
-    column = sweeping.running(heights * _gather(axes.flat, code, 1))
-    corner = heights * _gather(axes.upright, code, 1)
-    if axes.counts is not None:
-        corner += axes.counts
-    return Solid(axes.matrices, column, sweeping.running(corner))
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """The cells next to the arcs, seen from one of the two points on the axis.
+
+    ``off_axis``: matrix without the points on the axis; ``column``, ``corner``, ``weight``: what these
+    add to it, times +-1; ``heights``: coordinates on the axis of the events' points.
+    """
+
+    off_axis: Solid
+    heights: Floats
+    column: Complex
+    corner: Floats
+    weight: Floats
+
+    @staticmethod
+    def about(axes: _Axes, query: _Query, end: int) -> _Sides:
+        """Pivot ``pairs[:, end]``."""
+        height = axes.along - (axes.length[:, None] if end else 0.0)
+        height[np.arange(len(height)), axes.pairs[:, end]] = 0.0
+        code = axes.sweep.code
+        heights = _gather(height, code, -1)
+        column = 2.0 * heights * _gather(axes.flat, code, 1)
+        corner = 2.0 * heights * _gather(axes.upright, code, 1)
+        if axes.counts is not None:
+            corner += axes.counts
+        axial = np.where(axes.on_axis, height, 0.0)
+        return _Sides(
+            Solid(axes.matrices, sweeping.running(column), sweeping.running(corner)),
+            heights,
+            np.einsum("kn,kn->k", np.abs(axial), axes.flat),
+            np.einsum("kn,kn->k", np.abs(axial), axes.upright),
+            np.sign(axial) @ query.merged.mass,
+        )
+
+    def cells(self, axes: _Axes, up: int, row: Ints, arc: Ints) -> Solid:
+        """Matrices of some cells on the side ``up`` of their arcs, without their pivot's mass."""
+        here = self.off_axis.take(row, arc)
+        return Solid(
+            here.plane, here.column + up * self.column[row], here.corner + up * self.corner[row]
+        )
 
 
 def _inside_cells(
-    axes: _Axes, form: _Form, heights: Floats, up: int, level: float, neurons: NeuronSet
+    axes: _Axes, form: _Form, heights: Floats, up: int, level: float, row: Ints, arc: Ints
 ) -> tuple[Ints, Floats]:
     """Rows and top eigenvectors that are better than ``level`` and not clearly outside their cell.
 
     Checked are three sides of the cell: the arc's and those of the events at both ends.
     """
-    bar = level if neurons.conservative else level**2
-    bound = form.bound()
-    bound.flat[axes.sweep.thin] = -np.inf
-    left = np.flatnonzero(bound > bar * (1.0 + 1e-12) if bar > 0 else bound > bar)
-    rows, vectors = [], []
-    n_arcs = form.base.shape[1]
-    for start in range(0, len(left), _BATCH):
-        which = left[start : start + _BATCH]
-        eigenvalue, eigenvector = np.linalg.eigh(form.dense(which))
-        better = eigenvalue[:, 2] > bar
-        which, v = which[better], eigenvector[better, :, 2]
-        v = v * np.where(v[:, 2] * up < 0.0, -1.0, 1.0)[:, None]
-        row, arc = which // n_arcs, which % n_arcs
-        fits = np.ones(len(row), dtype=bool)
-        for event, sign in ((arc, 1.0), (arc + 1, -1.0)):
-            lever, height = axes.sweep.lever[row, event], heights[row, event]
-            real = axes.sweep.code[row, event] < 2 * axes.along.shape[1]
-            reach = lever.real * v[:, 0] + lever.imag * v[:, 1] + height * v[:, 2]
-            size = np.abs(lever) + np.abs(height)
-            fits &= ~real | (sign * reach >= -_OUTSIDE * size)
-        rows.append(row[fits])
-        vectors.append(np.einsum("kc,kcd->kd", v[fits], axes.frame[row[fits]]))
-    if not rows:
-        return np.zeros(0, dtype=np.intp), np.zeros((0, 3))
-    return np.concatenate(rows), np.concatenate(vectors)
+    bar = level if form.linear else level**2
+    left = np.flatnonzero(form.bound() > bar)
+    eigenvalue, eigenvector = np.linalg.eigh(form.dense(left))
+    better = eigenvalue[:, 2] > bar
+    row, arc, v = row[left][better], arc[left][better], eigenvector[better, :, 2]
+    v = v * np.where(v[:, 2] * up < 0.0, -1.0, 1.0)[:, None]
+    fits = np.ones(len(row), dtype=bool)
+    for event, sign in ((arc, 1.0), (arc + 1, -1.0)):
+        lever, height = axes.sweep.lever[row, event], heights[row, event]
+        real = axes.sweep.code[row, event] < 2 * axes.along.shape[1]
+        reach = lever.real * v[:, 0] + lever.imag * v[:, 1] + height * v[:, 2]
+        fits &= ~real | (sign * reach >= -_OUTSIDE * (np.abs(lever) + np.abs(height)))
+    return row[fits], np.einsum("kc,kcd->kd", v[fits], axes.frame[row[fits]])
 
 
 def _evaluate(query: _Query, pivot: Ints, u: Floats, kind: Variant) -> _Found:

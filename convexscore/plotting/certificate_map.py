@@ -1,0 +1,221 @@
+"""How much every possible neuron in the plane would help: the map behind the planar certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._validation import check_choice, check_count, check_points, check_positive
+from convexscore.networks import TwoLayerNetwork
+from convexscore.plotting._drawing import Floats
+from convexscore.problem_options import OBJECTIVES, SHAPES
+from convexscore.solvers.neuron_certificate import residual_rows
+from convexscore.solvers.neuron_problem import NeuronCase, NeuronProblem
+from convexscore.solvers.oracle_result import NeuronSet
+from convexscore.vector_certificates import points_problem
+
+
+@dataclass(frozen=True, eq=False)
+class CertificateMap:
+    """Gain over price of neurons, by the direction of their line and its distance from the mean.
+
+    Attributes
+    ----------
+    angles : (A,) direction of u in radians, u = (cos, sin).
+    offsets : (B,) where the line is along u: u.(x - centre) = offset, so b = -offset - u.centre.
+    ratio : (A, B) the measure over beta.
+    centre : (2,) weighted mean of the points.
+    neuron_angles, neuron_offsets : (K,) the network's own neurons with w != 0.
+    neuron_ratio : (K,) the measure over beta at them, with their side of every point.
+    beta : float
+    measure : "‖G‖", "|u·G|" (conservative) or "u·G" (log-concave).
+    """
+
+    angles: Floats
+    offsets: Floats
+    ratio: Floats
+    centre: Floats
+    neuron_angles: Floats
+    neuron_offsets: Floats
+    neuron_ratio: Floats
+    beta: float
+    measure: str = "‖G‖"
+
+    @property
+    def largest(self) -> float:
+        """Largest ratio seen: on the grid or at a neuron of the network."""
+        return max(float(self.ratio.max()), float(self.neuron_ratio.max(initial=-np.inf)))
+
+
+def certificate_map(
+    network: TwoLayerNetwork,
+    X: ArrayLike,
+    *,
+    beta: float,
+    objective: str = "score_matching",
+    labels: ArrayLike | None = None,
+    skip: bool | None = None,
+    sample_weight: ArrayLike | None = None,
+    conservative: bool = False,
+    shape: str | None = None,
+    n_angles: int = 361,
+    n_offsets: int = 301,
+) -> CertificateMap:
+    r"""\|\|G\|\| / beta over all lines of the plane, on a grid of directions and offsets.
+
+    .. math:: G(u, b) = \sum_i m_i \left[r_i\,\sigma(u^\top x_i + b)
+              + \delta\,u\,\sigma'(u^\top x_i + b)\right], \qquad \|u\| = 1,
+
+    r = s - l the residual of the network after c (and V) have been set to their best, and
+    :math:`\delta` = 1 for score matching, 0 for denoising.  The network is a global optimum if and only
+    if :math:`\|G\| \le \beta` for all neurons, with equality at its own.  Conservative networks are
+    measured by :math:`|u^\top G|`, log-concave ones by :math:`u^\top G`.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        Of two dimensions, with weights of any scale.
+    X : array_like of shape (n, 2)
+        The points; for denoising the *noisy* points.
+    beta : float
+        Penalty, sums over samples.
+    objective : {"score_matching", "denoising"}
+    labels : array_like of shape (n, 2)
+        Denoising only.
+    skip : bool, optional
+        Whether the problem has a skip connection; default: whether the network has one.
+    sample_weight : array_like of shape (n,), optional
+    conservative : bool
+        Whether only networks with w = y u and a symmetric V compete.
+    shape : {None, "log-concave"}
+        With ``conservative``: whether y <= 0.
+    n_angles, n_offsets : int
+        Size of the grid.  Angles go around the circle; for the absolute value, where (u, b) and
+        (-u, -b) are one neuron, half around it (log-concave fits: around).  Offsets cover the points,
+        beyond which nothing changes.
+
+    Returns
+    -------
+    CertificateMap
+
+    Raises
+    ------
+    ValueError
+        If shapes or options do not fit.
+
+    Notes
+    -----
+    O(A (n log n + B)) time and O(n + A B) memory: for each direction the points are sorted along it,
+    and partial sums give G at every offset.  On the grid the largest ratio is a lower bound for the
+    supremum, which the fit's certificate has; with score matching the ratio jumps at the lines through
+    points.
+
+    References
+    ----------
+    Zhang, Pilanci (2024), arXiv 2402.01965 (multivariate programs, dual constraints).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import certificate_map
+    >>> X, labels = [[-1, 0], [0, 0], [1, 0]], [[1, 0], [-2, 0], [1, 0]]
+    >>> flat = TwoLayerNetwork(np.zeros((0, 2)), np.zeros((0, 2)), [], offset=[0.0, 0.0])
+    >>> seen = certificate_map(flat, X, beta=2.0, objective="denoising", labels=labels)
+    >>> seen.ratio.shape, round(seen.largest, 12)  # a line through the middle point gains 1
+    ((361, 301), 0.5)
+    """
+    if not isinstance(network, TwoLayerNetwork) or network.dim != 2:
+        raise ValueError(
+            f"network must be a TwoLayerNetwork of dimension 2; got {network!r}. Pass fit.network_ of a "
+            "fit to two columns; certificate_curve draws one column."
+        )
+    check_choice(objective, OBJECTIVES, name="objective")
+    check_choice(conservative, (True, False), name="conservative")
+    check_choice(shape, SHAPES, name="shape")
+    check_positive(beta, name="beta")
+    check_count(n_angles, name="n_angles", minimum=2)
+    check_count(n_offsets, name="n_offsets", minimum=2)
+    _check_labels(objective, labels)
+    with_skip = network.skip is not None if skip is None else skip
+    check_choice(with_skip, (True, False), name="skip")
+    if not with_skip and network.skip is not None and network.skip.any():
+        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
+    if shape is not None and not conservative:
+        raise ValueError(f"shape = {shape!r} needs conservative=True.")
+    case = NeuronCase(network.activation, with_skip, conservative, shape is not None)
+    points = check_points(X)
+    problem = points_problem(network, points, objective, labels, sample_weight, case)
+    return _map_of(problem, network, float(beta), n_angles, n_offsets)
+
+
+def _map_of(
+    problem: NeuronProblem, network: TwoLayerNetwork, beta: float, n_angles: int, n_offsets: int
+) -> CertificateMap:
+    neurons = problem.neurons
+    x = problem.centre + problem.scale * problem.points
+    rows = residual_rows(problem, network(x) * problem.scale) * problem.root_mass[:, None]
+    folded = neurons.activation == "abs" and not neurons.sign
+    angles = np.linspace(0.0, np.pi if folded else 2.0 * np.pi, n_angles)
+    reach = 1.02 * float(np.linalg.norm(problem.points, axis=1).max())
+    offsets = np.linspace(-reach, reach, n_offsets)
+    ratio = np.stack([measure_along(neurons, rows, angle, offsets) for angle in angles]) / beta
+
+    columns, weights, _, _ = problem.columns_of(network)
+    columns = columns.keep(weights.any(axis=1))
+    own = neurons.evaluate(rows, columns.u, columns.b) / beta
+    place = np.arctan2(columns.u[:, 1], columns.u[:, 0]) % (2.0 * np.pi)
+    other_side = folded & (place >= np.pi)
+    place = np.where(other_side, place - np.pi, place)
+    along = np.where(other_side, columns.b, -columns.b)
+    measure = "u·G" if neurons.sign else "|u·G|" if neurons.conservative else "‖G‖"
+    return CertificateMap(
+        angles,
+        problem.scale * offsets,
+        ratio,
+        problem.centre,
+        place,
+        problem.scale * along,
+        own,
+        beta,
+        measure,
+    )
+
+
+def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: Floats) -> Floats:
+    """The measure h of the neurons sigma(u.x - t), t in ``offsets``, u = (cos, sin): (B,).
+
+    O(n log n + B log n): sums over the points at or beyond each line from partial sums along u.
+    """
+    u = np.array([np.cos(angle), np.sin(angle)])
+    position = neurons.points @ u
+    order = np.argsort(position)
+    position = position[order]
+    mass = neurons.mass[order]
+    terms = np.empty((len(position), 5))
+    terms[:, :2] = residual[order]
+    terms[:, 2:4] = terms[:, :2] * position[:, None]
+    terms[:, 4] = mass
+    before = np.zeros((len(position) + 1, 5))
+    np.cumsum(terms, axis=0, out=before[1:])
+    total = before[-1]
+    active = total - before[np.searchsorted(position, offsets, side="left")]
+    if neurons.activation == "abs":
+        active = 2.0 * active - total
+    t = offsets[:, None]
+    gradient = active[:, 2:4] - t * active[:, :2]
+    if neurons.divergence:
+        gradient = gradient + neurons.divergence * active[:, 4:] * u
+    return neurons.measure(gradient, np.broadcast_to(u, gradient.shape))
+
+
+def _check_labels(objective: str, labels: ArrayLike | None) -> None:
+    if objective == "score_matching" and labels is not None:
+        raise ValueError("labels belong to objective='denoising'; score matching has none.")
+    if objective == "denoising" and labels is None:
+        raise ValueError(
+            "labels must be given with objective='denoising': pass X=fit.noisy_points_ and "
+            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
+        )

@@ -1,0 +1,235 @@
+"""Why a planar network is optimal: no line anywhere is worth its price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore.networks import TwoLayerNetwork
+from convexscore.plotting._drawing import KINK_COLOR, axes_and_figure
+from convexscore.plotting._plane import network_of
+from convexscore.plotting.certificate_map import CertificateMap, certificate_map
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+
+# Above 1 by no more than this is drawn as 1: fits stop at a tolerance.
+_TOLERANCE = 1e-2
+# Fewer neurons than this get the larger mark.
+_FEW = 60
+
+
+class CertificateMapDisplay:
+    r"""Map of \|\|G\|\| / beta over all lines of the plane: direction across, offset up.
+
+    Every point of the map is a neuron, the line :math:`u^\top(x - \bar x) = t` with u in direction
+    theta.  Its colour is what it would gain over what it costs.  Of an optimal network the map stays
+    at or below 1, and its own neurons (dots) sit where it touches 1.  Where it exceeds 1 (red, with a
+    black line around) a neuron is missing; dots well below 1 do not pay.
+
+    Parameters
+    ----------
+    map : CertificateMap
+    coordinates : str
+        What the axis labels call the coordinates; for standardised fits "standardised".
+
+    Attributes
+    ----------
+    max_violation : float
+        Largest ratio on the grid and at the network's neurons, minus 1; at most that of the fit's
+        certificate.
+    ax_, figure_ : matplotlib Axes and Figure
+    mesh_ : QuadMesh
+    bound_ : QuadContourSet, the level 1, or None where nothing exceeds it
+    neurons_ : Line2D, one mark per neuron
+    colorbar_ : Colorbar
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import CertificateMapDisplay
+    >>> X = np.random.default_rng(0).normal(size=(30, 2))
+    >>> gaussian = TwoLayerNetwork(
+    ...     np.zeros((0, 2)), np.zeros((0, 2)), [], skip=-np.eye(2), offset=[0, 0]
+    ... )
+    >>> display = CertificateMapDisplay.from_network(gaussian, X, beta=25.0, ax=Figure().subplots())
+    >>> display.max_violation < 0      # no line is worth its price
+    True
+    """
+
+    def __init__(self, map: CertificateMap, *, coordinates: str = "") -> None:
+        self.map = map
+        self.coordinates = coordinates
+        self.max_violation = map.largest - 1.0
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: object,
+        X: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        ax: Axes | None = None,
+        n_angles: int = 361,
+        n_offsets: int = 301,
+        **mesh_options: Any,
+    ) -> CertificateMapDisplay:
+        """Draw the certificate of a ConvexScore fitted to two columns.
+
+        Parameters
+        ----------
+        fit : ConvexScore
+            With ``standardize`` the map is in the standardised coordinates, where the problem was
+            solved and its certificate holds; the axis labels say so.
+        X : array_like of shape (n, 2)
+            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
+        sample_weight : array_like of shape (n,), optional
+            The weights of the fit.
+        ax : Axes, optional
+        n_angles, n_offsets : int
+            Size of the grid.
+        **mesh_options
+            Passed to ``Axes.pcolormesh``.
+        """
+        network: TwoLayerNetwork = network_of(fit)
+        if isinstance(fit, TwoLayerNetwork):
+            raise TypeError(
+                "fit must be a fitted ConvexScore; got a TwoLayerNetwork. Use from_network, which takes "
+                "the data and beta."
+            )
+        noisy: Any = getattr(fit, "noisy_points_", None)
+        labels: Any = getattr(fit, "noise_labels_", None)
+        points: Any = X if noisy is None else noisy
+        if points is None:
+            raise ValueError("X must be the data of the fit; got None. Pass the rows you fitted.")
+        if sample_weight is not None and noisy is not None:
+            weights = np.asarray(sample_weight, dtype=np.float64).ravel()
+            sample_weight = np.tile(weights[weights > 0], getattr(fit, "n_draws", 1))
+        coordinates = ""
+        if getattr(fit, "standardize", None) is not None:
+            to_z: Any = getattr(fit, "standardization_", None)
+            network, points = to_z.network_forward(network), to_z.points(points)
+            labels = None if labels is None else to_z.labels(labels)
+            coordinates = "standardised"
+        options: Any = fit
+        seen = certificate_map(
+            network,
+            points,
+            beta=options.beta_,
+            objective=options.objective,
+            labels=labels,
+            skip=bool(options.skip),
+            sample_weight=sample_weight,
+            conservative=bool(getattr(fit, "conservative", False)),
+            shape=getattr(fit, "shape", None),
+            n_angles=n_angles,
+            n_offsets=n_offsets,
+        )
+        return cls(seen, coordinates=coordinates).plot(ax=ax, **mesh_options)
+
+    @classmethod
+    def from_network(
+        cls,
+        network: TwoLayerNetwork,
+        X: ArrayLike,
+        *,
+        beta: float,
+        objective: str = "score_matching",
+        labels: ArrayLike | None = None,
+        skip: bool | None = None,
+        sample_weight: ArrayLike | None = None,
+        conservative: bool = False,
+        shape: str | None = None,
+        ax: Axes | None = None,
+        n_angles: int = 361,
+        n_offsets: int = 301,
+        **mesh_options: Any,
+    ) -> CertificateMapDisplay:
+        """Draw the certificate of any planar network, also a badly trained one.
+
+        Parameters
+        ----------
+        network, X, beta, objective, labels, skip, sample_weight, conservative, shape
+            As in :func:`certificate_map`.
+        ax, n_angles, n_offsets, **mesh_options
+            As in :meth:`from_estimator`.
+        """
+        seen = certificate_map(
+            network,
+            X,
+            beta=beta,
+            objective=objective,
+            labels=labels,
+            skip=skip,
+            sample_weight=sample_weight,
+            conservative=conservative,
+            shape=shape,
+            n_angles=n_angles,
+            n_offsets=n_offsets,
+        )
+        return cls(seen).plot(ax=ax, **mesh_options)
+
+    def plot(self, *, ax: Axes | None = None, **mesh_options: Any) -> CertificateMapDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        seen = self.map
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        degrees = np.degrees(seen.angles)
+        violated = self.max_violation > _TOLERANCE
+        cmap, norm = _colors(seen.largest if violated else 1.0)
+        options: dict[str, Any] = {"cmap": cmap, "norm": norm, "shading": "nearest"}
+        options |= {"rasterized": True}
+        ratio = seen.ratio if violated else np.minimum(seen.ratio, 1.0)
+        self.mesh_ = self.ax_.pcolormesh(degrees, seen.offsets, ratio.T, **(options | mesh_options))
+        self.bound_: Any = None
+        if float(seen.ratio.max()) > 1.0 + _TOLERANCE:
+            self.bound_ = self.ax_.contour(
+                degrees, seen.offsets, seen.ratio.T, levels=[1.0], colors="black", linewidths=0.9
+            )
+        count = seen.neuron_angles.size
+        (self.neurons_,) = self.ax_.plot(
+            np.degrees(seen.neuron_angles),
+            seen.neuron_offsets,
+            linestyle="none",
+            marker="o",
+            markersize=5.5 if count <= _FEW else 3.5,
+            color=KINK_COLOR,
+            markeredgecolor="white",
+            markeredgewidth=0.8 if count <= _FEW else 0.4,
+            clip_on=False,
+            zorder=3,
+            label=f"{count} neuron{'s' * (count != 1)}",
+        )
+        self.colorbar_ = self.figure_.colorbar(
+            self.mesh_, ax=self.ax_, label=f"{seen.measure} / β,  β = {seen.beta:.4g}"
+        )
+        what = f"{self.coordinates} coordinates" if self.coordinates else ""
+        self.ax_.set(
+            xlim=(degrees[0], degrees[-1]),
+            ylim=(seen.offsets[0], seen.offsets[-1]),
+            xticks=np.arange(0.0, degrees[-1] + 1.0, 90.0 if degrees[-1] > 200.0 else 45.0),
+            xlabel=f"direction θ of u (degrees{', ' + what if what else ''})",
+            ylabel=f"offset of the line from the mean{' (' + what + ')' if what else ''}",
+        )
+        self.ax_.set_title(
+            f"largest {seen.measure} / β seen: {seen.largest:.4g}", fontsize="medium"
+        )
+        self.ax_.legend(loc="upper right", fontsize="small", framealpha=0.85)
+        return self
+
+
+def _colors(largest: float) -> tuple[Colormap, Normalize]:
+    """White to blue up to 1; beyond, if anything is there, yellow to red."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+
+    below = colormaps["YlGnBu"](np.linspace(0.0, 0.95, 128))
+    if largest <= 1.0:
+        return LinearSegmentedColormap.from_list("below", below), Normalize(0.0, 1.0)
+    above = colormaps["YlOrRd"](np.linspace(0.2, 0.9, 128))
+    both = LinearSegmentedColormap.from_list("around one", np.concatenate([below, above]), N=512)
+    return both, TwoSlopeNorm(1.0, 0.0, largest)

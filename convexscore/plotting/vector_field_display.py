@@ -1,0 +1,221 @@
+"""A planar score as arrows, with the lines where it bends and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._validation import check_count
+from convexscore.networks import TwoLayerNetwork
+from convexscore.plotting._drawing import Floats, axes_and_figure
+from convexscore.plotting._plane import (
+    Frame,
+    data_of,
+    draw_kink_lines,
+    draw_points,
+    frame_of,
+    grid_points,
+    legend_over,
+    network_of,
+    plane_points,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Share of a cell that the longest arrow fills, and of that what the shortest has.
+_LONGEST = 0.92
+_SHORTEST = 0.25
+# Colours end at this quantile of the norms; a few large ones would leave the rest one colour.
+_TOP = 0.95
+
+
+class VectorFieldDisplay:
+    r"""Directions of a planar score, coloured by its norm.
+
+    Arrows start on a grid and show the direction; their length grows with the logarithm of the norm
+    only (scores are often hundreds of times larger in one corner than where the data are), the colour
+    tells the norm.  Kink lines :math:`u^\top x + b = 0`, where the score of a network bends, are the
+    bolder the larger \|u\| \|w\|.
+
+    Parameters
+    ----------
+    score : callable, (n, 2) -> (n, 2)
+    X : array_like of shape (n, 2), optional
+        Data to draw.
+    network : TwoLayerNetwork, optional
+        Whose kink lines to draw.
+    limits : ((x low, x high), (y low, y high)), optional
+        Default: around the data, without data around the kinks.
+    n_arrows : int
+        Arrows along the longer side.
+
+    Attributes
+    ----------
+    positions, vectors : (n, 2), where the arrows stand (their middles) and the score there
+    norms : (n,)
+    frame : lower left and upper right corner
+    ax_, figure_ : matplotlib Axes and Figure
+    arrows_ : Quiver
+    points_ : Line2D, the data, or None
+    kinks_ : LineCollection, or None
+    colorbar_ : Colorbar
+
+    Raises
+    ------
+    ValueError
+        If the score is not finite or of the wrong shape, or the data have not two columns.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import VectorFieldDisplay
+    >>> net = TwoLayerNetwork([[1, 0]], [[-1, 0]], [0], skip=[[-1, 0], [0, -1]], offset=[0, 0])
+    >>> display = VectorFieldDisplay.from_estimator(net, ax=Figure().subplots())
+    >>> display.kinks_.get_label()
+    '1 kink line'
+    """
+
+    def __init__(
+        self,
+        score: Callable[..., Any],
+        X: ArrayLike | None = None,
+        *,
+        network: TwoLayerNetwork | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        data_name: str = "data",
+    ) -> None:
+        self.score = score
+        self.X = None if X is None else plane_points(X)
+        self.network = network
+        self.data_name = data_name
+        self.frame: Frame = frame_of(limits, self.X, network)
+        columns, rows = grid_points(self.frame, check_count(n_arrows, name="n_arrows", minimum=2))
+        self.positions: Floats = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        self.vectors = _evaluate(score, self.positions)
+        self.norms: Floats = np.hypot(self.vectors[:, 0], self.vectors[:, 1])
+        self._cell = self.frame.size / (len(columns), len(rows))
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: object,
+        X: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        max_lines: int = 80,
+        **arrow_options: Any,
+    ) -> VectorFieldDisplay:
+        """Draw the score of a fitted ConvexScore of two columns, or of a planar network.
+
+        Parameters
+        ----------
+        fit : ConvexScore or TwoLayerNetwork
+        X : array_like of shape (n, 2), optional
+            Data to draw; default after denoising: the noisy points kept in the fit.
+        ax : Axes, optional
+        limits, n_arrows
+            As for the class.
+        max_lines : int
+            Draw the kink lines of at most so many neurons, the heaviest.
+        **arrow_options
+            Passed to ``Axes.quiver``.
+        """
+        network = network_of(fit)
+        points, name = data_of(fit, X)
+        display = cls(
+            network, points, network=network, limits=limits, n_arrows=n_arrows, data_name=name
+        )
+        return display.plot(ax=ax, max_lines=max_lines, **arrow_options)
+
+    @classmethod
+    def from_score(
+        cls,
+        score: Callable[..., Any],
+        X: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        **arrow_options: Any,
+    ) -> VectorFieldDisplay:
+        """Draw any function from points (n, 2) to vectors (n, 2); ``X`` or ``limits`` is needed.
+
+        Options are as in :meth:`from_estimator`.
+        """
+        return cls(score, X, limits=limits, n_arrows=n_arrows).plot(ax=ax, **arrow_options)
+
+    def plot(
+        self, *, ax: Axes | None = None, max_lines: int = 80, **arrow_options: Any
+    ) -> VectorFieldDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        from matplotlib.colors import Normalize
+
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        self.kinks_: Any = None
+        if self.network is not None:
+            self.kinks_ = draw_kink_lines(self.ax_, self.network, self.frame, max_lines)
+        self.points_ = (
+            None if self.X is None else draw_points(self.ax_, self.X, self.data_name, color="0.45")
+        )
+        arrows = self._arrows()
+        top = float(np.quantile(self.norms, _TOP))
+        options: dict[str, Any] = {
+            "cmap": "viridis_r",
+            "norm": Normalize(0.0, top or 1.0),
+            "pivot": "mid",
+            "width": 0.0032,
+            "zorder": 3.0,
+        }
+        self.arrows_ = self.ax_.quiver(
+            self.positions[:, 0],
+            self.positions[:, 1],
+            arrows[:, 0],
+            arrows[:, 1],
+            self.norms,
+            angles="xy",
+            scale_units="xy",
+            scale=1.0,
+            **(options | arrow_options),
+        )
+        extend = "max" if self.norms.max() > top else "neither"
+        self.colorbar_ = self.figure_.colorbar(
+            self.arrows_, ax=self.ax_, label="‖s(x)‖", extend=extend
+        )
+        self.frame.apply(self.ax_)
+        legend_over(self.ax_)
+        return self
+
+    def _arrows(self) -> Floats:
+        """Direction on the paper, length by the logarithm of the norm, in units of the data."""
+        unit = np.full(2, self.frame.size.max()) if self.frame.equal else self.frame.size
+        on_paper = self.vectors / unit
+        length = np.hypot(on_paper[:, 0], on_paper[:, 1])
+        middle = float(np.median(self.norms[self.norms > 0.0])) if self.norms.any() else 1.0
+        growth = np.log1p(self.norms / middle)
+        share = _SHORTEST + (1.0 - _SHORTEST) * growth / (growth.max() or 1.0)
+        wanted = _LONGEST * float((self._cell / unit).min()) * share
+        arrows: Floats = on_paper / np.where(length > 0.0, length, 1.0)[:, None]
+        return arrows * wanted[:, None] * unit
+
+
+def _evaluate(score: Callable[..., Any], positions: Floats) -> Floats:
+    values = np.asarray(score(positions), dtype=np.float64)
+    if values.shape != positions.shape:
+        raise ValueError(
+            f"score must map points {positions.shape} to vectors of the same shape; got "
+            f"{values.shape}."
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
+        raise ValueError(
+            f"score must be finite; at {bad} of {len(values)} positions it is not. Choose other limits."
+        )
+    return values
