@@ -119,7 +119,7 @@ class RidgePotential:
         d = network.dim
         V = np.zeros((d, d)) if network.skip is None else 0.5 * (network.skip + network.skip.T)
         unit = network.unit_norm()
-        origin = _origin(unit.u, unit.b, V, unit.offset)
+        origin = middle_of_kinks(unit.u, unit.b, V, unit.offset)
         return cls(
             u=unit.u,
             b=unit.b + unit.u @ origin,
@@ -154,10 +154,10 @@ def _directions(rows: FloatArray) -> FloatArray:
     return directions
 
 
-def _origin(u: FloatArray, b: FloatArray, V: FloatArray, c: FloatArray) -> FloatArray:
+def middle_of_kinks(u: FloatArray, b: FloatArray, V: FloatArray, c: FloatArray) -> FloatArray:
     """A point near the kinks and, in directions that have none, near the zero of V x + c.
 
-    It moves along when the network is translated.
+    Rows of u have length one.  The point moves along when the network is translated.
     """
     size = np.abs(b)
     near = size <= _FAR * np.median(size) if size.size else np.zeros(0, dtype=bool)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 
 Floats = NDArray[np.float64]
 
@@ -80,15 +81,15 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
     n, d = points.shape
     if d == 0:
         raise ValueError(
-            f"{name} must have at least one column; got shape {points.shape}. "
-            "Check which columns were selected."
+            f"{name} must have at least one column; got 0 feature(s) (shape={points.shape}) while a "
+            "minimum of 1 is required. Check which columns were selected."
         )
     _refuse_non_finite_rows(points, name)
     if n < min_distinct:
         hint = f" If these are {d} values of one variable, pass {name}.ravel()." if n == 1 else ""
         raise ValueError(
-            f"{name} must hold at least {min_distinct} points; got {n} (shape {points.shape}, one "
-            f"point per row). Provide more data.{hint}"
+            f"{name} must hold at least {min_distinct} points; got {n} (n_samples = {n}, shape "
+            f"{points.shape}, one point per row). Provide more data.{hint}"
         )
     if n:
         _refuse_degenerate_rows(points, name, min_distinct)
@@ -97,6 +98,10 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
 
 def _as_real(X: ArrayLike, name: str) -> NDArray[Any]:
     """Anything array-like as an array of real float64 numbers, without copy where possible."""
+    if issparse(X):
+        raise ValueError(
+            f"{name} must be a dense array; got sparse {type(X).__name__}. Pass {name}.toarray()."
+        )
     try:
         raw = np.asarray(X)
         if not np.iscomplexobj(raw):

@@ -19,6 +19,7 @@ from convexscore._validation import (
     check_positive,
     check_weights,
 )
+from convexscore.chains import MOST_STARTS, start_at_data, start_on_line, warn_if_rotational
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective
 from convexscore.piecewise import PiecewiseLinearScore
@@ -39,23 +40,20 @@ SAMPLE_METHODS = ("exact", "langevin", "mala")
 
 # Largest violation, in units of beta, of a fit of one column.
 LINE_TOL = 1e-10
-# Median asymmetry of the Jacobian from which a field counts as far from a gradient.
-_ROTATIONAL = 0.5
-# Rows of the data kept as starts of chains.
-_MOST_STARTS = 5_000
 
 
 class ConvexScore(BaseEstimator):  # type: ignore[misc]
-    r"""Globally optimal two-layer score network of one column of data.
+    r"""Globally optimal two-layer score network of one or several columns of data.
 
     Minimises, over networks of *any* width,
 
-    .. math:: \sum_i m_i\left[\tfrac12 s(x_i)^2 + s'(x_i)\right] + \beta\sum_j |u_j||w_j|
+    .. math:: \sum_i m_i\left[\tfrac12 \|s(x_i)\|^2 + \operatorname{tr}\nabla s(x_i)\right]
+              + \beta\sum_j \|u_j\|\|w_j\|
               \quad\text{or}\quad
-              \tfrac12\sum_i m_i (s(\tilde x_i) - l_i)^2 + \beta\sum_j |u_j||w_j|,
+              \tfrac12\sum_i m_i \|s(\tilde x_i) - l_i\|^2 + \beta\sum_j \|u_j\|\|w_j\|,
 
-    :math:`s(x) = \sum_j w_j \sigma(u_j x + b_j) + V x + c`, by the convex reformulation of ZP24, and
-    proves it with a duality gap.
+    :math:`s(x) = \sum_j w_j \sigma(u_j^\top x + b_j) + V x + c`, by the convex reformulation of ZP24,
+    and proves it with a duality gap.
 
     Parameters
     ----------
@@ -72,49 +70,71 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     labels : {"noisy", "smoothed"}
         Denoising only: :math:`-\delta/\varepsilon`, or its expectation given the noisy point.
     tails : {"free", "integrable"}
-        "integrable" constrains the outer slopes to be <= 0, so that the score has a density.  With
-        skip it always has one: where the best such tail is flat and does not point inwards, slopes
-        <= -0.001 / variance are asked for.  Without skip that case warns.
+        One column only.  "integrable" constrains the outer slopes to be <= 0, so that the score has a
+        density.  With skip it always has one: where the best such tail is flat and does not point
+        inwards, slopes <= -0.001 / variance are asked for.  Without skip that case warns.
     shape : None or "log-concave"
-        "log-concave" constrains the score to be non-increasing.
+        "log-concave": one column: a score that never increases; several (with ``conservative=True``): all
+        y_j <= 0 and V negative semidefinite.
+    conservative : bool
+        Several columns: :math:`w_j = y_j u_j` and V symmetric, so that the score is the gradient of a
+        log-density known up to a constant.  (A score of one column always is one.)
+    standardize : None, "columns" or "whitening"
+        Several columns: solve the problem of the data divided by their standard deviations, or whitened,
+        and map the score back.  Penalty, loss and certificate are then those of the standardised
+        data, ``noise`` is in standardised units.  None: as given, equivariant under rotations,
+        translations and a common scaling.  (One column is equivariant anyway.)
     cv, n_betas, one_standard_error
-        Folds, grid size and rule of ``beta="cv"``.
-    tol : float
-        Largest violation of the optimality conditions, in units of beta.
+        Folds, grid size (default 30 for one column, 15 for several) and rule of ``beta="cv"``.
+    tol : float, optional
+        One column: largest violation of the optimality conditions in units of beta, default 1e-10.
+        Several: relative duality gap, default 1e-4.
+    n_starts : int
+        Several columns, where not all neurons can be looked at: local searches per round.
     random_state : None, int, Generator or RandomState
-        Noise of denoising and the folds of cross-validation.
+        Noise of denoising, the folds of cross-validation, starts of local searches.
 
     Attributes
     ----------
     network_ : TwoLayerNetwork
-        Unit-norm inner weights; ``network_.balanced()`` has |u_j| = |w_j|.
+        ``network_.balanced()`` has |u_j| = |w_j|.
     certificate_ : Certificate
     beta_ : float
         The penalty used.
     beta_selection_ : BetaSelection or None
         Grid, held-out curve and choice of ``beta="cv"``.
     piecewise_ : PiecewiseLinearScore
-        The score as an exact piecewise-linear function, with its law.
-    noisy_points_, noise_labels_ : (n * n_draws,) or None
+        One column: the score as an exact piecewise-linear function, with its law.
+    noisy_points_, noise_labels_ : (n * n_draws,), (n * n_draws, d) or None
         What the denoising objective was minimised on.
     blur_ : float
-        Half-width over which held-out points are spread in :meth:`score` and ``beta="cv"``.
+        Half-width over which held-out points are spread in :meth:`score` and ``beta="cv"`` (several
+        columns: in standardised units).
+    standardization_ : Standardization
+        Several columns: the map to the coordinates of the certificate.
+    start_points_ : (k, d)
+        Several columns: rows of the data, where chains start.
     n_features_in_ : int
 
     Notes
     -----
-    The optimum fixes the score between the extreme points.  Where several networks are optimal the
-    choice is deterministic: slope carried by neurons at the extremes is shared equally between both
-    ends (ReLU without skip: t = 1/2 of the family in :class:`~convexscore.GaussianRegime`; abs
-    without skip: as flat outside as the cost permits), all other kinks sit at data points.  Kinks
-    of score matching lie one rounding unit beside their point, on the side the optimum counts.
-    Values equal up to 8 rounding units of the largest one are ties.
-
+    One column: the optimum fixes the score between the extreme points.  Where several networks are
+    optimal the choice is deterministic: slope carried by neurons at the extremes is shared equally
+    between both ends (ReLU without skip: t = 1/2 of the family in
+    :class:`~convexscore.GaussianRegime`; abs without skip: as flat outside as the cost permits), all
+    other kinks sit at data points.  Kinks of score matching lie one rounding unit beside their point, on
+    the side the optimum counts.  Values equal up to 8 rounding units of the largest one are ties.
     Complexity O(n log n) for the sort and O(n) per round; memory O(n).
+
+    Several columns: column generation.  In the plane every line is looked at (exact certificate, O(n^2)
+    per round up to 12 000 points), in space every plane up to 60 points (O(n^3)); otherwise ``n_starts``
+    local searches, O(n d n_starts) per step, and the certificate says so.  The restricted problem of K
+    neurons costs O(K^3 + n K d) per Newton step; memory O(n K + K^2), in the plane plus the sorted
+    angles, O(n^2) up to 400 MB.  Not one column is kept for every possible neuron.
 
     References
     ----------
-    Zhang, Pilanci (2024), arXiv 2402.01965, univariate theorems.
+    Zhang, Pilanci (2024), arXiv 2402.01965, univariate and multivariate theorems.
 
     Examples
     --------
@@ -213,15 +233,12 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"beta must be a number > 0 or 'cv'; got {self.beta!r}.")
         else:
             check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
-        points = check_points(X, name="x" if np.ndim(X) < 2 else "X")
+        points = check_points(X, name="x" if np.asarray(X).ndim < 2 else "X")
         weights = check_weights(sample_weight, len(points))
         if weights is not None and not (weights > 0).all():
             points, weights = points[weights > 0], weights[weights > 0]
             check_points(points, name="x where sample_weight > 0")
         rng = check_random_state(self.random_state)
-        for name in ("piecewise_", "standardization_", "start_points_"):  # of an earlier fit
-            self.__dict__.pop(name, None)
-        self.n_features_in_ = points.shape[1]
         if points.shape[1] == 1:
             self._fit_column(points[:, 0], options, weights, rng)
         else:
@@ -251,6 +268,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         problem = prepare(objective)
         check_bounded(problem, options.case, beta)
         fit = solve(problem, options.case, beta, tol=LINE_TOL if self.tol is None else self.tol)
+        self._forget()
         self.piecewise_: PiecewiseLinearScore = fit.score
         self.blur_ = blur_width(problem, objective.effective_size)
         self._keep(fit.network, fit.certificate, beta, selection, objective)
@@ -288,10 +306,16 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         else:
             beta = float(self.beta)
         fit = fit_problem(built, beta, tol=tol, n_starts=self.n_starts, rng=streams[1])
+        self._forget()
         self.standardization_ = built.standardization
-        self.blur_ = bandwidth(X, built.objective.effective_size)
-        self.start_points_ = X[:: -(-len(X) // _MOST_STARTS)].copy()
+        self.blur_ = bandwidth(built.standardization.points(X), built.objective.effective_size)
+        self.start_points_ = X[:: -(-len(X) // MOST_STARTS)].copy()
         self._keep(fit.network, fit.certificate, beta, selection, built.objective)
+
+    def _forget(self) -> None:
+        """Drop what only an earlier fit of another number of columns had."""
+        for name in ("piecewise_", "standardization_", "start_points_"):
+            self.__dict__.pop(name, None)
 
     def _keep(
         self,
@@ -302,6 +326,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         objective: ScoreObjective,
     ) -> None:
         """The attributes that all fits have."""
+        self.n_features_in_ = network.dim
         self.network_: TwoLayerNetwork = network
         self.certificate_: Certificate = certificate
         self.beta_: float = beta
@@ -359,10 +384,12 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if self.n_features_in_ > 1:
             points = self._points(check_points(X, min_distinct=1))
             weights = check_weights(sample_weight, len(points))
+            width = options.noise or self.blur_
             losses = vector_loss(
-                self.network_, points, width=options.noise or self.blur_, rng=rng,
-                noise=options.noise,
-            )  # fmt: skip
+                self.network_, points, width=width, rng=rng, standardization=self.standardization_
+            )
+            if options.noise is not None:
+                losses += 0.5 * points.shape[1] / width**2
             return -float(np.average(losses, weights=weights))
         held = options.build(X, sample_weight, rng, name="X", min_distinct=1)
         loss = held_out_loss(
@@ -377,8 +404,10 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         grid = _finite_grid(x)
         d = self.n_features_in_
         if d > 1 and (grid.ndim == 0 or grid.shape[-1] != d):
+            found = grid.shape[-1] if grid.ndim else 0
             raise ValueError(
-                f"X must have {d} columns, like the data of the fit; got shape {grid.shape}."
+                f"X has {found} features, but {type(self).__name__} is expecting {d} features as input "
+                f"(one column for each of the fit; the shape is {grid.shape})."
             )
         return grid
 
@@ -388,7 +417,8 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if self.n_features_in_ > 1:
             raise NotIntegrableError(
                 f"the exact law is known for one column; this fit has {self.n_features_in_}. Use "
-                "log_density (conservative=True, up to a constant) and sample(method='langevin' or 'mala')."
+                "log_density (conservative=True, up to a constant) and sample(method='langevin' or "
+                "'mala')."
             )
         report = self.piecewise_.tail_report()
         if report is not None:
@@ -474,90 +504,29 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if method is None:
             method = "exact" if self.n_features_in_ == 1 else "langevin"
         check_choice(method, SAMPLE_METHODS, name="method")
-        if self.n_features_in_ > 1:
-            return self._sample_chains(count, method, random_state, step, n_steps, options)
+        rng = check_random_state(random_state)
+        several = self.n_features_in_ > 1
         if method == "exact":
+            if several:
+                raise ValueError(
+                    f"method='exact' is for one column; with {self.n_features_in_} use 'langevin', or "
+                    "'mala' with conservative=True."
+                )
             return self._law().sample(count, random_state=random_state)
-        rng = check_random_state(random_state)
-        start, default_step = self._chain_start(count, rng)
-        size = default_step if step is None else check_positive(step, name="step")
-        if method == "langevin":
-            run = langevin(
-                self.piecewise_, start, step=size, n_steps=n_steps, random_state=rng, **options
-            )
+        if method == "mala":
+            self._require_gradient("method='mala'") if several else self._law()
+        elif several and not self.conservative:
+            warn_if_rotational(self.network_, self.start_points_, stacklevel=3)
+        if several:
+            start, default_step = start_at_data(self.network_, self.start_points_, count, rng)
         else:
-            law = self._law()
-            run = mala(
-                law, law.log_density, start, step=size, n_steps=n_steps, random_state=rng, **options
-            )
-        return run.samples
-
-    def _sample_chains(
-        self,
-        count: int,
-        method: str,
-        random_state: RandomState,
-        step: float | None,
-        n_steps: int,
-        options: dict[str, Any],
-    ) -> Floats:
-        """Langevin or MALA in several dimensions, from rows of the training data."""
-        if method == "exact":
-            raise ValueError(
-                f"method='exact' is for one column; with {self.n_features_in_} use 'langevin', or 'mala' "
-                "with conservative=True."
-            )
+            start, default_step = start_on_line(self.piecewise_, count, rng)
+        size = default_step if step is None else check_positive(step, name="step")
+        score = self._score()
+        plan: dict[str, Any] = dict(step=size, n_steps=n_steps, random_state=rng, **options)
         if method == "mala":
-            self._require_gradient("method='mala'")
-        rng = check_random_state(random_state)
-        start = self.start_points_[rng.integers(len(self.start_points_), size=count)]
-        score = self.network_
-        if step is None:
-            step = 0.2 / _steepness(score, self.start_points_)
-        check_positive(step, name="step")
-        if method == "mala":
-            run = mala(
-                score, score.log_density, start,
-                step=step, n_steps=n_steps, random_state=rng, **options,
-            )  # fmt: skip
-            return run.samples
-        if not self.conservative:
-            warn_if_rotational(score, self.start_points_, stacklevel=4)
-        return langevin(
-            score, start, step=step, n_steps=n_steps, random_state=rng, **options
-        ).samples
-
-    def _chain_start(self, count: int, rng: np.random.Generator) -> tuple[Floats, float]:
-        """Over-dispersed start and a step well inside the stability limit 4 / |slope|."""
-        score = self.piecewise_
-        low, high = float(score.knots[0]), float(score.knots[-1])
-        if score.is_integrable:
-            low, high = float(score.ppf(0.001)), float(score.ppf(0.999))
-        grid = np.linspace(low, high, 513) if high > low else np.array([low])
-        steepest = float(np.abs(score.derivative(grid)).max())
-        if steepest == 0.0:
-            steepest = 1.0 / max(high - low, np.finfo(float).tiny) ** 2
-        return rng.uniform(low, high, count) if high > low else np.full(count, low), 0.2 / steepest
-
-
-def _steepness(score: TwoLayerNetwork, points: Floats) -> float:
-    """Largest spectral norm of the Jacobian at the points."""
-    jacobian = score.jacobian(points[:: max(1, len(points) // _MOST_STARTS)])
-    steepest = float(np.linalg.norm(jacobian, ord=2, axis=(1, 2)).max())
-    return steepest if steepest > 0.0 else 1.0 / float(points.var(axis=0).max())
-
-
-def warn_if_rotational(score: TwoLayerNetwork, points: Floats, *, stacklevel: int = 2) -> None:
-    """Warn where Langevin's stationary law would not be the one of the score."""
-    asymmetry = float(np.median(score.jacobian_asymmetry(points)))
-    if asymmetry > _ROTATIONAL:
-        warnings.warn(
-            f"the fitted field is far from a gradient: median asymmetry |J - J'| / |J| of its Jacobian on "
-            f"the data is {asymmetry:.2g} (0 for a gradient). Langevin then has no log-density to follow; "
-            "refit with conservative=True, a larger beta, or more data.",
-            DataWarning,
-            stacklevel=stacklevel,
-        )
+            return mala(score, score.log_density, start, **plan).samples
+        return langevin(score, start, **plan).samples
 
 
 def _flat_tail_remedy(beta: float, total: float, options: ProblemOptions) -> str:

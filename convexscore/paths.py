@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_count, check_positive
-from convexscore.piecewise import PiecewiseLinearScore
+from convexscore._validation import check_count, check_points, check_positive, check_weights
+from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import beta_grid, held_out_loss
-from convexscore.solvers.line_cases import LineCase
-from convexscore.solvers.line_problem import LineProblem, prepare
+from convexscore.solvers.line_problem import prepare
+from convexscore.solvers.oracles import DEFAULT_STARTS
 from convexscore.solvers.result import Certificate
 from convexscore.solvers.univariate import check_bounded, solve
+from convexscore.vector_paths import solve_path
 
 Floats = NDArray[np.float64]
+
+# Largest violation, in units of beta, of a fit of one column.
+_LINE_TOL = 1e-10
 
 
 @dataclass(frozen=True)
@@ -28,26 +32,42 @@ class RegularizationPath:
     Attributes
     ----------
     betas : (B,) decreasing.
-    objective : (B,) optimal values, sums over samples in the units of the data.
-    n_kinks : (B,) kinks strictly inside the data.
-    kinks : tuple of B arrays, positions of all kinks.
-    scores : tuple of B :class:`~convexscore.PiecewiseLinearScore`.
+    objective : (B,) optimal values, sums over samples in the units of the data (standardised data
+        with ``standardize``).
+    n_kinks : (B,) kinks strictly inside the data; empty for several columns.
+    kinks : tuple of B arrays, positions of all kinks; empty for several columns.
+    scores : tuple of B callables, x -> s(x): :class:`~convexscore.PiecewiseLinearScore` for one
+        column, the networks for several.
     held_out : (B,) mean held-out objective on ``x_held_out``, or None.
     certificates : tuple of B certificates.
+    networks : tuple of B :class:`~convexscore.TwoLayerNetwork`, in the units of the data.
     """
 
     betas: Floats
     objective: Floats
     n_kinks: NDArray[np.intp]
     kinks: tuple[Floats, ...]
-    scores: tuple[PiecewiseLinearScore, ...]
+    scores: tuple[Callable[[ArrayLike], Floats], ...]
     held_out: Floats | None
     certificates: tuple[Certificate, ...]
+    networks: tuple[TwoLayerNetwork, ...]
+
+    @property
+    def n_neurons(self) -> NDArray[np.intp]:
+        """(B,) neurons of each network."""
+        return np.array([network.n_neurons for network in self.networks], dtype=np.intp)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns d."""
+        return self.networks[0].dim
 
     def __repr__(self) -> str:
+        one = self.n_features == 1
+        counts, what = (self.n_kinks, "kinks") if one else (self.n_neurons, "neurons")
         return (
             f"RegularizationPath({len(self.betas)} values of beta from {self.betas[0]:g} to "
-            f"{self.betas[-1]:g}, {self.n_kinks[0]} to {self.n_kinks[-1]} kinks)"
+            f"{self.betas[-1]:g}, {counts[0]} to {counts[-1]} {what})"
         )
 
 
@@ -64,23 +84,56 @@ def regularization_path(
     labels: str = "noisy",
     tails: str = "free",
     shape: str | None = None,
-    tol: float = 1e-10,
+    conservative: bool = False,
+    standardize: str | None = None,
+    tol: float | None = None,
+    n_starts: int = DEFAULT_STARTS,
     sample_weight: ArrayLike | None = None,
     x_held_out: ArrayLike | None = None,
     random_state: RandomState = None,
 ) -> RegularizationPath:
-    """Globally optimal scores for a decreasing sequence of betas, each warm-started by the last.
+    r"""Globally optimal scores for a decreasing sequence of betas, each warm-started by the last.
+
+    The optimal value :math:`P^*(\beta) = \min_s L(s) + \beta\,\|s\|`, a minimum of functions that are
+    linear in :math:`\beta`, increases with beta and is concave; its slope is the path norm of the
+    network.
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, 1)
+    x : array_like of shape (n,), (n, 1) or (n, d)
     betas : sequence of float, optional
-        Sorted decreasingly.  Default: ``n_betas`` values, geometric from just above the first kink.
+        Sorted decreasingly.  Default: ``n_betas`` values, geometric from just above the first kink
+        (several columns: the first neuron) over three decades, or to the boundedness limit.
+    tol : float, optional
+        One column: largest violation in units of beta, default 1e-10; several: relative duality gap,
+        default 1e-4.
     x_held_out : array_like, optional
         Points for ``held_out``, the mean objective on data the fit has not seen (for denoising:
-        freshly noised, in the low-variance form of :func:`held_out_loss`).
+        freshly noised, in the low-variance form of :func:`convexscore.selection.held_out_loss`;
+        several columns: that of the standardised problem, blurred as for ``beta="cv"``, see
+        :func:`convexscore.vector_selection.held_out_loss`).
     others
         As in :func:`convexscore.fit_convex_score`.
+
+    Returns
+    -------
+    RegularizationPath
+
+    Raises
+    ------
+    ValueError
+        Bad data or options; UnboundedObjectiveError (a ValueError) if one of the given ``betas`` is
+        below the boundedness limit.
+
+    Warns
+    -----
+    DataWarning
+        Several columns, default grid: score matching became unbounded below, the path ends earlier.
+
+    Notes
+    -----
+    Several columns: the neurons and the dual point of one beta start the next, the geometry of the
+    pricing is computed once.  The limit is not known beforehand; the path finds it.
 
     Examples
     --------
@@ -90,20 +143,83 @@ def regularization_path(
     >>> path = regularization_path(x, n_betas=5)
     >>> bool(path.n_kinks[0] < path.n_kinks[-1]), bool(np.all(np.diff(path.objective) <= 0))
     (True, True)
+    >>> points = np.column_stack([x, np.sin(3 * x)])
+    >>> plane = regularization_path(points, objective="denoising", noise=0.5, n_betas=4, random_state=0)
+    >>> bool(plane.n_neurons[0] == 0 < plane.n_neurons[-1]), plane.scores[-1](points).shape
+    (True, (80, 2))
     """
-    options = ProblemOptions(objective, activation, skip, noise, n_draws, labels, tails, shape)
+    options = ProblemOptions(
+        objective,
+        activation,
+        skip,
+        noise,
+        n_draws,
+        labels,
+        tails,
+        shape,
+        conservative,
+        standardize,
+    )
     rng = check_random_state(random_state)
-    problem = prepare(options.build(x, sample_weight, rng))
+    if tol is not None:
+        check_positive(tol, name="tol")
+    check_count(n_starts, name="n_starts")
+    check_count(n_betas, name="n_betas", minimum=2)
+    points = check_points(x, name="x")
+    weights = check_weights(sample_weight, len(points))
+    if weights is not None and not (weights > 0).all():
+        points, weights = points[weights > 0], weights[weights > 0]
+        check_points(points, name="x where sample_weight > 0")
+    given = None if betas is None else _check_betas(betas)
+    held = None if x_held_out is None else _check_held(x_held_out, points.shape[1])
+    if points.shape[1] == 1:
+        return _line_path(points[:, 0], options, given, n_betas, tol, weights, held, rng)
+    path = solve_path(
+        points,
+        options,
+        betas=given,
+        n_betas=n_betas,
+        tol=tol,
+        n_starts=n_starts,
+        sample_weight=weights,
+        held=held,
+        rng=rng,
+    )
+    return RegularizationPath(
+        betas=path.betas,
+        objective=np.array([c.objective for c in path.certificates]),
+        n_kinks=np.zeros(0, dtype=np.intp),
+        kinks=(),
+        scores=path.networks,
+        held_out=path.held_out,
+        certificates=path.certificates,
+        networks=path.networks,
+    )
+
+
+def _line_path(
+    x: Floats,
+    options: ProblemOptions,
+    betas: Floats | None,
+    n_betas: int,
+    tol: float | None,
+    weights: Floats | None,
+    held_points: Floats | None,
+    rng: np.random.Generator,
+) -> RegularizationPath:
+    """One column: the exact solver on the line."""
+    problem = prepare(options.build(x, weights, rng))
     case = options.case
-    check_positive(tol, name="tol")
-    grid = beta_grid(problem, case, check_count(n_betas, name="n_betas", minimum=2))
+    grid = beta_grid(problem, case, n_betas) if betas is None else betas
     if betas is not None:
-        grid = _check_betas(betas, problem, case)
-    held = None if x_held_out is None else options.build(x_held_out, None, rng, name="x_held_out")
+        check_bounded(problem, case, float(grid[-1]))
+    held = None
+    if held_points is not None:
+        held = options.build(held_points, None, rng, name="x_held_out", min_distinct=1)
     warm = None
     fits = []
     for beta in grid:
-        fit = solve(problem, case, float(beta), tol=tol, warm=warm)
+        fit = solve(problem, case, float(beta), tol=_LINE_TOL if tol is None else tol, warm=warm)
         warm = fit.warm
         fits.append(fit)
     return RegularizationPath(
@@ -121,12 +237,22 @@ def regularization_path(
             ]
         ),
         certificates=tuple(f.certificate for f in fits),
+        networks=tuple(f.network for f in fits),
     )
 
 
-def _check_betas(betas: ArrayLike, problem: LineProblem, case: LineCase) -> Floats:
+def _check_betas(betas: ArrayLike) -> Floats:
     grid = np.sort(np.atleast_1d(np.asarray(betas, dtype=np.float64)))[::-1]
     if grid.ndim != 1 or grid.size == 0 or not np.isfinite(grid).all() or (grid <= 0).any():
         raise ValueError(f"betas must be positive finite numbers; got {betas!r}.")
-    check_bounded(problem, case, float(grid[-1]))
     return grid
+
+
+def _check_held(x_held_out: ArrayLike, d: int) -> Floats:
+    held = check_points(x_held_out, name="x_held_out", min_distinct=1)
+    if held.shape[1] != d:
+        raise ValueError(
+            f"x_held_out must have {d} columns, like x; got {held.shape[1]}. Pass rows of the same "
+            "variables."
+        )
+    return held

@@ -72,8 +72,8 @@ def points_problem(
         )
     if case.conservative and not network.is_conservative():
         raise ValueError(
-            "conservative=True but the network is not conservative: every w_j must be parallel to u_j and V "
-            "symmetric. Use conservative=False."
+            "conservative=True but the network is not conservative: every w_j must be parallel to u_j "
+            "and V symmetric. Use conservative=False."
         )
     if objective == "score_matching":
         return prepare(score_matching(points, sample_weight=sample_weight), case)

@@ -7,7 +7,7 @@ but the solver, which sees the standardised problem.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def build_problem(
     name: str = "X",
     standardizer: Standardization | None = None,
 ) -> VectorProblem:
-    """Objective and standardised problem of (n, d) data; noise is drawn here.
+    """Objective and standardised problem of (n, d) data; noise is drawn here, in standardised units.
 
     ``standardizer`` is one that is known already (folds use that of all data).
 
@@ -69,12 +69,18 @@ def build_problem(
     to_z = standardizer
     if to_z is None:
         to_z = standardization(X, options.standardize, sample_weight=sample_weight)
-    objective = options.build(X, sample_weight, rng, name=name)
-    problem = prepare(to_z.objective(objective), case)
+    standardized = options.build(to_z.points(X), sample_weight, rng, name=name)
+    problem = prepare(standardized, case)
     if options.objective == "score_matching":
         _require_full_rank(problem, X, name)
     if options.standardize is None:
         _warn_if_uneven(X)
+    labels = standardized.labels
+    objective = replace(
+        standardized,
+        points=to_z.points_back(standardized.points),
+        labels=None if labels is None else to_z.labels_back(labels),
+    )
     return VectorProblem(objective, to_z, problem)
 
 
@@ -99,8 +105,8 @@ def _require_full_rank(problem: NeuronProblem, X: Floats, name: str) -> None:
     rank = problem.free.rank
     if rank < X.shape[1]:
         raise ValueError(
-            f"{name} has {X.shape[1]} columns but its {len(X)} rows span only {rank} dimensions (constant "
-            "or linearly dependent columns, or too few rows): score matching is unbounded below in the "
+            f"{name} has {X.shape[1]} columns but its {len(X)} rows span only {rank} dimensions "
+            "(constant or linearly dependent columns, or too few rows): score matching is unbounded below in the "
             "missing directions. Drop such columns, reduce them by PCA, or use objective='denoising'."
         )
 

@@ -26,8 +26,11 @@ Floats = NDArray[np.float64]
 
 # The grid ends this factor below the beta of the first neuron.
 _GRID_RATIO = 1e-3
-# Cross-validation stops following the path after this many values without a new minimum.
+# Cross-validation stops following the path after this many values without a new minimum, or after one
+# that is worse than no neurons at all.
 _PATIENCE = 3
+# A gain that counts, as a share of what the neurons gained so far.
+_WORTHWHILE = 0.005
 # Accuracy of the fits on folds: far below the differences of held-out losses.
 _FOLD_TOL = 0.02
 # Pairs of displaced copies of each held-out point.
@@ -37,7 +40,7 @@ _FOLD_EXPONENT = 0.5
 # Rows that stand for the data where only their spread matters.
 _BANDWIDTH_ROWS = 2_000
 # Above this size folds are solved by local search even in the plane.
-_EXACT_FOLDS = 600
+_EXACT_FOLDS = 1500
 
 
 def held_out_loss(
@@ -46,7 +49,6 @@ def held_out_loss(
     *,
     width: float,
     rng: np.random.Generator,
-    noise: float | None = None,
     standardization: Standardization | None = None,
 ) -> Floats:
     r"""Loss of each held-out row by antithetic displacements, (n,).
@@ -54,35 +56,29 @@ def held_out_loss(
     .. math:: \tfrac12\|s\|^2 + \operatorname{tr}\nabla s \approx \operatorname{mean}_{\pm}
               \left[\tfrac12\|s(x \pm h\xi)\|^2 \pm s(x \pm h\xi)^\top\xi / h\right],\quad \xi\sim N(0, I)
 
-    For denoising (``noise`` = h) this is the expected denoising loss at fresh noise.  For score matching
-    it is the loss blurred over a fraction of a bandwidth, ``width`` in standardised units: the divergence
-    of an over-fitted score at single points, which would decide the plain mean, is a difference quotient
-    here.  Losses are those of the standardised problem.
+    With h = ``width`` the noise level this is the expected denoising loss at fresh noise, up to the
+    constant d / 2 h^2.  For score matching it is the loss blurred over a fraction of a bandwidth: the
+    divergence of an over-fitted score at single points, which would decide the plain mean, is a
+    difference quotient here.  h and the loss are in standardised units.
     """
     n, d = X.shape
     losses = np.zeros(n)
     back = np.eye(d) if standardization is None else standardization.inverse
     for _ in range(_PAIRS):
         draw = rng.standard_normal((n, d))
-        if noise is None:
-            shift, label = width * (draw @ back.T), draw / width
-        else:
-            shift, label = noise * draw, (draw @ back) / noise
+        shift, label = width * (draw @ back.T), draw / width
         for sign in (1.0, -1.0):
             score = network(X + sign * shift) @ back
             losses += 0.5 * np.einsum("nd,nd->n", score, score)
             losses += sign * np.einsum("nd,nd->n", score, label)
-    losses /= 2 * _PAIRS
-    if noise is not None:
-        losses += 0.5 * float((back**2).sum()) / noise**2
-    return losses
+    return losses / (2 * _PAIRS)
 
 
 def bandwidth(z: Floats, effective_size: float) -> float:
-    """Half-width of the blur: a fraction of a rule-of-thumb bandwidth for the densest quarter of the rows.
+    """Half-width of the blur: a fraction of a rule-of-thumb bandwidth for the densest quarter of rows.
 
-    The scale is that of a Gaussian whose central ball with a quarter of the mass is as small as the smallest
-    such ball around a row, or the root mean variance if that is smaller.
+    The scale is that of a Gaussian whose central ball with a quarter of the mass is as small as the
+    smallest such ball around a row, or the root mean variance if that is smaller.
     """
     n, d = z.shape
     rows = z[:: -(-n // _BANDWIDTH_ROWS)]
@@ -123,7 +119,9 @@ def select_vector_beta(
     weights = np.ones(n) if sample_weight is None else sample_weight
     folds = np.array_split(rng.permutation(n), cv)
     held_weight = np.array([weights[fold].sum() for fold in folds])
-    width = bandwidth(full.standardization.points(X), full.objective.effective_size)
+    width = options.noise or bandwidth(
+        full.standardization.points(X), full.objective.effective_size
+    )
     states = [
         _Fold.build(X, sample_weight, fold, options, n_starts, local, full.standardization, rng)
         for fold in folds
@@ -133,12 +131,12 @@ def select_vector_beta(
     for b, beta in enumerate(betas):
         try:
             for k, fold in enumerate(states):
-                losses[k, b] = fold.loss(beta * shares[k] ** _FOLD_EXPONENT, width, options.noise)
+                losses[k, b] = fold.loss(beta * shares[k] ** _FOLD_EXPONENT, width)
         except UnboundedObjectiveError:
             losses[:, b] = np.nan
             break
         mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
-        if b - int(np.argmin(mean)) >= _PATIENCE:
+        if _settled(mean):
             break
     loss, error = fold_statistics(losses, held_weight)
     if not np.isfinite(loss).any():
@@ -164,6 +162,14 @@ def select_vector_beta(
         standard_error=error,
         beta_min=float(betas[best]),
     )
+
+
+def _settled(mean: Floats) -> bool:
+    """Whether smaller penalties have stopped to help: no gain that counts for some values."""
+    worth = _WORTHWHILE * (float(mean[0]) - float(mean.min()))
+    last = int(np.flatnonzero(mean <= mean.min() + worth)[0])
+    since = len(mean) - 1 - last
+    return since >= _PATIENCE or (since > 0 and bool(mean[-1] > mean[0]))
 
 
 @dataclass
@@ -192,16 +198,14 @@ class _Fold:
         train = np.ones(len(X), dtype=bool)
         train[fold] = False
         inside = None if weights is None else weights[train]
-        built = build_problem(
-            X[train], options, inside, rng, name="X (fold)", standardizer=to_z
-        )
+        built = build_problem(X[train], options, inside, rng, name="X (fold)", standardizer=to_z)
         oracle = make_oracle(
             built.problem, n_starts=n_starts, random_state=rng.spawn(1)[0], local=local
         )
         held_weight = np.ones(len(fold)) if weights is None else weights[fold]
         return cls(built, oracle, X[fold], held_weight, int(rng.integers(2**63)))
 
-    def loss(self, beta: float, width: float, noise: float | None) -> float:
+    def loss(self, beta: float, width: float) -> float:
         problem = self.built.problem
         self.restricted = descend(
             problem, beta, self.oracle, tol=_FOLD_TOL, warm=self.restricted, last=True
@@ -214,7 +218,6 @@ class _Fold:
             self.held,
             width=width,
             rng=np.random.default_rng(self.seed),
-            noise=noise,
             standardization=to_z,
         )
         return float(np.average(values, weights=self.held_weight))

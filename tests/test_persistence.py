@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from sklearn.exceptions import NotFittedError
 
 from convexscore import ConvexScore, fit_convex_score, load, save
 from convexscore.persistence import SCHEMA_VERSION
+
+DATA = Path(__file__).parent / "data"
 
 
 def bimodal(n=60, seed=0):
@@ -34,6 +37,29 @@ CASES = {
 }  # fmt: skip
 
 
+SEVERAL = {
+    "score matching": {"beta": 9.0, "random_state": 2},
+    "no neurons": {"beta": 60.0},
+    "abs, no skip": {"activation": "abs", "skip": False, "beta": 20.0},
+    "cross-validated, whitened": {
+        "objective": "denoising", "noise": 0.5, "n_draws": 2, "labels": "smoothed", "n_betas": 5,
+        "cv": 2, "standardize": "whitening", "random_state": 0,
+    },
+    "conservative, scaled columns": {
+        "conservative": True, "objective": "denoising", "noise": 0.5, "beta": 2.0,
+        "standardize": "columns", "random_state": 1, "n_starts": 20,
+    },
+    "log-concave": {"conservative": True, "shape": "log-concave", "beta": 8.0, "tol": 1e-3},
+}  # fmt: skip
+
+
+def planar(n=50, seed=0):
+    rng = np.random.default_rng(seed)
+    half = rng.normal(size=(n, 2)) @ [[0.9, 0.3], [0.0, 0.5]]
+    half[: n // 2] += 2.5
+    return half
+
+
 def assert_same_fit(a, b):
     assert a.get_params() == b.get_params()
     for name in ("u", "w", "b", "offset", "skip"):
@@ -42,12 +68,18 @@ def assert_same_fit(a, b):
         if left is not None:
             assert left.shape == right.shape and np.array_equal(left, right)
     assert a.network_.activation == b.network_.activation
-    for name in ("knots", "values", "left_slope", "right_slope"):
-        assert np.array_equal(getattr(a.piecewise_, name), getattr(b.piecewise_, name))
+    assert a.n_features_in_ == b.n_features_in_ and type(b.n_features_in_) is int
+    if a.n_features_in_ == 1:
+        for name in ("knots", "values", "left_slope", "right_slope"):
+            assert np.array_equal(getattr(a.piecewise_, name), getattr(b.piecewise_, name))
+    else:
+        for name in ("centre", "matrix", "inverse", "name"):
+            left, right = (getattr(fit.standardization_, name) for fit in (a, b))
+            assert np.array_equal(left, right)
+        assert np.array_equal(a.start_points_, b.start_points_)
     assert dataclasses.asdict(a.certificate_) == dataclasses.asdict(b.certificate_)
     assert a.beta_ == b.beta_ and type(b.beta_) is float
     assert a.blur_ == b.blur_ and type(b.blur_) is float
-    assert b.n_features_in_ == 1
     # nothing fitted was forgotten
     assert {name for name in vars(a) if name.endswith("_")} == {
         name for name in vars(b) if name.endswith("_")
@@ -83,6 +115,69 @@ def test_round_trip_is_exact(tmp_path, options, scale, shift):
         assert np.array_equal(fit.sample(5, random_state=0), again.sample(5, random_state=0))
     # a second trip writes the same contents
     assert_same_fit(fit, load(save(again, tmp_path / "twice.npz")))
+
+
+@pytest.mark.parametrize("options", SEVERAL.values(), ids=SEVERAL)
+def test_round_trip_of_several_columns_is_exact(tmp_path, options):
+    shift = np.array([0.0, 1e3])
+    x = planar() + shift
+    fit = fit_convex_score(x, **options)
+    assert (fit.network_.n_neurons == 0) == (options.get("beta") == 60.0)
+    again = load(save(fit, tmp_path / "fit.npz"))
+    assert_same_fit(fit, again)
+    grid = np.random.default_rng(1).uniform(-4.0, 6.0, (301, 2)) + shift
+    for name in ("score_function", "divergence", "jacobian_asymmetry"):
+        assert np.array_equal(getattr(fit, name)(grid), getattr(again, name)(grid))
+    assert fit.score(x) == again.score(x)
+    how = {"random_state": 0, "n_steps": 30}
+    assert np.array_equal(fit.sample(5, **how), again.sample(5, **how))
+    if fit.conservative:
+        assert np.array_equal(fit.log_density(grid), again.log_density(grid))
+        assert np.array_equal(
+            fit.sample(5, method="mala", **how), again.sample(5, method="mala", **how)
+        )
+    assert_same_fit(fit, load(save(again, tmp_path / "twice.npz")))
+
+
+def test_round_trip_in_five_dimensions_and_the_number_of_searches(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    fit = fit_convex_score(
+        x, objective="denoising", noise=0.5, beta=6.0, random_state=0, n_starts=8
+    )
+    assert fit.certificate_.n_tried > 0 and not fit.certificate_.exact
+    again = load(save(fit, tmp_path / "fit.npz"))
+    assert_same_fit(fit, again)
+    assert np.array_equal(fit.score_function(x), again.score_function(x))
+
+
+def test_names_of_columns_are_kept(tmp_path):
+    fit = fit_convex_score(planar(), beta=12.0)
+    assert not hasattr(load(save(fit, tmp_path / "fit.npz")), "feature_names_in_")
+    fit.feature_names_in_ = np.array(["height", "Breite ü, cm"], dtype=object)
+    again = load(save(fit, tmp_path / "fit.npz"))
+    assert again.feature_names_in_.tolist() == ["height", "Breite ü, cm"]
+    assert again.feature_names_in_.dtype == object
+
+
+def test_a_file_of_version_0_1_0_loads():
+    """Written by that version, with the parameters and fields there were."""
+    path = DATA / "fit-schema-1.npz"
+    with np.load(path) as archive:
+        header = json.loads(archive["header"].item())
+    assert header["schema_version"] == 1 and "conservative" not in header["params"]
+    assert "n_tried" not in header["certificate"] and "n_features" not in header
+    fit = load(path)
+    expected = [0.07295357888017828, 2.6744399655190114, 0.2336646273502847]  # as that version said
+    assert fit.score_function([-2.5, 0.0, 2.0]) == pytest.approx(expected, rel=1e-12)
+    samples = [2.5004730772563284, 1.617432701482909]
+    assert fit.sample(2, random_state=0) == pytest.approx(samples, rel=1e-12)
+    assert fit.certificate_.optimal and fit.certificate_.n_tried == 0
+    assert fit.get_params() == {**ConvexScore().get_params(), **header["params"]}
+    assert fit.conservative is False and fit.standardize is None and fit.n_features_in_ == 1
+    x = np.concatenate([np.linspace(-3.0, -2.0, 12), np.linspace(1.0, 3.0, 18)])
+    again = fit_convex_score(x, **header["params"])
+    assert again.beta_ == pytest.approx(fit.beta_, rel=1e-9)
+    assert again.score_function(x) == pytest.approx(fit.score_function(x), abs=1e-7)
 
 
 def test_a_loaded_fit_can_be_fitted_again_with_the_same_result(tmp_path):
@@ -374,8 +469,143 @@ def altered_tail(h, a):
     return "network and its piecewise-linear score differ by"
 
 
+@spoils
+def no_searches_in_a_new_file(h, a):
+    del h["certificate"]["n_tried"]
+    return "'n_tried' is missing"
+
+
+@spoils
+def no_number_of_columns(h, a):
+    del h["n_features"]
+    return "header lacks 'n_features'"
+
+
+@spoils
+def another_number_of_columns(h, a):
+    h["n_features"] = 2
+    return "entry 'standardization_centre' is missing"
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_altered_contents(tmp_path, stored, change):
     header, arrays = stored
     match = change(header, arrays)
     refused(write(tmp_path / "altered.npz", header, arrays), match)
+
+
+@pytest.fixture(scope="module")
+def stored_plane(tmp_path_factory):
+    options = SEVERAL["conservative, scaled columns"]
+    path = save(fit_convex_score(planar(), **options), tmp_path_factory.mktemp("plane") / "f.npz")
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+PLANE_CHANGES = []
+
+
+def spoils_plane(change):
+    PLANE_CHANGES.append(pytest.param(change, id=change.__name__.replace("_", " ")))
+    return change
+
+
+@spoils_plane
+def nothing(h, a):
+    return None
+
+
+@spoils_plane
+def one_column_only(h, a):
+    h["n_features"] = 1
+    return "entry 'piecewise_knots' is missing"
+
+
+@spoils_plane
+def three_columns(h, a):
+    h["n_features"] = 3
+    return "the standardisation is not one of 3 columns"
+
+
+@spoils_plane
+def both_kinds(h, a):
+    a["piecewise_knots"] = np.zeros(1)
+    h["arrays"]["piecewise_knots"] = [1]
+    return "entry 'piecewise_knots' does not belong to a fit with n_features = 2"
+
+
+@spoils_plane
+def another_standardisation(h, a):
+    h["standardization"] = "whitening"
+    return "standardization 'whitening' with standardize='columns'"
+
+
+@spoils_plane
+def altered_inverse(h, a):
+    a["standardization_inverse"][0, 0] *= 1 + 1e-6
+    return "standardisation times its inverse is off by 1e-06"
+
+
+@spoils_plane
+def start_points_of_another_dimension(h, a):
+    a["start_points"] = a["start_points"][:, :1].copy()
+    h["arrays"]["start_points"][1] = 1
+    return "start_points must have rows of 2 numbers"
+
+
+@spoils_plane
+def no_start_points(h, a):
+    a["start_points"] = a["start_points"][:0]
+    h["arrays"]["start_points"][0] = 0
+    return "start_points must have rows of 2 numbers"
+
+
+@spoils_plane
+def altered_outer_weight(h, a):
+    a["network_w"][-1, 0] *= 1 + 1e-6
+    return "its network and its stored scores differ by .* altered since"
+
+
+@spoils_plane
+def altered_bias(h, a):
+    a["network_b"][0] += 1e-6
+    return "its network and its stored scores differ by"
+
+
+@spoils_plane
+def altered_skip(h, a):
+    a["network_skip"][1, 1] += 1e-6
+    return "its network and its stored scores differ by"
+
+
+@spoils_plane
+def too_few_names(h, a):
+    h["feature_names"] = ["a"]
+    return "feature_names must be 2 names"
+
+
+@spoils_plane
+def certificate_of_a_larger_network(h, a):
+    h["certificate"]["n_neurons"] += 1
+    return "its certificate is for beta"
+
+
+@pytest.mark.parametrize("change", PLANE_CHANGES)
+def test_altered_contents_of_several_columns(tmp_path, stored_plane, change):
+    arrays = {name: array.copy() for name, array in stored_plane.items()}
+    header = json.loads(arrays.pop("header").item())
+    assert header["n_features"] == 2 and len(arrays["network_u"]) > 1
+    match = change(header, arrays)
+    path = write(tmp_path / "altered.npz", header, arrays)
+    if match is None:
+        assert load(path).certificate_.optimal
+    else:
+        refused(path, match)
+
+
+def test_every_neuron_is_watched(tmp_path, stored_plane):
+    for neuron in range(len(stored_plane["network_u"])):
+        arrays = {name: array.copy() for name, array in stored_plane.items()}
+        header = json.loads(arrays.pop("header").item())
+        arrays["network_w"][neuron] *= 1 + 1e-5
+        refused(write(tmp_path / "altered.npz", header, arrays), "differ by")

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convexscore._ridge_potential import middle_of_kinks
 from convexscore._validation import check_count, check_points
 from convexscore.networks import TwoLayerNetwork
 from convexscore.plotting._drawing import KINK_COLOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +25,10 @@ _MARGIN = 0.15
 _MOST_UNEQUAL = 5.0
 # Clouds of more points are a blot; an even choice of rows shows the same.
 _MAX_POINTS = 2_000
+# More kink lines than this are drawn fainter.
+_BUSY = 20
+# Share of the width that a colorbar leaves to its axes.
+_BESIDE_COLORBAR = 0.8
 
 
 class Frame(NamedTuple):
@@ -114,10 +121,10 @@ def _corners(network: TwoLayerNetwork) -> tuple[Floats, Floats]:
     """Where a network without data has something to see: its kinks, or two deviations of its law."""
     V = np.zeros((2, 2)) if network.skip is None else network.skip
     unit = network.unit_norm()
-    rows = np.concatenate([unit.u, 1e-4 * V / (np.abs(V).max() or 1.0)])
-    target = -np.concatenate([unit.b, 1e-4 * network.offset / (np.abs(V).max() or 1.0)])
-    middle = np.linalg.lstsq(rows, target, rcond=1e-10)[0]
-    reach = np.abs(unit.u @ middle + unit.b).max(initial=0.0)
+    middle = middle_of_kinks(unit.u, unit.b, V, unit.offset)
+    # most of them: a kink far out would hide the others
+    distance = np.abs(unit.u @ middle + unit.b)
+    reach = 1.3 * float(np.quantile(distance, 0.9)) if distance.size else 0.0
     pull = float(np.abs(np.linalg.eigvals(V)).min())
     reach = max(reach, 2.0 / np.sqrt(pull) if pull > 0.0 else 0.0) or 1.0
     return middle - reach, middle + reach
@@ -137,20 +144,17 @@ def grid_points(frame: Frame, n: int) -> tuple[Floats, Floats]:
 
 
 def clip_lines(u: Floats, b: Floats, frame: Frame) -> tuple[Floats, NDArray[np.intp]]:
-    r"""Pieces of the lines :math:`u_k^\top x + b_k = 0` inside the frame.
+    r"""Pieces of the lines :math:`u_k^\top x + b_k = 0`, \|u_k\| = 1, inside the frame.
 
     Returns
     -------
     segments : (K, 2, 2), end points of those that cross it
     index : (K,), which lines these are
     """
-    norms = np.linalg.norm(u, axis=1)
-    live = np.flatnonzero(norms > 0.0)
-    normal = u[live] / norms[live, None]
-    along = np.stack([-normal[:, 1], normal[:, 0]], axis=1)
+    along = np.stack([-u[:, 1], u[:, 0]], axis=1)
     middle, half = 0.5 * (frame.low + frame.high), 0.5 * frame.size
     # from the middle of the frame, which keeps the digits of frames far from zero
-    foot = -(normal @ middle + b[live] / norms[live])[:, None] * normal
+    foot = -(u @ middle + b)[:, None] * u
     with np.errstate(divide="ignore", invalid="ignore"):
         first, second = (-half - foot) / along, (half - foot) / along
     parallel = along == 0.0
@@ -160,7 +164,7 @@ def clip_lines(u: Floats, b: Floats, frame: Frame) -> tuple[Floats, NDArray[np.i
     crosses = (enter < leave) & ~outside
     ends = np.stack([enter, leave], axis=1)[crosses]
     segments = middle + foot[crosses, None, :] + ends[:, :, None] * along[crosses, None, :]
-    return segments, live[crosses]
+    return segments, np.flatnonzero(crosses)
 
 
 def draw_kink_lines(ax: Axes, network: TwoLayerNetwork, frame: Frame, max_lines: int) -> Any:
@@ -169,17 +173,18 @@ def draw_kink_lines(ax: Axes, network: TwoLayerNetwork, frame: Frame, max_lines:
     from matplotlib.colors import to_rgba
 
     check_count(max_lines, name="max_lines", minimum=0)
-    segments, index = clip_lines(network.u, network.b, frame)
-    weight = np.linalg.norm(network.u[index], axis=1) * np.linalg.norm(network.w[index], axis=1)
-    order = np.argsort(-weight, kind="stable")[:max_lines]
-    order = order[weight[order] > 0.0][::-1]
+    unit = network.unit_norm()
+    segments, index = clip_lines(unit.u, unit.b, frame)
+    weight = np.linalg.norm(unit.w[index], axis=1)
+    order = np.argsort(-weight, kind="stable")[:max_lines][::-1]
     if not order.size:
         return None
     # by size on the paper: roots, so that the lightest remain visible
     share = np.sqrt(weight[order] / weight.max())
     colors = np.tile(to_rgba(KINK_COLOR), (order.size, 1))
-    colors[:, 3] = 0.12 + 0.68 * share
-    total = int(np.count_nonzero(weight > 0.0))
+    # many of them would bury the arrows
+    colors[:, 3] = (0.15 + 0.65 * share) * min(1.0, np.sqrt(_BUSY / order.size))
+    total = len(index)
     label = f"{total} kink line{'s' * (total != 1)}"
     if order.size < total:
         label = f"{order.size} heaviest of {label}"
@@ -205,6 +210,18 @@ def draw_points(ax: Axes, points: Floats, name: str, **options: Any) -> Any:
         shown[:, 0], shown[:, 1], linestyle="none", marker="o", label=name, **(style | options)
     )
     return dots
+
+
+def add_colorbar(ax: Axes, drawn: Any, frame: Frame, **options: Any) -> Colorbar:
+    """A colorbar as high as the axes will be, which equal units may make lower than their place."""
+    figure = cast("Figure", ax.figure)
+    box = ax.get_position(original=True)
+    room = figure.bbox.height * box.height / (figure.bbox.width * box.width)
+    shrink = 1.0
+    if frame.equal:
+        shrink = float(_BESIDE_COLORBAR * frame.size[1] / frame.size[0] / room)
+    bar: Colorbar = figure.colorbar(drawn, ax=ax, shrink=min(1.0, shrink), **options)
+    return bar
 
 
 def legend_over(ax: Axes) -> None:

@@ -27,7 +27,8 @@ class CertificateMap:
     offsets : (B,) where the line is along u: u.(x - centre) = offset, so b = -offset - u.centre.
     ratio : (A, B) the measure over beta.
     centre : (2,) weighted mean of the points.
-    neuron_angles, neuron_offsets : (K,) the network's own neurons with w != 0.
+    neuron_angles, neuron_offsets : (K,) the network's own neurons with w != 0; turned around where
+        angles go half around the circle.
     neuron_ratio : (K,) the measure over beta at them, with their side of every point.
     beta : float
     measure : "‖G‖", "|u·G|" (conservative) or "u·G" (log-concave).
@@ -92,9 +93,9 @@ def certificate_map(
     shape : {None, "log-concave"}
         With ``conservative``: whether y <= 0.
     n_angles, n_offsets : int
-        Size of the grid.  Angles go around the circle; for the absolute value, where (u, b) and
-        (-u, -b) are one neuron, half around it (log-concave fits: around).  Offsets cover the points,
-        beyond which nothing changes.
+        Size of the grid.  Angles go around the circle, or half around it where (u, b) and (-u, -b) have
+        the same ratio: for the absolute value, and with a skip connection (ReLU(z) - ReLU(-z) = z),
+        but not for log-concave fits.  Offsets cover the points, beyond which nothing changes.
 
     Returns
     -------
@@ -107,10 +108,11 @@ def certificate_map(
 
     Notes
     -----
-    O(A (n log n + B)) time and O(n + A B) memory: for each direction the points are sorted along it,
-    and partial sums give G at every offset.  On the grid the largest ratio is a lower bound for the
-    supremum, which the fit's certificate has; with score matching the ratio jumps at the lines through
-    points.
+    O(A (n log B + B)) time and O(n + A B) memory: for each direction the points are sorted into the
+    strips between the lines, and partial sums give G at every offset.
+
+    On the grid the largest ratio is a lower bound for the supremum, which the fit's certificate has;
+    with score matching the ratio jumps at the lines through points.
 
     References
     ----------
@@ -157,14 +159,14 @@ def _map_of(
     neurons = problem.neurons
     x = problem.centre + problem.scale * problem.points
     rows = residual_rows(problem, network(x) * problem.scale) * problem.root_mass[:, None]
-    folded = neurons.activation == "abs" and not neurons.sign
+    folded = (neurons.activation == "abs" or problem.case.free_skip) and not neurons.sign
     angles = np.linspace(0.0, np.pi if folded else 2.0 * np.pi, n_angles)
     reach = 1.02 * float(np.linalg.norm(problem.points, axis=1).max())
     offsets = np.linspace(-reach, reach, n_offsets)
     ratio = np.stack([measure_along(neurons, rows, angle, offsets) for angle in angles]) / beta
 
     columns, weights, _, _ = problem.columns_of(network)
-    columns = columns.keep(weights.any(axis=1))
+    columns = columns.keep(np.flatnonzero(weights.any(axis=1)))
     own = neurons.evaluate(rows, columns.u, columns.b) / beta
     place = np.arctan2(columns.u[:, 1], columns.u[:, 0]) % (2.0 * np.pi)
     other_side = folded & (place >= np.pi)
@@ -187,21 +189,22 @@ def _map_of(
 def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: Floats) -> Floats:
     """The measure h of the neurons sigma(u.x - t), t in ``offsets``, u = (cos, sin): (B,).
 
-    O(n log n + B log n): sums over the points at or beyond each line from partial sums along u.
+    O(n log B + B): sums over the points at or beyond each line, from sums between the lines.
     """
     u = np.array([np.cos(angle), np.sin(angle)])
     position = neurons.points @ u
-    order = np.argsort(position)
-    position = position[order]
-    mass = neurons.mass[order]
-    terms = np.empty((len(position), 5))
-    terms[:, :2] = residual[order]
-    terms[:, 2:4] = terms[:, :2] * position[:, None]
-    terms[:, 4] = mass
-    before = np.zeros((len(position) + 1, 5))
-    np.cumsum(terms, axis=0, out=before[1:])
-    total = before[-1]
-    active = total - before[np.searchsorted(position, offsets, side="left")]
+    # points with k lines at or before them are at or beyond the first k
+    lines = np.searchsorted(offsets, position, side="right")
+    terms = (
+        residual[:, 0],
+        residual[:, 1],
+        residual[:, 0] * position,
+        residual[:, 1] * position,
+        neurons.mass,
+    )
+    between = np.stack([np.bincount(lines, t, minlength=len(offsets) + 1) for t in terms], axis=1)
+    beyond = np.cumsum(between[::-1], axis=0)[::-1]
+    total, active = beyond[0], beyond[1:]
     if neurons.activation == "abs":
         active = 2.0 * active - total
     t = offsets[:, None]

@@ -207,16 +207,17 @@ class CertificateMapDisplay:
         self.colorbar_ = self.figure_.colorbar(
             self.mesh_, ax=self.ax_, label=f"{seen.measure} / β,  β = {seen.beta:.4g}"
         )
-        what = f"{self.coordinates} coordinates" if self.coordinates else ""
+        x_unit = f", {self.coordinates} coordinates" if self.coordinates else ""
+        y_unit = f" ({self.coordinates})" if self.coordinates else ""
         self.ax_.set(
             xlim=(degrees[0], degrees[-1]),
             ylim=(seen.offsets[0], seen.offsets[-1]),
             xticks=np.arange(0.0, degrees[-1] + 1.0, 90.0 if degrees[-1] > 200.0 else 45.0),
-            xlabel=f"direction θ of u (degrees{', ' + what if what else ''})",
-            ylabel=f"offset of the line from the mean{' (' + what + ')' if what else ''}",
+            xlabel=f"direction θ of u (degrees{x_unit})",
+            ylabel=f"offset of the line from the mean{y_unit}",
         )
         self.ax_.set_title(
-            f"largest {seen.measure} / β seen: {seen.largest:.4g}", fontsize="medium"
+            f"largest {seen.measure} / β seen: {seen.largest:.5g}", fontsize="medium"
         )
         self.ax_.legend(loc="upper right", fontsize="small", framealpha=0.85)
         return self

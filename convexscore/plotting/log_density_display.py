@@ -12,6 +12,7 @@ from convexscore.networks import TwoLayerNetwork
 from convexscore.plotting._drawing import Floats, axes_and_figure
 from convexscore.plotting._plane import (
     Frame,
+    add_colorbar,
     data_of,
     draw_points,
     frame_of,
@@ -115,7 +116,7 @@ class LogDensityDisplay:
         ax : Axes, optional
         levels : int or array_like, optional
             Number of bands between -12 and 0 (default 12), or the increasing levels themselves.
-            What lies lower has the colour of the lowest band's neighbour below.
+            Everything below the lowest has one colour.
         limits, n_grid
             As for the class.
         **contour_options
@@ -141,10 +142,10 @@ class LogDensityDisplay:
         self.contours_ = self.ax_.contourf(
             self.columns, self.rows, self.values, **(options | contour_options)
         )
-        self.colorbar_ = self.figure_.colorbar(
-            self.contours_, ax=self.ax_, label="log p(x) − largest value shown"
+        self.colorbar_ = add_colorbar(
+            self.ax_, self.contours_, self.frame, label="log p(x) − largest value shown"
         )
-        style: dict[str, Any] = {"color": "white", "markeredgecolor": "0.2", "alpha": 0.8}
+        style: dict[str, Any] = {"color": "white", "markeredgecolor": "0.2", "alpha": 0.9}
         style |= {"markeredgewidth": 0.4, "markersize": 3.5}
         self.points_ = (
             None if self.X is None else draw_points(self.ax_, self.X, self.data_name, **style)

@@ -13,6 +13,7 @@ from convexscore.networks import TwoLayerNetwork
 from convexscore.plotting._drawing import Floats, axes_and_figure
 from convexscore.plotting._plane import (
     Frame,
+    add_colorbar,
     data_of,
     draw_kink_lines,
     draw_points,
@@ -25,10 +26,11 @@ from convexscore.plotting._plane import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
 
 # Share of a cell that the longest arrow fills, and of that what the shortest has.
 _LONGEST = 0.92
-_SHORTEST = 0.25
+_SHORTEST = 0.5
 # Colours end at this quantile of the norms; a few large ones would leave the rest one colour.
 _TOP = 0.95
 
@@ -156,9 +158,9 @@ class VectorFieldDisplay:
         self, *, ax: Axes | None = None, max_lines: int = 80, **arrow_options: Any
     ) -> VectorFieldDisplay:
         """Draw; options as in :meth:`from_estimator`."""
+        self.ax_, self.figure_ = axes_and_figure(ax)
         from matplotlib.colors import Normalize
 
-        self.ax_, self.figure_ = axes_and_figure(ax)
         self.kinks_: Any = None
         if self.network is not None:
             self.kinks_ = draw_kink_lines(self.ax_, self.network, self.frame, max_lines)
@@ -168,10 +170,13 @@ class VectorFieldDisplay:
         arrows = self._arrows()
         top = float(np.quantile(self.norms, _TOP))
         options: dict[str, Any] = {
-            "cmap": "viridis_r",
+            "cmap": _dark_colors(),
             "norm": Normalize(0.0, top or 1.0),
             "pivot": "mid",
-            "width": 0.0032,
+            "width": 0.0034,
+            "headwidth": 3.2,
+            "headlength": 3.6,
+            "headaxislength": 3.2,
             "zorder": 3.0,
         }
         self.arrows_ = self.ax_.quiver(
@@ -186,8 +191,8 @@ class VectorFieldDisplay:
             **(options | arrow_options),
         )
         extend = "max" if self.norms.max() > top else "neither"
-        self.colorbar_ = self.figure_.colorbar(
-            self.arrows_, ax=self.ax_, label="‖s(x)‖", extend=extend
+        self.colorbar_ = add_colorbar(
+            self.ax_, self.arrows_, self.frame, label="‖s(x)‖", extend=extend
         )
         self.frame.apply(self.ax_)
         legend_over(self.ax_)
@@ -204,6 +209,14 @@ class VectorFieldDisplay:
         wanted = _LONGEST * float((self._cell / unit).min()) * share
         arrows: Floats = on_paper / np.where(length > 0.0, length, 1.0)[:, None]
         return arrows * wanted[:, None] * unit
+
+
+def _dark_colors() -> Colormap:
+    """Viridis without its yellow, which thin arrows on white would vanish in."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("dark", colormaps["viridis"](np.linspace(0, 0.87, 64)))
 
 
 def _evaluate(score: Callable[..., Any], positions: Floats) -> Floats:

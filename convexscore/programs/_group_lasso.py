@@ -12,10 +12,15 @@ from .._exceptions import UnboundedObjectiveError
 from ..activations import Activation, get_activation
 from ._multivariate import Standardised
 from ._solve import import_cvxpy, solve_convex
-from .reconstruct import PRUNE_BELOW
 from .result import ConvexProgram
 
 FloatArray = NDArray[np.float64]
+
+# Neurons below this fraction of the largest one (or of the unit of outer weights, if that is
+# larger) are idle: a conic solver leaves them at about its tolerance.
+_PRUNE_BELOW = 1e-7
+# The limit of beta is for a message and for orientation.
+_LIMIT_TOLERANCE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,9 @@ class _Model:
     """Variables and expressions of the program for standardised data."""
 
     variables: dict[str, Any]
-    size: FloatArray
     values: Any
     divergence: Any
     penalty: Any
-    constraints: list[Any]
 
     def outer(self, direction: FloatArray) -> FloatArray:
         """The (k, d) outer weights that belong to inner weights of norm one."""
@@ -56,16 +59,25 @@ class _Model:
         return None if variable is None else np.asarray(variable.value, dtype=np.float64)
 
 
-def _model(std: Standardised, u: FloatArray, b: FloatArray, options: NeuronOptions) -> _Model:
-    cp = import_cvxpy()
-    n, d = std.shape
-    size = np.linalg.norm(u, ord=options.order, axis=1)
-    direction = u / size[:, np.newaxis]
+def _columns(
+    std: Standardised, u: FloatArray, b: FloatArray, options: NeuronOptions
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Inner weights of norm one, values (n, m) and sums of derivatives (m,) of all neurons."""
+    size = _sizes(u, options)
     # As the network itself computes them, so that ties fall on the same side.
     pre = std.raw @ u.T + b
     phi = options.activation.value(pre) / (std.length * size)
-    counts = std.mass @ options.activation.derivative(pre)
+    return u / size[:, np.newaxis], phi, std.mass @ options.activation.derivative(pre)
 
+
+def _sizes(u: FloatArray, options: NeuronOptions) -> FloatArray:
+    return np.linalg.norm(u, ord=options.order, axis=1)
+
+
+def _model(std: Standardised, u: FloatArray, b: FloatArray, options: NeuronOptions) -> _Model:
+    cp = import_cvxpy()
+    n, d = std.shape
+    direction, phi, counts = _columns(std, u, b, options)
     variables: dict[str, Any] = {}
     if options.conservative:
         y = cp.Variable(len(b), name="y", nonpos=options.sign < 0)
@@ -88,7 +100,7 @@ def _model(std: Standardised, u: FloatArray, b: FloatArray, options: NeuronOptio
         c = cp.Variable((1, d), name="offset")
         variables["offset"] = c
         values = values + np.ones((n, 1)) @ c
-    return _Model(variables, size, values, divergence, penalty, [])
+    return _Model(variables, values, divergence, penalty)
 
 
 def _kind_of_matrix(options: NeuronOptions) -> dict[str, bool]:
@@ -111,16 +123,20 @@ def solve_group_lasso(
     loss = 0.5 * cp.sum_squares(cp.multiply(std.root, model.values - std.labels))
     if std.divergence:
         loss = loss + std.divergence * model.divergence
-    problem = cp.Problem(cp.Minimize(loss + std.beta * model.penalty), model.constraints)
+    problem = cp.Problem(cp.Minimize(loss + std.beta * model.penalty))
 
-    def unbounded() -> Exception:
-        return _unbounded_error(std, limit_of_group_lasso(std, u, b, options, solver))
+    def unbounded(status: str) -> Exception | None:
+        if not std.divergence:
+            return None
+        limit = limit_of_group_lasso(std, u, b, options, solver)
+        is_bounded = status == "optimal_inaccurate" and std.beta >= limit
+        return None if is_bounded else _unbounded_error(std, limit)
 
     value, status = solve_convex(problem, solver, solver_options, unbounded=unbounded)
-    direction = u / model.size[:, np.newaxis]
-    w = std.slope * model.outer(direction) / model.size[:, np.newaxis]
-    norms = np.linalg.norm(w, axis=1) * model.size
-    keep = norms > PRUNE_BELOW * np.max(norms, initial=std.slope)
+    size = _sizes(u, options)
+    w = std.slope * model.outer(u / size[:, np.newaxis]) / size[:, np.newaxis]
+    norms = np.linalg.norm(w, axis=1) * size
+    keep = norms > _PRUNE_BELOW * np.max(norms, initial=std.slope)
     network = std.network(
         u[keep],
         w[keep],
@@ -145,20 +161,32 @@ def solve_group_lasso(
 def limit_of_group_lasso(
     std: Standardised, u: FloatArray, b: FloatArray, options: NeuronOptions, solver: str
 ) -> float:
-    """Largest -divergence over combinations that vanish on the data with penalty at most 1."""
+    """Smallest beta with a residual R that satisfies the optimality conditions of all neurons.
+
+    This is the dual of maximising the negative divergence over combinations that vanish on the
+    data, and the better conditioned of the two.
+    """
     cp = import_cvxpy()
-    model = _model(std, u, b, options)
-    constraints = [model.values == 0, model.penalty <= 1, *model.constraints]
-    problem = cp.Problem(cp.Maximize(-model.divergence), constraints)
-    try:
-        value, _ = solve_convex(problem, solver, {}, unbounded=_Endless)
-    except _Endless:
-        return np.inf
+    n, d = std.shape
+    direction, phi, counts = _columns(std, u, b, options)
+    R, limit = cp.Variable((n, d)), cp.Variable()
+    G = phi.T @ R + counts[:, np.newaxis] * direction
+    if options.conservative:
+        along = cp.sum(cp.multiply(G, direction), axis=1)
+        constraints = [(along if options.sign else cp.abs(along)) <= limit]
+    else:
+        constraints = [cp.norm(G, 2, axis=1) <= limit]
+    if options.skip:
+        S = R.T @ std.points + std.total * np.eye(d)
+        if options.sign:
+            constraints.append(S + S.T << 0)
+        else:
+            constraints.append((S + S.T if options.conservative else S) == 0)
+    if options.offset:
+        constraints.append(cp.sum(R, axis=0) == 0)
+    problem = cp.Problem(cp.Minimize(limit), constraints)
+    value, _ = solve_convex(problem, solver, {}, tolerance=_LIMIT_TOLERANCE, infeasible=np.inf)
     return max(value, 0.0)
-
-
-class _Endless(Exception):
-    """The limit is infinite."""
 
 
 def _unbounded_error(std: Standardised, limit: float) -> UnboundedObjectiveError:

@@ -16,8 +16,9 @@ FloatArray = NDArray[np.float64]
 
 # Clarabel's own defaults stop at 1e-8, which leaves some idle neurons at visible size.
 _CLARABEL_OPTIONS = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
-# Second-order and semidefinite cones lose a digit more to rounding than linear ones.
-_CONIC_OPTIONS = dict.fromkeys(_CLARABEL_OPTIONS, 1e-9)
+# Second-order cones lose a digit more to rounding than linear ones, semidefinite ones two.
+_CONIC_TOLERANCE = 1e-9
+SEMIDEFINITE_TOLERANCE = 1e-8
 
 # Close data points and a small beta give weights of 1e5 ... 1e10, where interior-point solvers
 # stall.  Stating the problem in larger units of y cures that; tried only when the first unit fails.
@@ -101,13 +102,17 @@ def solve_convex(
     solver: str,
     options: dict[str, Any],
     *,
-    unbounded: Callable[[], Exception] | None = None,
+    tolerance: float = _CONIC_TOLERANCE,
+    unbounded: Callable[[str], Exception | None] | None = None,
+    infeasible: float | None = None,
 ) -> tuple[float, str]:
-    """Solve a bounded, feasible problem in place and return its value and status.
+    """Solve a problem in place and return its value and status.
 
-    ``unbounded`` makes the error for a problem that has no lower bound; without it that status
-    counts as a numerical failure.  Called by the helper of a public function, so that a warning
-    points at the caller of the latter.
+    ``tolerance`` is Clarabel's where the options do not say otherwise.  ``unbounded`` makes the
+    error for a problem without lower bound from the status, or returns None if it has one after
+    all: asked when the solver says so or is not sure of its answer.  ``infeasible`` is the value
+    of a problem without a feasible point, if that can be.  Called by the helper of a public
+    function, so that a warning points at the caller of the latter.
 
     Raises
     ------
@@ -116,14 +121,18 @@ def solve_convex(
     """
     cp = import_cvxpy()
     if solver == "CLARABEL":
-        options = {**_CONIC_OPTIONS, **options}
+        options = {**dict.fromkeys(_CLARABEL_OPTIONS, tolerance), **options}
     try:
         _run(problem, solver, options)
     except cp.error.SolverError as error:
         raise SolverError(_remedy(solver, "solver_error", str(error))) from error
     status = str(problem.status)
-    if unbounded is not None and "unbounded" in status:
-        raise unbounded()
+    doubtful = "unbounded" in status or status == "optimal_inaccurate"
+    endless = unbounded(status) if unbounded is not None and doubtful else None
+    if endless is not None:
+        raise endless
+    if infeasible is not None and status in ("infeasible", "infeasible_inaccurate"):
+        return infeasible, status
     if status not in ("optimal", "optimal_inaccurate"):
         raise SolverError(_remedy(solver, status))
     if status != "optimal":

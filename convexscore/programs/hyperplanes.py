@@ -192,17 +192,14 @@ def _moved(data: FloatArray) -> tuple[FloatArray, float, FloatArray]:
     return mean, length, points / length
 
 
-def _wedges(
-    rows: FloatArray, n_points: int, size: int, *, needs_point: bool = True
-) -> FloatArray:
+def _wedges(rows: FloatArray, n_points: int, size: int, *, needs_point: bool = True) -> FloatArray:
     """Unit vectors orthogonal to every independent choice of ``size`` rows, one of each pair."""
-    width = rows.shape[1]
+    if size == 0:
+        return np.ones((1, rows.shape[1]))
     picks = np.array(list(combinations(range(len(rows)), size)), dtype=np.intp)
-    picks = picks.reshape(-1, size)
+    picks = picks.reshape(-1, size)  # also when there are none
     if needs_point:
         picks = picks[np.any(picks < n_points, axis=1)]
-    if size == 0:
-        return np.ones((1, width))
     lengths = np.linalg.norm(rows, axis=1)
     picks = picks[np.all(lengths[picks] > 0, axis=1)]
     unit = rows / np.where(lengths > 0, lengths, 1.0)[:, np.newaxis]

@@ -205,8 +205,9 @@ def dictionary_limit(
     .. math:: \beta_0 = \max\Big\{-\sum_k N_k u_k^\top w_k - n\,\mathrm{tr}V:\
               \Phi W + XV^\top + 1c^\top = 0,\ \sum_k\|u_k\|\|w_k\| \le 1\Big\}:
 
-    functions that vanish on the data while their divergence does not.  A lower bound on the limit
-    over all neurons.
+    functions that vanish on the data while their divergence does not.  Solved in its dual form,
+    the smallest beta at which some residual satisfies the optimality conditions of all neurons.
+    A lower bound on the limit over all neurons.
 
     Parameters
     ----------

@@ -37,6 +37,8 @@ Ints = NDArray[np.intp]
 
 # A neuron is turned this far into its arc, if the arc is that wide.
 _INSIDE = 1e-9
+# Wider arcs are never due to rounding, however near the point is.
+_NARROW = 1e-6
 # Derivatives along an arc this small, relative to the measure, may have either sign.
 _SLACK = 1e-12
 
@@ -66,8 +68,8 @@ def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale
     """Sort the sides' changes of (rows, n) points relative to their centres.
 
     Points ``at_centre`` never change side; they leave an event at pi / 2 behind, so that no arc is
-    wider than a right angle.  An arc is thin if the point at one of its ends is nearer than ``tol``
-    to every line in the arc.  O(n log n) per row.
+    wider than a right angle.  An arc is thin if it is narrow and the point at one of its ends is nearer
+    than ``tol`` to every line in the arc.  O(n log n) per row.
     """
     rows, n = points.shape
     x, y = points.real, points.imag
@@ -90,7 +92,8 @@ def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale
     lever[:, 1:-1] = np.take_along_axis(q, order, axis=1)
     length = np.abs(lever)
     cross = (lever[:, :-1].conj() * lever[:, 1:]).imag
-    thin = cross <= tol * np.maximum(length[:, :-1], length[:, 1:])
+    before, after = length[:, :-1], length[:, 1:]
+    thin = (cross <= tol * np.maximum(before, after)) & (cross <= _NARROW * before * after)
     return Sweep(code, lever, np.flatnonzero(thin))
 
 
@@ -195,13 +198,14 @@ def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     return value
 
 
-def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Ints:
-    """Flat indices of the arcs with a local maximum inside, generously."""
+def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> tuple[Ints, Ints]:
+    """Rows and arcs with a local maximum inside the arc, generously."""
     slack = _SLACK * float(np.abs(base).max(initial=0.0))
     inside = (swing * g[:, :-1]).imag <= slack
     inside &= (swing * g[:, 1:]).imag >= -slack
     inside.flat[thin] = False
-    return np.flatnonzero(inside)
+    row, arc = np.nonzero(inside)
+    return row, arc
 
 
 def chosen_arcs(value: Floats, level: float, n_summits: int) -> tuple[Ints, Ints]:
@@ -282,5 +286,5 @@ def inside(theta: Floats, start: Complex, end: Complex, scale: float) -> Floats:
     """Angles moved off the ends of their arcs by a hair, so that rounding cannot change sides."""
     low, high = angle_of(start), angle_of(end)
     near = np.minimum(np.abs(start), np.abs(end))
-    margin = np.minimum(np.maximum(_INSIDE, 1e-13 * scale / near), 0.5 * (high - low))
+    margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
     return np.clip(theta, low + margin, high - margin)

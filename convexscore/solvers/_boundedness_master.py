@@ -138,7 +138,9 @@ def minimise_largest(dictionary: Dictionary, Y: Floats, gap: float) -> Centre:
         G = dictionary.gradient(Y)
         size = _norms(G)
         multipliers = G / (top**2 - size**2)[:, None]
-        best = Centre(Y, float(size.max()), max(best.lower, dictionary.lower_bound(multipliers)), size)
+        best = Centre(
+            Y, float(size.max()), max(best.lower, dictionary.lower_bound(multipliers)), size
+        )
         if not centred or best.value - best.lower <= gap * best.value:
             return best
         weight *= _GROWTH

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from convexscore.solvers.oracle_result import Floats, NeuronSet
 
 # Lines all of which are this near to a point (relative to the scale) cannot tell its sides apart.
 RESOLVED = 1e-13
-# Points this near to a kink are on it.
-ON_KINK = 2e-14
 # T + delta M I counts as zero, relative to the sum of the sizes of its terms.
 MIRRORED = 1e-14
 # A kink is moved this far off its pivots (relative to the scale), less if another point is near.
@@ -37,12 +38,19 @@ class Merged:
 
 
 def merge(neurons: NeuronSet) -> Merged:
-    """Copies of a point are active together: they act as one."""
+    """Copies of a point, up to rounding, are active together: they act as one."""
     points, inverse = np.unique(neurons.points, axis=0, return_inverse=True)
     group = inverse.reshape(-1).astype(np.intp)
+    scale = float(np.abs(points).max()) or 1.0
+    near = cKDTree(points).query_pairs(RESOLVED * scale, output_type="ndarray")
+    if len(near):
+        n = len(points)
+        graph = coo_matrix((np.ones(len(near)), near.T), shape=(n, n))
+        label = connected_components(graph, directed=False)[1]
+        points = points[np.unique(label, return_index=True)[1]]
+        group = label[group].astype(np.intp)
     mass = np.bincount(group, neurons.mass, minlength=len(points)).astype(np.float64)
-    scale = float(np.abs(points).max())
-    return Merged(points, mass, group, scale if scale > 0.0 else 1.0)
+    return Merged(points, mass, group, scale)
 
 
 def distinct(
@@ -89,11 +97,17 @@ def _close(first: Floats, second: Floats, separation: float, unsigned: bool) -> 
 
 
 def place(
-    neurons: NeuronSet, merged: Merged, u: Floats, pivot: NDArray[np.intp], side: NDArray[np.intp]
+    neurons: NeuronSet,
+    merged: Merged,
+    u: Floats,
+    pivot: NDArray[np.intp],
+    side: NDArray[np.intp],
+    on_kink: float,
 ) -> Floats:
     """Biases of kinks through the pivots; with a divergence term moved, so that ``side`` is theirs.
 
-    The move is at most 1e-10 scale and half of the distance to the nearest other point.
+    The move is at most 1e-10 scale and half of the distance to the nearest other point, where points
+    within ``on_kink`` (relative to the scale) belong to the kink.
     """
     through = -np.einsum("kd,kd->k", u, merged.points[pivot])
     if not neurons.divergence:
@@ -102,6 +116,6 @@ def place(
     step = max(1, _BLOCK // max(1, len(pivot)))
     for start in range(0, len(merged.points), step):
         distance = np.abs(merged.points[start : start + step] @ u.T + through)
-        distance[distance <= ON_KINK * merged.scale] = np.inf
+        distance[distance <= on_kink * merged.scale] = np.inf
         nearest = np.minimum(nearest, distance.min(axis=0))
     return through + side * np.minimum(_NUDGE * merged.scale, 0.5 * nearest)

@@ -122,10 +122,10 @@ def _cholesky(matrix: Floats) -> Floats:
 
 
 def _inverse(matrix: Floats) -> Floats:
-    lower = lapack.dpotri(_cholesky(matrix), lower=1)[0]
-    rows, columns = np.triu_indices(len(lower), 1)
-    lower[rows, columns] = lower[columns, rows]
-    return lower
+    lower = np.tril(lapack.dpotri(_cholesky(matrix), lower=1)[0])
+    out: Floats = lower + lower.T
+    np.einsum("ii->i", out)[:] *= 0.5
+    return out
 
 
 def minimise(

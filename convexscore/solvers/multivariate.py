@@ -35,6 +35,8 @@ _STAGE_TOL = 0.2
 _INNER_SHARE = 0.9
 _INNER_VIOLATION = 0.04
 _INNER_ROOM = 0.98
+# Local searches look this many times as hard before they let a fit end.
+_FINAL_EFFORT = 4
 # A tidied network is kept if its residual violates no bound by more than this, or twice what was reached.
 _TIDY_VIOLATION = 1e-3
 
@@ -92,6 +94,7 @@ def solve(
         oracle,
         tol=tol,
         inner=inner,
+        effort=_FINAL_EFFORT,
         max_rounds=max_rounds,
         on_round=count,
         violation=-np.inf if certifiable else tol,
@@ -109,6 +112,7 @@ def solve(
             inner=inner,
             reference=outcome.dual_value,
             tol=tol,
+            effort=_FINAL_EFFORT,
             n_iter=n_rounds,
             started=started,
         )
@@ -177,7 +181,7 @@ def _inner_point(
     """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta."""
     trial = restart(restricted, _INNER_SHARE * beta)
     outcome = improve(
-        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, max_rounds=60, on_round=count
+        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
     )
     if not outcome.bounded:
         return None

@@ -57,6 +57,7 @@ def certificate_of(
     inner: DualPoint | None = None,
     reference: float = -np.inf,
     tol: float = 1e-4,
+    effort: int = 1,
     n_iter: int = 0,
     started: float | None = None,
 ) -> Certificate:
@@ -72,12 +73,17 @@ def certificate_of(
         inner = DualPoint(np.zeros_like(rows), 0.0)
     columns, _, _, _ = problem.columns_of(network)
     priced = oracle.price(
-        rows * problem.root_mass[:, None], n_best=1, current=(columns.u, columns.b)
+        rows * problem.root_mass[:, None],
+        n_best=1,
+        current=(columns.u, columns.b),
+        effort=effort,
     )
     rows, largest = _feasible_lines(problem, rows, priced.largest)
     primal = primal_value(problem, network, beta)
     mixture = best_mixture(DualPoint(rows, largest), inner, beta, target)
-    dual = max(reference, -np.inf if mixture is None else mixture[0])
+    dual = -np.inf if mixture is None else mixture[0]
+    if priced.exact or reference <= primal:  # bounds from a local search may be too high
+        dual = max(reference, dual)
     gap = primal - dual
     relative = gap / max(abs(primal), problem.natural_value)
     violation = largest / beta - 1.0

@@ -5,9 +5,9 @@ The dual of the training problem is
 .. math:: \max_r\ -\tfrac12\sum_i m_i\|r_i\|^2 - \sum_i m_i r_i^\top l_i
           \quad\text{s.t.}\quad \sup_{u,b}\|G_r(u,b)\| \le \beta,
 
-with the moments of r that c and V fix.  G is affine in r, so a residual that violates its bound by a little
-is repaired by mixing it with one that keeps it strictly: zero for denoising, the residual of a smaller
-beta for score matching.
+with the moments of r that c and V fix.  G is affine in r, so a residual that violates its bound by a
+little is repaired by mixing it with one that keeps it strictly: zero for denoising, the residual of a
+smaller beta for score matching.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from convexscore.solvers.design import Design
 from convexscore.solvers.group_lasso import MasterState, minimise
 from convexscore.solvers.neuron_dual import DualPoint, best_mixture
 from convexscore.solvers.neuron_problem import Columns, NeuronProblem
-from convexscore.solvers.oracle_result import Oracle
+from convexscore.solvers.oracle_result import Oracle, Priced
 from convexscore.solvers.penalties import NormPenalty, Penalty, SignedPenalty
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,8 @@ _MASTER_SHARE = 0.05
 _COARSE = 0.1
 # Objectives below this times the natural one (that of a Gaussian) mean that there is no minimum.
 _UNBOUNDED = 1e7
+# Smoothing below this share of the objective is rounding.
+_FINEST = 1e-18
 
 
 @dataclass(eq=False)
@@ -89,7 +91,7 @@ def start(problem: NeuronProblem, beta: float) -> Restricted:
     """No neurons: c and V alone."""
     free = problem.free
     target = problem.labels * problem.root_mass[:, None]
-    constant, linear = free.coefficients(target)
+    _, linear = free.coefficients(target)
     shift = free.divergence_shift(problem.divergence * problem.total_mass)
     residual = -free.project(target) + free.axes @ shift
     trace = float(np.trace(free.skip_matrix(linear + shift))) if free.n_axes else 0.0
@@ -184,6 +186,29 @@ class Outcome:
     n_tried: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one pricing found."""
+
+    priced: Priced
+    lines: Columns
+    point: DualPoint
+    value: float
+    excess: float
+
+
+def _look(restricted: Restricted, oracle: Oracle, effort: int) -> _Look:
+    """Price all neurons at the current residual."""
+    problem, beta, residual = restricted.problem, restricted.beta, restricted.state.residual
+    weighted = residual * problem.root_mass[:, None]
+    priced = oracle.price(
+        weighted, n_best=_N_BEST, floor=beta, current=restricted.current(), effort=effort
+    )
+    lines, worst_line = _price_lines(restricted, weighted)
+    point = DualPoint(residual, max(priced.largest, beta + worst_line))
+    return _Look(priced, lines, point, restricted.value(), point.largest / beta - 1.0)
+
+
 def improve(
     restricted: Restricted,
     oracle: Oracle,
@@ -191,13 +216,15 @@ def improve(
     tol: float,
     violation: float = -np.inf,
     inner: DualPoint | None = None,
+    effort: int = 0,
     max_rounds: int = 200,
     on_round: Callable[[Round], None] | None = None,
 ) -> Outcome:
     """Column generation at one beta until the relative gap is ``tol`` or the violation ``violation``.
 
     Each round prices all neurons, adds the violators that differ from one another, and solves the
-    restricted problem to a fraction of the gap.
+    restricted problem to a fraction of the gap.  A search that is not exact looks briefly while
+    violations are large, and with more effort, up to ``effort``, whenever it would stop.
     """
     problem, beta = restricted.problem, restricted.beta
     target = problem.labels * problem.root_mass[:, None]
@@ -205,46 +232,52 @@ def improve(
     if not problem.divergence:
         inner = DualPoint(np.zeros_like(target), 0.0)
     started = perf_counter()
-    best_value, best = -np.inf, None
+    best_value, best, level = -np.inf, None, 0
     for n_round in range(max_rounds + 1):
-        residual = restricted.state.residual
-        weighted = residual * problem.root_mass[:, None]
-        priced = oracle.price(weighted, n_best=_N_BEST, floor=beta, current=restricted.current())
-        lines, worst_line = _price_lines(restricted, weighted)
-        point = DualPoint(residual, max(priced.largest, beta + worst_line))
-        value = restricted.value()
-        mixture = best_mixture(point, inner, beta, target)
-        if mixture is not None and mixture[0] > best_value:
-            best_value, best = mixture[0], DualPoint(mixture[1], min(point.largest, beta))
+        look = _look(restricted, oracle, level)
+        priced, value = look.priced, look.value
+        mixture = best_mixture(look.point, inner, beta, target) if priced.complete else None
+        # a bound from a search that is not exact may be too high: then only the latest counts
+        if mixture is not None and (mixture[0] > best_value or not priced.exact):
+            best_value, best = mixture[0], DualPoint(mixture[1], min(look.point.largest, beta))
         active = restricted.active()
         if on_round is not None:
             on_round(
-                Round(beta, value, best_value, point.largest, len(active), int(active.sum()),
+                Round(beta, value, best_value, look.point.largest, len(active), int(active.sum()),
                       restricted.state.n_steps, perf_counter() - started)
             )  # fmt: skip
-        excess = point.largest / beta - 1.0
         size = max(abs(value), problem.natural_value)
-        reached = value - best_value <= tol * size or excess <= violation
+        gap = value - best_value
+        reached = gap <= tol * size or (priced.complete and look.excess <= violation)
+        if reached and not priced.exact and priced.complete and level < effort:
+            level = max(1, min(effort, 4 * level))
+            continue
+        level = min(effort, int(look.excess < _SETTLED))
         bounded = value > floor
-        if reached or not bounded or n_round == max_rounds:
+        stuck = not len(priced.b) and restricted.state.mu < _FINEST * size
+        if reached or stuck or not bounded or n_round == max_rounds:
             break
-        scale = restricted.scale(value, best_value, excess)
-        if excess < _SETTLED:
+        if priced.complete and look.excess < _SETTLED:
             _drop_idle(restricted, active)
-        new = _distinct(problem, Columns.neurons(priced.u, priced.b), weighted).join(lines)
-        groups = max(10, len(restricted.design) + len(new))
-        mu_end = _MASTER_SHARE * max(scale, tol * size) / groups
-        if not len(new):  # nothing pays: what is missing is accuracy of the master
-            mu_end = min(mu_end, 0.1 * restricted.state.mu)
-        add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
-        restricted.state = minimise(
-            restricted.design,
-            restricted.penalty,
-            restricted.state,
-            mu_end=mu_end,
-            floor=floor - restricted.base_value,
-        )
-    return Outcome(reached, bounded, best_value, best, point, priced.exact, priced.n_tried)
+        _reoptimise(restricted, look, restricted.scale(value, best_value, look.excess), tol * size)
+    return Outcome(reached, bounded, best_value, best, look.point, priced.exact, priced.n_tried)
+
+
+def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float) -> None:
+    """Add what was found and solve the restricted problem to a fraction of what is missing."""
+    problem = restricted.problem
+    weighted = restricted.state.residual * problem.root_mass[:, None]
+    found = Columns.neurons(look.priced.u, look.priced.b)
+    new = _distinct(problem, found, weighted).join(look.lines)
+    groups = max(10, len(restricted.design) + len(new))
+    mu_end = _MASTER_SHARE * max(scale, wanted) / groups
+    if not len(new):  # nothing pays: what is missing is accuracy of the master
+        mu_end = min(mu_end, 0.1 * restricted.state.mu)
+    add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
+    floor = -_UNBOUNDED * problem.total_mass * problem.dim - restricted.base_value
+    restricted.state = minimise(
+        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end, floor=floor
+    )
 
 
 def _drop_idle(restricted: Restricted, active: NDArray[np.bool_]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,7 +70,7 @@ def _sizes(restricted: Restricted) -> Floats:
     return np.sqrt(np.einsum("kg,kg->k", weights, weights))
 
 
-def _joiner(alike: float):
+def _joiner(alike: float) -> Callable[[Restricted, float], bool]:
     def join(restricted: Restricted, tol: float) -> bool:
         return _join(restricted, alike)
 

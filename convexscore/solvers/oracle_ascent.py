@@ -95,6 +95,7 @@ class AscentOracle:
         current: tuple[Floats, Floats] | None = None,
         n_starts: int | None = None,
         floor: float = 0.0,
+        effort: int = 1,
     ) -> Priced:
         """The best distinct neurons found, at most ``n_best``, with h > ``floor``.
 
@@ -108,8 +109,11 @@ class AscentOracle:
             For this call only (for example more of them for a final certificate).
         floor : float
             Neurons with h <= floor are not returned; ``largest`` is not affected.
+        effort : int
+            0 leaves out the exact finish, whose last digits a column does not need; k > 1 multiplies
+            the starts by k.
         """
-        count = self.n_starts if n_starts is None else n_starts
+        count = self.n_starts * max(1, effort) if n_starts is None else n_starts
         if count < 1 or n_best < 1:
             raise ValueError(
                 f"n_starts and n_best must be ints >= 1; got {count} and {n_best}. "
@@ -124,7 +128,9 @@ class AscentOracle:
         keep = self._distinct(u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME)
         u, b, h = climb(self.neurons, residual, u[keep], b[keep], steps=self.max_steps - first)
         keep = self._distinct(u, b, h, len(b), _NEARLY_SAME)
-        u, b = self._finish(residual, u[keep], b[keep], min(finished, len(keep)))
+        u, b = u[keep], b[keep]
+        if effort > 0:
+            u, b = self._finish(residual, u, b, min(finished, len(keep)))
         u, b, h = self._off_kink(residual, u, b)
         keep = self._distinct(u, b, h, len(b), _SAME)
         u, b, h = u[keep], b[keep], h[keep]

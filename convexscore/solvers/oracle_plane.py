@@ -24,6 +24,8 @@ from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
 _BLOCK = 1 << 13
 # Local maxima that a block of pivots may return, per neuron asked for.
 _PER_BLOCK = 8
+# Rounding of the distance of a point from a line through it, relative to the scale.
+_ON_KINK = 2e-15
 _COMPLEX = np.array([1.0, 1.0j])
 
 
@@ -68,8 +70,9 @@ class PlaneOracle:
     Notes
     -----
     O(n^2 log n) once, O(n^2) per call; memory O(n^2), at most ``memory`` plus O(n).  Points that
-    coincide are merged.  Patterns whose lines are all nearer than 1e-13 scale to a point that they
-    should leave on one side are collinearities blurred by rounding and do not count.
+    coincide are merged.  With a divergence term, patterns do not count if every line that gives them is
+    within 1e-13 scale of a point that it should leave on one side: these are collinearities blurred
+    by rounding.
 
     The sweep over directions is the plane case of the arrangement of hyperplanes used in
     Pilanci and Ergen, "Neural networks are convex regularizers" (2020).
@@ -110,6 +113,7 @@ class PlaneOracle:
         n_best: int,
         floor: float = 0.0,
         current: object = None,
+        effort: int = 1,
         pivots: NDArray[np.intp] | None = None,
         deep: bool = False,
         separation: float = 1e-6,
@@ -160,7 +164,7 @@ class PlaneOracle:
         pays = np.flatnonzero(value > floor)
         u, pivot, side = u[pays], peaks.row[pays], (side * orientation)[pays]
         first = distinct(u, pivot, merged, n_best, separation, unsigned=query.unsigned)
-        u, b = u[first], place(self.neurons, merged, u[first], pivot[first], side[first])
+        u, b = u[first], place(self.neurons, merged, u[first], pivot[first], side[first], _ON_KINK)
         value = self.neurons.evaluate(residual, u, b)
         order = np.argsort(-value, kind="stable")
         n_tried = len(chosen) * (len(self._z) + 1) * len(query.kinds)
@@ -196,7 +200,8 @@ class PlaneOracle:
         relative = self._z[None, :] - self._z[rows, None]
         at_centre = np.arange(len(self._z)) == rows[:, None]
         scale = self._merged.scale
-        sweep = sweeping.sort_events(relative, at_centre, RESOLVED * scale, scale)
+        tol = RESOLVED * scale if self.neurons.divergence else 0.0
+        sweep = sweeping.sort_events(relative, at_centre, tol, scale)
         if whole and self._cached + sweep.nbytes <= self.memory:
             self._cached += sweep.nbytes
             self._cache[key] = sweep

@@ -28,6 +28,8 @@ class Priced:
     largest : supremum of h over all neurons (``exact``) or the largest of those tried.
     exact : whether ``largest`` is the supremum over every neuron.
     n_tried : starts of a local search, or lines and planes looked at.
+    complete : False where the oracle looked at a part only because that part held violators enough;
+        ``largest`` is then no bound at all.
     """
 
     u: Floats
@@ -36,6 +38,7 @@ class Priced:
     largest: float
     exact: bool
     n_tried: int
+    complete: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,9 +111,11 @@ class Oracle(Protocol):
         n_best: int,
         floor: float = 0.0,
         current: tuple[Floats, Floats] | None = None,
+        effort: int = 1,
     ) -> Priced:
         """At most ``n_best`` distinct neurons with h > ``floor``, worst first.
 
-        ``current`` are the neurons in use, where a local search starts; exact oracles ignore it.
+        ``current`` are the neurons in use, where a local search starts; ``effort`` is how hard it looks
+        (0: for columns only; more than 1: for a final certificate).  Exact oracles ignore both.
         """
         ...

@@ -9,21 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.solvers import _angular_sweep as sweeping
-from convexscore.solvers._angular_sweep import Complex, Ints, Matrices, Sweep, Variant
-from convexscore.solvers._exact_common import (
-    MIRRORED,
-    ON_KINK,
-    RESOLVED,
-    Merged,
-    distinct,
-    merge,
-    place,
-)
+from convexscore.solvers._angular_sweep import Ints, Variant
+from convexscore.solvers._exact_common import MIRRORED, Merged, distinct, merge, place
+from convexscore.solvers._space_axes import ON_AXIS, Axes, Form, Sides, turn_about
 from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
 
 _BLOCK = 1 << 13
 # Neurons that a block of axes may return, per neuron asked for.
 _PER_BLOCK = 4
+# Maxima inside cells above this share of the largest are worth returning.
+_WORTH = 0.5
 # A maximum counts as outside its cell if it violates an inequality by more than this (relative).
 _OUTSIDE = 1e-9
 
@@ -54,10 +49,11 @@ class SpaceOracle:
 
     Notes
     -----
-    Time O(n^3 log n) per call, memory O(n^2).  Coincident points are merged; collinear and coplanar
-    points are exact (for these several events coincide; intermediate patterns count only where h is
-    convex in the active mass, so that the extreme patterns dominate them).  Patterns whose planes
-    are all nearer than 1e-13 scale to a point that they should leave on one side do not count.
+    Time O(n^3 log n) per call, memory O(n^2).  Coincident points are merged.  Collinear and coplanar
+    points are exact: coinciding events are one event, and of the points on an axis all go to one
+    side, because h is convex in the active mass and so the extreme patterns dominate.  With a
+    divergence term, patterns do not count if every plane that gives them is within 1e-13 scale of a
+    point that it should leave on one side: these are coplanarities blurred by rounding.
 
     Examples
     --------
@@ -93,6 +89,7 @@ class SpaceOracle:
         n_best: int,
         floor: float = 0.0,
         current: object = None,
+        effort: int = 1,
         pivots: NDArray[np.intp] | None = None,
         separation: float = 1e-6,
     ) -> Priced:
@@ -128,12 +125,14 @@ class SpaceOracle:
         found, largest, n_tried = [], -np.inf, 0
         step = max(1, _BLOCK // n)
         for start in range(0, len(pairs), step):
-            axes = _axes(merged, query, pairs[start : start + step])
+            axes = turn_about(
+                merged, query.flows, neurons.divergence, query.total, pairs[start : start + step]
+            )
             edges = _edge_maxima(axes, query, n_best * _PER_BLOCK)
             largest = max(largest, float(edges.value.max()))
-            inner, count = _inner_maxima(axes, query, largest)
-            if len(inner.value):
-                largest = max(largest, float(inner.value.max()))
+            level = min(largest, max(floor, _WORTH * largest))
+            inner, count = _inner_maxima(axes, query, level, n_best * _PER_BLOCK)
+            largest = max(largest, float(inner.value.max(initial=-np.inf)))
             found += [edges.above(floor), inner.above(floor)]
             n_tried += count
         all_found = _join(found)
@@ -142,7 +141,7 @@ class SpaceOracle:
             all_found.u, all_found.pivot, merged, n_best, separation, unsigned=query.unsigned
         )
         best = all_found.take(first)
-        b = place(neurons, merged, best.u, best.pivot, best.side)
+        b = place(neurons, merged, best.u, best.pivot, best.side, ON_AXIS)
         value = neurons.evaluate(residual, best.u, b)
         order = np.argsort(-value, kind="stable")
         return Priced(best.u[order], b[order], value[order], largest, len(chosen) == n, n_tried)
@@ -165,12 +164,8 @@ class _Found:
 
 
 def _join(found: list[_Found]) -> _Found:
-    return _Found(
-        np.concatenate([f.u for f in found]),
-        np.concatenate([f.pivot for f in found]),
-        np.concatenate([f.side for f in found]),
-        np.concatenate([f.value for f in found]),
-    )
+    names = _Found.__dataclass_fields__
+    return _Found(*(np.concatenate([getattr(f, name) for f in found]) for name in names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,153 +203,7 @@ def _pairs(chosen: Ints) -> Ints:
     return np.random.default_rng(0).permutation(pairs)
 
 
-@dataclass(frozen=True, eq=False)
-class _Axes:
-    """Some axes with their frames and sweeps.
-
-    ``frame`` (rows, 3, 3) has the rows f1, f2, e; ``along`` is the coordinate on e relative to the
-    first point, ``length`` that of the second; ``matrices`` belong to the turning plane; ``total``
-    is E in the frame.
-    """
-
-    pairs: Ints
-    frame: Floats
-    length: Floats
-    along: Floats
-    on_axis: NDArray[np.bool_]
-    sweep: Sweep
-    flat: Complex
-    upright: Floats
-    counts: Floats | None
-    matrices: Matrices
-    total: Solid
-
-
-@dataclass(frozen=True, eq=False)
-class Solid:
-    """A real 3 x 3 matrix in a frame: ``plane`` acts on (f1, f2), ``column``, ``corner`` on e."""
-
-    plane: Matrices
-    column: Complex
-    corner: Floats
-
-    def take(self, row: Ints, arc: Ints | int) -> Solid:
-        return Solid(self.plane.take(row, arc), self.column[row, arc], self.corner[row, arc])
-
-    def shift(self, other: Solid, sign: int, trace: Floats) -> Solid:
-        """self + sign * other + trace * I."""
-        return Solid(
-            self.plane.shift(other.plane, sign, trace),
-            self.column + sign * other.column,
-            self.corner + (sign * other.corner + trace),
-        )
-
-    def form(self, *, conservative: bool, flip: int) -> _Form:
-        """The symmetric matrix of the measure (of its square unless conservative)."""
-        base, swing = self.plane.form(conservative=conservative, flip=flip)
-        third = self.plane.third
-        assert third is not None
-        if conservative:
-            return _Form(base, swing, 0.5 * flip * (self.column + third), flip * self.corner, True)
-        cross = self.column * self.plane.alpha.conj()
-        cross += self.column.conj() * self.plane.beta
-        cross += third * self.corner
-        size = self.column.real**2 + self.column.imag**2 + self.corner**2
-        return _Form(base, swing, cross, size, False)
-
-
-@dataclass(frozen=True, eq=False)
-class _Form:
-    """Symmetric 3 x 3 matrices: base and swing in the plane, cross = M13 + i M23, corner = M33.
-
-    ``linear``: of the measure itself, otherwise of its square.
-    """
-
-    base: Floats
-    swing: Complex
-    cross: Complex
-    corner: Floats
-    linear: bool
-
-    def bound(self) -> Floats:
-        """Upper bound of the largest eigenvalue from trace and Frobenius norm."""
-        trace = 2.0 * self.base + self.corner
-        square = self.base**2 + self.swing.real**2 + self.swing.imag**2
-        square += self.cross.real**2 + self.cross.imag**2
-        square *= 2.0
-        square += self.corner**2
-        trace /= 3.0
-        square -= 3.0 * trace * trace
-        np.maximum(square, 0.0, out=square)
-        square *= 2.0 / 3.0
-        return trace + np.sqrt(square, out=square)
-
-    def dense(self, which: Ints) -> Floats:
-        """(k, 3, 3) matrices of some."""
-        base, swing, cross = self.base[which], self.swing[which], self.cross[which]
-        out = np.empty((len(which), 3, 3))
-        out[:, 0, 0], out[:, 1, 1] = base + swing.real, base - swing.real
-        out[:, 0, 1] = out[:, 1, 0] = -swing.imag
-        out[:, 0, 2] = out[:, 2, 0] = cross.real
-        out[:, 1, 2] = out[:, 2, 1] = cross.imag
-        out[:, 2, 2] = self.corner[which]
-        return out
-
-
-def _frames(direction: Floats) -> Floats:
-    """Orthonormal rows f1, f2, e for each unit vector e."""
-    seed = np.eye(3)[np.argmin(np.abs(direction), axis=1)]
-    first = np.cross(seed, direction)
-    first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return np.stack([first, np.cross(direction, first), direction], axis=1)
-
-
-def _gather(values: NDArray, code: NDArray, mirror: int) -> NDArray:
-    """Values by Sweep.code: times ``mirror`` where a point leaves, 0 without a point."""
-    empty = np.zeros((len(values), 1), dtype=values.dtype)
-    return np.take_along_axis(np.hstack([values, mirror * values, empty]), code, axis=1)
-
-
-def _axes(merged: Merged, query: _Query, pairs: Ints) -> _Axes:
-    """Sort the events of some axes and add up the matrices along them."""
-    points, flows, neurons = merged.points, query.flows, query.neurons
-    span = points[pairs[:, 1]] - points[pairs[:, 0]]
-    length = np.linalg.norm(span, axis=1)
-    span[length == 0.0] = [0.0, 0.0, 1.0]
-    frame = _frames(span / np.linalg.norm(span, axis=1, keepdims=True))
-    local = frame @ points.T
-    local -= frame @ points[pairs[:, 0]][:, :, None]
-    relative = local[:, 0] + 1j * local[:, 1]
-    along = local[:, 2]
-    on_axis = np.abs(relative) <= ON_KINK * merged.scale
-    on_axis[np.arange(len(pairs))[:, None], pairs] = True
-    sweep = sweeping.sort_events(relative, on_axis, RESOLVED * merged.scale, merged.scale)
-    turned = frame @ flows.T
-    flat, upright = turned[:, 0] + 1j * turned[:, 1], turned[:, 2]
-    counts = None
-    if neurons.divergence:
-        mass = 2.0 * neurons.divergence * merged.mass
-        counts = np.concatenate([mass, -mass, [0.0]])[sweep.code]
-    gathered = _gather(flat, sweep.code, 1), _gather(upright, sweep.code, 1)
-    plane = sweeping.arc_matrices(sweep, gathered[0], counts)
-    third = sweeping.running(2.0 * gathered[1] * sweep.lever)
-    matrices = Matrices(plane.alpha, plane.beta, third)
-    total = _solid(frame @ query.total @ frame.transpose(0, 2, 1))
-    return _Axes(
-        pairs, frame, length, along, on_axis, sweep, flat, upright, counts, matrices, total
-    )
-
-
-def _solid(matrix: Floats) -> Solid:
-    """Dense (k, 3, 3) matrices as columns (k, 1)."""
-    m = matrix[:, :, :, None]
-    alpha: Complex = 0.5 * (m[:, 0, 0] + m[:, 1, 1] + 1j * (m[:, 1, 0] - m[:, 0, 1]))
-    beta: Complex = 0.5 * (m[:, 0, 0] - m[:, 1, 1] + 1j * (m[:, 1, 0] + m[:, 0, 1]))
-    third = m[:, 2, 0] + 1j * m[:, 2, 1]
-    return Solid(Matrices(alpha, beta, third), m[:, 0, 2] + 1j * m[:, 1, 2], m[:, 2, 2])
-
-
-def _edge_maxima(axes: _Axes, query: _Query, count: int) -> _Found:
+def _edge_maxima(axes: Axes, query: _Query, count: int) -> _Found:
     """Best plane about each axis, at most ``count`` of each kind.
 
     All points on the axis are put on one side: for those on both sides the mass is in between, and h
@@ -387,39 +236,34 @@ def _edge_maxima(axes: _Axes, query: _Query, count: int) -> _Found:
     return _join(found)
 
 
-def _inner_maxima(axes: _Axes, query: _Query, level: float) -> tuple[_Found, int]:
+def _inner_maxima(axes: Axes, query: _Query, level: float, count: int) -> tuple[_Found, int]:
     """Neurons better than ``level`` inside the cells next to the arcs, and how many were tried.
 
     A cell whose maximum is inside has an edge on which h has a local maximum inside the arc: where the
     shrinking sets {h >= t}, caps about the maximum, stop touching the boundary, they are tangent
-    to it.  Only such arcs are looked at.
+    to it.  Only such arcs are looked at.  At most ``count`` neurons are returned.
     """
     neurons, merged = query.neurons, query.merged
     g = sweeping.squares(axes.sweep.lever)
     n_arcs = g.shape[1] - 1
-    found, tried = [], 0
-    for end, kind in product((0, 1), query.kinds):
-        pivot = axes.pairs[:, end]
-        sides = _Sides.about(axes, query, end)
-        where = None
-        for up in (1, -1):
+    found = [_nothing()]
+    for end in (0, 1):
+        sides, pivot = Sides.about(axes, merged.mass, end), axes.pairs[:, end]
+        for kind, up in product(query.kinds, (1, -1)):
             trace = neurons.divergence * (up * sides.weight + kind.side * merged.mass[pivot])
-            if where is None or neurons.divergence:
+            if up == 1 or neurons.divergence:  # otherwise as before
                 plane = axes.matrices.shift(axes.total.plane, kind.orientation, trace[:, None])
                 base, swing = plane.form(conservative=neurons.conservative, flip=kind.flip)
-                where = sweeping.tops_inside(base, swing, g, axes.sweep.thin)
-            tried += axes.matrices.alpha.size
-            row, arc = where // n_arcs, where % n_arcs
+                row, arc = sweeping.tops_inside(base, swing, g, axes.sweep.thin)
             cell = sides.cells(axes, up, row, arc).shift(
                 axes.total.take(row, 0), kind.orientation, trace[row]
             )
             form = cell.form(conservative=neurons.conservative, flip=kind.flip)
-            row, u = _inside_cells(axes, form, sides.heights, up, level / query.half, row, arc)
-            if len(row):
-                new = _evaluate(query, pivot[row], u, kind)
-                level = max(level, float(new.value.max()))
-                found.append(new)
-    return (_join(found) if found else _nothing()), tried
+            fit, u = _inside_cells(axes, form, sides.heights, up, level / query.half, row, arc)
+            found.append(_evaluate(query, pivot[fit], u, kind))
+    inner = _join(found)
+    best = np.argsort(-inner.value, kind="stable")[:count]
+    return inner.take(best), 4 * len(query.kinds) * len(g) * n_arcs
 
 
 def _nothing() -> _Found:
@@ -427,50 +271,8 @@ def _nothing() -> _Found:
     return _Found(np.zeros((0, 3)), none, none, np.zeros(0))
 
 
-@dataclass(frozen=True, eq=False)
-class _Sides:
-    """The cells next to the arcs, seen from one of the two points on the axis.
-
-    ``off_axis``: matrix without the points on the axis; ``column``, ``corner``, ``weight``: what these
-    add to it, times +-1; ``heights``: coordinates on the axis of the events' points.
-    """
-
-    off_axis: Solid
-    heights: Floats
-    column: Complex
-    corner: Floats
-    weight: Floats
-
-    @staticmethod
-    def about(axes: _Axes, query: _Query, end: int) -> _Sides:
-        """Pivot ``pairs[:, end]``."""
-        height = axes.along - (axes.length[:, None] if end else 0.0)
-        height[np.arange(len(height)), axes.pairs[:, end]] = 0.0
-        code = axes.sweep.code
-        heights = _gather(height, code, -1)
-        column = 2.0 * heights * _gather(axes.flat, code, 1)
-        corner = 2.0 * heights * _gather(axes.upright, code, 1)
-        if axes.counts is not None:
-            corner += axes.counts
-        axial = np.where(axes.on_axis, height, 0.0)
-        return _Sides(
-            Solid(axes.matrices, sweeping.running(column), sweeping.running(corner)),
-            heights,
-            np.einsum("kn,kn->k", np.abs(axial), axes.flat),
-            np.einsum("kn,kn->k", np.abs(axial), axes.upright),
-            np.sign(axial) @ query.merged.mass,
-        )
-
-    def cells(self, axes: _Axes, up: int, row: Ints, arc: Ints) -> Solid:
-        """Matrices of some cells on the side ``up`` of their arcs, without their pivot's mass."""
-        here = self.off_axis.take(row, arc)
-        return Solid(
-            here.plane, here.column + up * self.column[row], here.corner + up * self.corner[row]
-        )
-
-
 def _inside_cells(
-    axes: _Axes, form: _Form, heights: Floats, up: int, level: float, row: Ints, arc: Ints
+    axes: Axes, form: Form, heights: Floats, up: int, level: float, row: Ints, arc: Ints
 ) -> tuple[Ints, Floats]:
     """Rows and top eigenvectors that are better than ``level`` and not clearly outside their cell.
 
@@ -493,8 +295,10 @@ def _inside_cells(
 
 def _evaluate(query: _Query, pivot: Ints, u: Floats, kind: Variant) -> _Found:
     """Neurons as they are, whatever cell they turn out to be in."""
+    if not len(pivot):
+        return _nothing()
     u = kind.orientation * u
     side = np.full(len(pivot), kind.side * kind.orientation)
-    b = place(query.neurons, query.merged, u, pivot, side)
+    b = place(query.neurons, query.merged, u, pivot, side, ON_AXIS)
     value = query.neurons.evaluate(query.residual, u, b)
     return _Found(u, pivot, side, value)

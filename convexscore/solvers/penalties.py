@@ -1,9 +1,10 @@
 r"""The two penalties of the restricted problem and their logarithmic smoothing.
 
-Both follow one central path.  A cone constraint t >= ||w|| (or tau = -theta >= 0) gets a barrier of weight
-mu, t is eliminated, and what is left is a smooth function that is within mu per group (up to a constant)
-of the penalty.  ``dual`` are the multipliers of primal-dual Newton steps: keeping them as variables of their
-own makes the curvature right long before the weights are (Chan, Golub, Mulet 1999, for total variation).
+Both follow one central path.  A cone constraint t >= ||w|| (or tau = -theta >= 0) gets a barrier of
+weight mu, t is eliminated, and what is left is a smooth function that is within mu per group (up to a
+constant) of the penalty.  ``dual`` are the multipliers of primal-dual Newton steps: keeping them as
+variables of their own makes the curvature right long before the weights are (Chan, Golub, Mulet 1999,
+for total variation).
 """
 
 from __future__ import annotations
