@@ -18,6 +18,7 @@ _PUBLIC = {
     "gaussian_regime": "closed_forms",
     "GaussianRegime": "closed_forms",
     "boundedness_limit": "certificates",
+    "boundedness_threshold": "solvers.boundedness",
     "TwoLayerNetwork": "networks",
     "PiecewiseLinearScore": "piecewise",
     "Certificate": "solvers.result",
@@ -29,7 +30,7 @@ _PUBLIC = {
     "load": "persistence",
     "save": "persistence",
 }
-_SUBPACKAGES = ("objectives", "plotting", "programs", "samplers", "solvers")
+_SUBPACKAGES = ("arrangements", "objectives", "plotting", "programs", "samplers", "solvers")
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]
 

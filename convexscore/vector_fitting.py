@@ -106,8 +106,9 @@ def _require_full_rank(problem: NeuronProblem, X: Floats, name: str) -> None:
     if rank < X.shape[1]:
         raise ValueError(
             f"{name} has {X.shape[1]} columns but its {len(X)} rows span only {rank} dimensions "
-            "(constant or linearly dependent columns, or too few rows): score matching is unbounded below in the "
-            "missing directions. Drop such columns, reduce them by PCA, or use objective='denoising'."
+            "(constant or linearly dependent columns, or too few rows): score matching is unbounded "
+            "below in the missing directions. Drop such columns, reduce them by PCA, or use "
+            "objective='denoising'."
         )
 
 

@@ -153,7 +153,7 @@ def test_dual_value_from_the_residual_equals_the_lasso_gap():
 def test_bad_arguments_are_named():
     x, labels, _ = _problem("denoising")
     network = _random_network("relu", False, 0)
-    with pytest.raises(ValueError, match="network must be a one-dimensional TwoLayerNetwork"):
+    with pytest.raises(ValueError, match="network must be a TwoLayerNetwork"):
         certify("net", x, beta=3.0)
     with pytest.raises(ValueError, match="labels must be given"):
         certify(network, x, beta=3.0, objective="denoising")

@@ -272,7 +272,7 @@ def test_certificate_arguments(x, fit):
         CertificateDisplay.from_estimator(fit)
     with pytest.raises(NotFittedError):
         CertificateDisplay.from_estimator(ConvexScore(), x)
-    with pytest.raises(ValueError, match="network must be a one-dimensional TwoLayerNetwork"):
+    with pytest.raises(ValueError, match="network must be a TwoLayerNetwork"):
         certificate_curve(fit, x, beta=1.0)
     with pytest.raises(ValueError, match="beta"):
         certificate_curve(fit.network_, x, beta=-1.0)

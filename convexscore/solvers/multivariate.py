@@ -9,8 +9,14 @@ from time import perf_counter
 
 import numpy as np
 
-from convexscore._exceptions import ConvergenceWarning, UnboundedObjectiveError
+from convexscore._exceptions import (
+    ConvergenceWarning,
+    DataWarning,
+    SolverError,
+    UnboundedObjectiveError,
+)
 from convexscore.networks import TwoLayerNetwork
+from convexscore.solvers.boundedness import boundedness
 from convexscore.solvers.neuron_certificate import certificate_of, free_values
 from convexscore.solvers.neuron_dual import DualPoint
 from convexscore.solvers.neuron_generation import (
@@ -35,9 +41,14 @@ _STAGE_TOL = 0.2
 _INNER_SHARE = 0.9
 _INNER_VIOLATION = 0.04
 _INNER_ROOM = 0.98
+_INNER_ACCURACY = 1e-2
+# Largest n d for which unboundedness is proven before a problem is refused.
+_PROVABLE_SIZE = 400
 # Local searches look this many times as hard before they let a fit end.
 _FINAL_EFFORT = 4
-# A tidied network is kept if its residual violates no bound by more than this, or twice what was reached.
+# Tidying may cost about these shares of the tolerance.  A tidied network is kept if its residual violates
+# no bound by more than this, or twice what was reached.
+_TIDY_SHARES = (1.0, 0.01)
 _TIDY_VIOLATION = 1e-3
 
 
@@ -99,12 +110,11 @@ def solve(
         on_round=count,
         violation=-np.inf if certifiable else tol,
     )
-    _require_bounded(outcome, restricted, beta, beta)
-    allowed = tol * max(abs(restricted.value()), problem.natural_value)
-    for share in (1.0, 0.01, None):
-        candidate = restricted if share is None else tidy(restricted, tol=share * allowed)
+    _require_bounded(outcome, restricted, oracle, beta)
+
+    def certified(candidate: Restricted) -> tuple[TwoLayerNetwork, Certificate]:
         network = network_of(candidate)
-        certificate = certificate_of(
+        return network, certificate_of(
             problem,
             beta,
             network,
@@ -116,9 +126,18 @@ def solve(
             n_iter=n_rounds,
             started=started,
         )
-        loosest = max(_TIDY_VIOLATION, 2.0 * (outcome.residual.largest / beta - 1.0))
-        if certificate.optimal and certificate.max_violation <= loosest:
-            break  # else the untidied network, whose residual the last round has priced
+
+    # the neatest network that is as good as what the last round has priced
+    allowed = tol * max(abs(restricted.value()), problem.natural_value)
+    loosest = max(_TIDY_VIOLATION, 2.0 * (outcome.residual.largest / beta - 1.0))
+    for share in _TIDY_SHARES:
+        network, certificate = certified(tidy(restricted, tol=share * allowed))
+        # a local search finds another largest violation every time: nothing to compare
+        loose = certificate.exact and certificate.max_violation > loosest
+        if not loose and certificate.optimal == outcome.reached:
+            break
+    else:
+        network, certificate = certified(restricted)
     if not certificate.optimal:
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
@@ -145,7 +164,7 @@ def descend(
     for stage in stages if last else stages[:-1]:
         restricted = restart(restricted, stage)
         outcome = improve(restricted, oracle, tol=tol, violation=tol, on_round=on_round)
-        _require_bounded(outcome, restricted, beta, stage)
+        _require_bounded(outcome, restricted, oracle, beta)
     return restricted
 
 
@@ -183,19 +202,47 @@ def _inner_point(
     outcome = improve(
         trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
     )
-    if not outcome.bounded:
-        return None
+    if not outcome.bounded:  # beta is just above the limit: a point at the limit itself
+        warnings.warn(
+            f"beta = {beta:g} is at most a tenth above the boundedness limit of score matching on these "
+            "data: the optimal score is large and follows single points. Use a larger beta (sqrt(n) is a "
+            "common size) or beta='cv'.",
+            DataWarning,
+            stacklevel=5,
+        )
+        if restricted.problem.points.size > _PROVABLE_SIZE:
+            return None
+        limit = boundedness(restricted.problem, oracle, tol=_INNER_ACCURACY)
+        return DualPoint(limit.residual, limit.upper) if limit.upper < beta else None
     restricted.design, restricted.state = trial.design, trial.state
     restricted.idle = trial.idle
     return outcome.residual if outcome.residual.largest < beta else None
 
 
-def _require_bounded(outcome: Outcome, restricted: Restricted, beta: float, stage: float) -> None:
+def _require_bounded(outcome: Outcome, restricted: Restricted, oracle: Oracle, beta: float) -> None:
+    """Refuse a problem whose restricted objective has no minimum, with the proof where it is cheap.
+
+    The ray along which the master ran away is no proof by itself: on small data the threshold of its
+    neurons is computed, a lower bound of that of all.
+    """
     if outcome.bounded:
         return
+    problem = restricted.problem
+    limit = None
+    if problem.points.size <= _PROVABLE_SIZE:
+        limit = boundedness(
+            problem, oracle, decide=restricted.beta, start=restricted.design.columns
+        )
+    if limit is not None and limit.exact and limit.upper < restricted.beta:
+        raise SolverError(
+            f"the restricted problem at beta = {restricted.beta:g} ran below every plausible value "
+            f"although it is bounded (limit {limit.upper:g}): data and beta are at the edge of double "
+            "precision. Use a larger beta, or remove single far points."
+        )
+    known = "" if limit is None else f" (the limit is at least {limit.lower:.4g})"
     raise UnboundedObjectiveError(
-        f"beta = {beta:g} is too small: score matching is unbounded below for these data (the restricted "
-        f"problem with {len(restricted.design)} neurons already is, at beta = {stage:g}). Use a larger beta "
-        "(sqrt(n) is a common size), beta='cv', or objective='denoising', which has no limit. "
+        f"beta = {beta:g} is too small: score matching is unbounded below on these data{known}: some "
+        "combination of neurons lowers the divergence without any cost in fit. Use a larger beta "
+        "(sqrt(n) is a common size), beta='cv', or objective='denoising', which has no limit; "
         "boundedness_threshold(X) computes the limit on small data."
     )
