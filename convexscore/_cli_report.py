@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 _SHOWN_KINKS = 12
 _SHOWN_BETAS = 9
+_SHOWN_COLUMNS = 12
+# Rows of the data at which the asymmetry is looked at.
+_ROWS = 2_000
 
 
 def describe_data(path: str | os.PathLike[str], table: Table) -> str:
-    """One line: where the numbers come from, how many, their range."""
+    """Where the numbers come from, how many, their range."""
     x = table.values
-    text = (
-        f"data         {path}, column {table.name!r}: n = {x.size}, {np.unique(x).size} distinct, "
-        f"{x.min():.6g} to {x.max():.6g}"
-    )
+    if x.ndim == 1:
+        text = (
+            f"data         {path}, column {table.names[0]!r}: n = {x.size}, "
+            f"{np.unique(x).size} distinct, {x.min():.6g} to {x.max():.6g}"
+        )
+    else:
+        text = _several_columns(path, table)
     if table.n_dropped:
         text += f"\n             {table.n_dropped} rows dropped (missing or not a number)"
     if table.weights is not None:
@@ -31,11 +37,25 @@ def describe_data(path: str | os.PathLike[str], table: Table) -> str:
     return text
 
 
+def _several_columns(path: str | os.PathLike[str], table: Table) -> str:
+    x = table.values
+    distinct = len(np.unique(x, axis=0))
+    lines = [f"data         {path}, {x.shape[1]} columns: n = {len(x)}, {distinct} distinct rows"]
+    for name, column in list(zip(table.names, x.T, strict=True))[:_SHOWN_COLUMNS]:
+        lines.append(
+            f"             {name!r}: {column.min():.6g} to {column.max():.6g}, mean "
+            f"{column.mean():.6g}, standard deviation {column.std():.6g}"
+        )
+    if x.shape[1] > _SHOWN_COLUMNS:
+        lines.append(f"             ... ({x.shape[1] - _SHOWN_COLUMNS} more)")
+    return "\n".join(lines)
+
+
 def describe_fit(fit: ConvexScore) -> str:
     """The table under it."""
-    return "\n".join(
-        [_problem(fit), _beta(fit), _certificate(fit), *_score(fit), _law(fit)]
-    )  # fmt: skip
+    parts = [_problem(fit), _beta(fit), _certificate(fit)]
+    parts += [*_score(fit), _law(fit)] if fit.n_features_in_ == 1 else [_field(fit)]
+    return "\n".join(parts)
 
 
 def _problem(fit: ConvexScore) -> str:
@@ -50,6 +70,11 @@ def _problem(fit: ConvexScore) -> str:
         words.append(f"{fit.tails} tails")
     if fit.shape is not None:
         words.append(str(fit.shape))
+    if fit.n_features_in_ > 1:
+        if fit.conservative:
+            words.append("conservative")
+        if fit.standardize is not None:
+            words.append(f"standardised ({fit.standardize})")
     return "problem      " + ", ".join(words)
 
 
@@ -83,14 +108,29 @@ def _shown(selection: BetaSelection) -> list[int]:
 
 def _certificate(fit: ConvexScore) -> str:
     proof = fit.certificate_
+    over = "all neurons" if proof.exact else f"{proof.n_tried} local searches"
     return "\n".join(
         [
             f"certificate  {proof.status}",
             f"             objective {proof.objective:.10g}, no network is below "
             f"{proof.dual_objective:.10g} (relative gap {proof.relative_gap:.1e})",
-            f"             largest violation over all neurons {proof.max_violation:.1e}; "
+            f"             largest violation over {over} {proof.max_violation:.1e}; "
             f"{proof.n_neurons} neurons, {proof.n_iter} rounds, {proof.seconds:.2g} s",
         ]
+    )
+
+
+def _field(fit: ConvexScore) -> str:
+    """Whether the score is a gradient."""
+    if fit.conservative:
+        return (
+            "density      known up to a constant (the score is a gradient); "
+            "sample with --method mala or langevin"
+        )
+    asymmetry = fit.jacobian_asymmetry(fit.start_points_[:: -(-len(fit.start_points_) // _ROWS)])
+    return (
+        f"asymmetry    of the Jacobian on the data: median {np.median(asymmetry):.3g}, largest "
+        f"{asymmetry.max():.3g} (0: a gradient, 2: a rotation); --conservative fits a gradient"
     )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,17 +23,17 @@ _SHOWN_NAMES = 20
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """One column of a file, with its weights.
+    """Columns of a file, with their weights.
 
     Attributes
     ----------
-    name : header of the column.
-    values : (n,)
+    names : headers of the columns.
+    values : (n,) for one column, (n, d) for several.
     weights : (n,) or None.
     n_dropped : rows left out because a cell was missing or not a number.
     """
 
-    name: str
+    names: tuple[str, ...]
     values: Floats
     weights: Floats | None
     n_dropped: int
@@ -41,19 +42,22 @@ class Table:
 def read_columns(
     path: str | os.PathLike[str],
     *,
-    column: str | None = None,
+    columns: Sequence[str] | None = None,
+    every: bool = False,
     weights: str | None = None,
     delimiter: str | None = None,
     drop_missing: bool = False,
 ) -> Table:
-    """Read one column (and one of weights) of a CSV file with a header row.
+    """Read columns (and one of weights) of a CSV file with a header row.
 
     Parameters
     ----------
     path : path-like
         UTF-8 text; blank lines are ignored.
-    column, weights : str, optional
-        Header name, or 0-based index.  ``column`` may be left out in a file of one column.
+    columns, weights : str, optional
+        Header names, or 0-based indices.  ``columns`` may be left out in a file of one column.
+    every : bool
+        All columns but the weights.
     delimiter : str, optional
         Default: the one of comma, semicolon, tab and bar that the first lines agree on.
     drop_missing : bool
@@ -72,7 +76,7 @@ def read_columns(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "data.csv"
     ...     _ = path.write_text("a;b\\n1;2.5\\n3;4.5\\n")
-    ...     table = read_columns(path, column="b")
+    ...     table = read_columns(path, columns=["b"])
     >>> table.values.tolist()
     [2.5, 4.5]
     """
@@ -98,25 +102,47 @@ def read_columns(
             f"{path}: the first line, {', '.join(header[:5])}, looks like data. "
             "Add a header row with the names of the columns."
         )
-    wanted = [_position(path, header, column, option="--column")]
-    if weights is not None:
-        wanted.append(_position(path, header, weights, option="--weights"))
-    numbers, n_dropped = _numbers(path, header, rows[1:], wanted, drop_missing)
+    weight = None if weights is None else _position(path, header, weights, option="--weights")
+    if every:
+        wanted = [k for k in range(len(header)) if k != weight]
+        if not wanted:
+            raise ValueError(f"{path} has no column but the weights; expected columns of data.")
+    else:
+        wanted = [
+            _position(path, header, column, option="--column") for column in columns or [None]
+        ]
+    _refuse_repeated(path, header, wanted)
+    cells = wanted if weight is None else [*wanted, weight]
+    numbers, n_dropped = _numbers(path, header, rows[1:], cells, drop_missing)
+    d = len(wanted)
     return Table(
-        name=header[wanted[0]],
-        values=numbers[:, 0],
-        weights=None if weights is None else numbers[:, 1],
+        names=tuple(header[k] for k in wanted),
+        values=numbers[:, 0] if d == 1 else np.ascontiguousarray(numbers[:, :d]),
+        weights=None if weight is None else numbers[:, d],
         n_dropped=n_dropped,
     )
 
 
-def write_column(path: str | os.PathLike[str] | None, values: Iterable[float]) -> None:
-    """Write numbers under the header ``x``, each in full precision; to stdout without a path."""
-    text = "x\n" + "".join(f"{float(value)!r}\n" for value in values)
+def write_columns(
+    path: str | os.PathLike[str] | None, values: Floats, names: Sequence[str]
+) -> None:
+    """Write (n,) or (n, d) numbers under a header, each in full precision; to stdout without a path."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(map(repr, row) for row in values.reshape(len(values), -1).tolist())
     if path is None:
-        sys.stdout.write(text)
+        sys.stdout.write(text.getvalue())
     else:
-        Path(path).write_text(text, encoding="utf-8")
+        Path(path).write_text(text.getvalue(), encoding="utf-8")
+
+
+def _refuse_repeated(path: Path, header: list[str], wanted: list[int]) -> None:
+    for place, k in enumerate(wanted):
+        if k in wanted[:place]:
+            raise ValueError(
+                f"{path}: column {header[k]!r} was chosen twice; name every column once."
+            )
 
 
 def _sniff(lines: list[str]) -> str:
@@ -137,7 +163,10 @@ def _position(path: Path, header: list[str], column: str | None, *, option: str)
     if column is None:
         if len(header) == 1:
             return 0
-        raise ValueError(f"{path} has {len(header)} columns; choose one with {option}: {names}.")
+        raise ValueError(
+            f"{path} has {len(header)} columns; choose one with {option}: {names} (several: repeat "
+            f"{option}, or --columns all)."
+        )
     if header.count(column) == 1:
         return header.index(column)
     if header.count(column) > 1:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from convexscore import __version__
 
 if TYPE_CHECKING:
-    from convexscore._columns import Table
     from convexscore.estimators import ConvexScore
 
 # Options of the fit; those not given keep the library's own defaults, which live there only.
 _FIT_OPTIONS = (
     "objective", "activation", "skip", "beta", "noise", "n_draws", "labels", "tails", "shape",
-    "cv", "n_betas", "one_standard_error", "tol", "random_state",
+    "conservative", "standardize", "cv", "n_betas", "one_standard_error", "tol", "n_starts",
+    "random_state",
 )  # fmt: skip
 _FAILED = 2
 
@@ -68,67 +68,88 @@ def _show_warning(message: Warning | str, *_: Any) -> None:
 
 
 def _fit(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
     from convexscore._cli_report import describe_data, describe_fit
     from convexscore._columns import read_columns
     from convexscore.estimators import fit_convex_score
 
     table = read_columns(
         arguments.data,
-        column=arguments.column,
+        columns=_chosen_columns(arguments),
+        every=arguments.columns == "all",
         weights=arguments.weights,
         delimiter=arguments.delimiter,
         drop_missing=arguments.drop_missing,
     )
+    d = len(table.names)
+    if d > 2 and arguments.plot is not None:
+        raise ValueError(
+            f"--plot draws fits of one or two columns; {d} were chosen. Leave out --plot, or choose two."
+        )
     print(describe_data(arguments.data, table), flush=True)
     options = {name: getattr(arguments, name) for name in _FIT_OPTIONS if name in arguments}
     fit = fit_convex_score(table.values, sample_weight=table.weights, **options)
+    if d > 1:
+        # scikit-learn's name for it; kept in the file, for the header of samples
+        fit.feature_names_in_ = np.array(table.names, dtype=object)
     print(describe_fit(fit))
     if arguments.out is not None:
         from convexscore.persistence import save
 
         print(f"saved        {save(fit, arguments.out)}")
     if arguments.plot is not None:
-        _plot(fit, table, arguments.plot)
+        from convexscore._cli_figure import save_figure
+
+        save_figure(fit, table, arguments.plot)
         print(f"figure       {arguments.plot}")
     return 0
 
 
-def _plot(fit: ConvexScore, table: Table, path: Path) -> None:
-    # a Figure of its own, not pyplot's: no window, no global state
-    from matplotlib.figure import Figure
-
-    from convexscore.plotting import DensityDisplay, ScoreDisplay
-
-    # the law that denoising fits is that of the noisy points, which the displays find themselves
-    x = table.values if fit.noisy_points_ is None else None
-    law = fit.piecewise_.is_integrable
-    figure = Figure(figsize=(7.0, 7.0 if law else 3.6), layout="constrained")
-    axes = figure.subplots(2 if law else 1, 1, squeeze=False)[:, 0]
-    ScoreDisplay.from_estimator(fit, x, ax=axes[0])
-    if law:
-        weights = None if x is None else table.weights
-        DensityDisplay.from_estimator(fit, x, sample_weight=weights, ax=axes[1])
-    axes[-1].set_xlabel(table.name)
-    figure.savefig(path, dpi=150)
+def _chosen_columns(arguments: argparse.Namespace) -> list[str] | None:
+    """What --column and --columns ask for; None: not said."""
+    if arguments.columns is None:
+        chosen: list[str] | None = arguments.column
+        return chosen
+    if arguments.column is not None:
+        raise ValueError("--column and --columns were both given; use one of them.")
+    if arguments.columns == "all":
+        return None
+    names = [name.strip() for name in arguments.columns.split(",")]
+    if not all(names):
+        raise ValueError(
+            f"--columns must be names with commas between them, or all; got {arguments.columns!r}."
+        )
+    return names
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    from convexscore._columns import write_column
+    from convexscore._columns import write_columns
     from convexscore.persistence import load
 
     fit = load(arguments.fit)
+    one = fit.n_features_in_ == 1
+    method = arguments.method or ("exact" if one else "langevin")
     chain = {name: getattr(arguments, name) for name in ("step", "n_steps") if name in arguments}
-    if chain and arguments.method == "exact":
+    if chain and one and method == "exact":
         raise ValueError(
             "--step and --n-steps belong to --method langevin or mala; exact has none."
         )
-    samples = fit.sample(
-        arguments.n, method=arguments.method, random_state=arguments.random_state, **chain
-    )
-    write_column(arguments.out, samples)
+    samples = fit.sample(arguments.n, method=method, random_state=arguments.random_state, **chain)
+    write_columns(arguments.out, samples, _names(fit))
     if arguments.out is not None:
-        print(f"{samples.size} samples ({arguments.method}) written to {arguments.out}")
+        print(f"{len(samples)} samples ({method}) written to {arguments.out}")
     return 0
+
+
+def _names(fit: ConvexScore) -> list[str]:
+    """Header of samples: the names of the columns where the fit knows them, else x or x1, x2, ..."""
+    if fit.n_features_in_ == 1:
+        return ["x"]
+    names = getattr(fit, "feature_names_in_", None)
+    if names is None:
+        return [f"x{k + 1}" for k in range(fit.n_features_in_)]
+    return [str(name) for name in names]
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -156,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="convexscore",
         allow_abbrev=False,
-        description="Globally optimal two-layer score networks of one column of data.",
+        description="Globally optimal two-layer score networks of one or several columns of data.",
     )
     parser.add_argument("--version", action="version", version=f"convexscore {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
@@ -180,15 +201,20 @@ def _add_fit(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         allow_abbrev=False,
-        help="fit one column of a CSV file",
-        description="Fit one column of a CSV file with a header row; print beta and certificate.",
+        help="fit columns of a CSV file",
+        description="Fit columns of a CSV file with a header row; print beta and certificate.",
         argument_default=argparse.SUPPRESS,
         epilog="Options not given have the defaults of convexscore.fit_convex_score.",
     )
     fit.add_argument("data", type=Path, metavar="data.csv")
     fit.add_argument(
-        "--column", default=None, metavar="NAME", help="name or 0-based index; may be left out "
-        "when there is one column only",
+        "--column", action="append", default=None, metavar="NAME",
+        help="name or 0-based index, repeated for several; may be left out when there is one column "
+        "only",
+    )  # fmt: skip
+    fit.add_argument(
+        "--columns", default=None, metavar="{A,B,...,all}",
+        help="several at once: names with commas between them, or all but the weights",
     )  # fmt: skip
     fit.add_argument("--weights", default=None, metavar="COLUMN", help="column of sample weights")
     fit.add_argument("--delimiter", default=None, help="default: found from the first lines")
@@ -208,10 +234,28 @@ def _add_fit(commands: Any) -> None:
     model.add_argument("--noise", type=float, help="noise level of denoising, in units of the data")
     model.add_argument("--n-draws", type=int, help="noisy copies per point (denoising)")
     model.add_argument("--labels", metavar="{noisy,smoothed}", help="labels of denoising")
-    model.add_argument("--tails", metavar="{free,integrable}")
-    model.add_argument("--shape", metavar="log-concave")
-    model.add_argument("--tol", type=float, help="violation of optimality, in units of beta")
+    model.add_argument("--tails", metavar="{free,integrable}", help="one column")
+    model.add_argument(
+        "--shape", metavar="log-concave", help="several columns: with --conservative"
+    )
+    model.add_argument(
+        "--tol", type=float,
+        help="one column: violation of optimality, in units of beta; several: relative gap",
+    )  # fmt: skip
     model.add_argument("--random-state", type=int, metavar="SEED")
+    several = fit.add_argument_group("several columns")
+    several.add_argument(
+        "--conservative",
+        action="store_true",
+        help="the gradient of a log-density (ridge functions)",
+    )
+    several.add_argument(
+        "--standardize", metavar="{columns,whitening}", help="the data that are penalised"
+    )
+    several.add_argument(
+        "--n-starts", type=int,
+        help="local searches per round, where not all neurons can be looked at",
+    )  # fmt: skip
     selection = fit.add_argument_group("choice of beta (--beta cv)")
     selection.add_argument("--cv", type=int, metavar="FOLDS")
     selection.add_argument("--n-betas", type=int, help="size of the grid")
@@ -235,7 +279,10 @@ def _add_sample(commands: Any) -> None:
     sample.add_argument(
         "--out", default=None, type=Path, metavar="samples.csv", help="default: standard output"
     )
-    sample.add_argument("--method", default="exact", metavar="{exact,langevin,mala}")
+    sample.add_argument(
+        "--method", default=None, metavar="{exact,langevin,mala}",
+        help="default: exact, with several columns langevin; mala then needs --conservative fits",
+    )  # fmt: skip
     sample.add_argument("--step", type=float, help="step of the chain, in squared units of x")
     sample.add_argument("--n-steps", type=int, help="steps of every chain")
     sample.add_argument("--random-state", type=int, default=None, metavar="SEED")

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 # Largest violation, in units of beta, of a fit of one column.
 _LINE_TOL = 1e-10
+_LINE_BETAS, _VECTOR_BETAS = 40, 25
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def regularization_path(
     x: ArrayLike,
     *,
     betas: Sequence[float] | ArrayLike | None = None,
-    n_betas: int = 40,
+    n_betas: int | None = None,
     objective: str = "score_matching",
     activation: str = "relu",
     skip: bool = True,
@@ -102,8 +103,11 @@ def regularization_path(
     ----------
     x : array_like of shape (n,), (n, 1) or (n, d)
     betas : sequence of float, optional
-        Sorted decreasingly.  Default: ``n_betas`` values, geometric from just above the first kink
-        (several columns: the first neuron) over three decades, or to the boundedness limit.
+        Sorted decreasingly.  Default: a geometric grid.
+    n_betas : int, optional
+        Its size.  One column: default 40, from just above the first kink over three decades or to just
+        above the boundedness limit.  Several: default 25, from just above the first neuron over two
+        decades; score matching ends earlier, where it becomes unbounded below.
     tol : float, optional
         One column: largest violation in units of beta, default 1e-10; several: relative duality gap,
         default 1e-4.
@@ -128,7 +132,7 @@ def regularization_path(
     Warns
     -----
     DataWarning
-        Several columns, default grid: score matching became unbounded below, the path ends earlier.
+        Several columns, default grid: the path ends where score matching becomes unbounded below.
 
     Notes
     -----
@@ -164,7 +168,8 @@ def regularization_path(
     if tol is not None:
         check_positive(tol, name="tol")
     check_count(n_starts, name="n_starts")
-    check_count(n_betas, name="n_betas", minimum=2)
+    if n_betas is not None:
+        check_count(n_betas, name="n_betas", minimum=2)
     points = check_points(x, name="x")
     weights = check_weights(sample_weight, len(points))
     if weights is not None and not (weights > 0).all():
@@ -173,12 +178,13 @@ def regularization_path(
     given = None if betas is None else _check_betas(betas)
     held = None if x_held_out is None else _check_held(x_held_out, points.shape[1])
     if points.shape[1] == 1:
-        return _line_path(points[:, 0], options, given, n_betas, tol, weights, held, rng)
+        count = _LINE_BETAS if n_betas is None else n_betas
+        return _line_path(points[:, 0], options, given, count, tol, weights, held, rng)
     path = solve_path(
         points,
         options,
         betas=given,
-        n_betas=n_betas,
+        n_betas=_VECTOR_BETAS if n_betas is None else n_betas,
         tol=tol,
         n_starts=n_starts,
         sample_weight=weights,

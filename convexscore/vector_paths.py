@@ -16,9 +16,13 @@ from convexscore.solvers.multivariate import MultivariateFit, largest_start, sol
 from convexscore.solvers.oracles import make_oracle
 from convexscore.solvers.result import Certificate
 from convexscore.vector_fitting import DEFAULT_TOL, VectorProblem, build_problem
-from convexscore.vector_selection import bandwidth, held_out_loss, vector_beta_grid
+from convexscore.vector_selection import bandwidth, held_out_loss
 
 Floats = NDArray[np.float64]
+
+# The grid ends this factor below the beta of the first neuron: hundreds of neurons, far into
+# over-fitting, and each further value costs a multiple of all before.
+_GRID_RATIO = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,7 @@ def solve_path(
     oracle = make_oracle(built.problem, n_starts=n_starts, random_state=streams[1])
     given = betas is not None
     if betas is None:
-        betas = vector_beta_grid(largest_start(built.problem, oracle), n_betas)
+        betas = largest_start(built.problem, oracle) * np.geomspace(1.02, _GRID_RATIO, n_betas)
     networks: list[TwoLayerNetwork] = []
     certificates: list[Certificate] = []
     fit: MultivariateFit | None = None

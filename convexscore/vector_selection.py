@@ -35,6 +35,8 @@ _WORTHWHILE = 0.005
 _FOLD_TOL = 0.02
 # Pairs of displaced copies of each held-out point.
 _PAIRS = 4
+# With fewer values than this above the boundedness limit the grid is laid anew.
+_FEW = 6
 # Training folds use beta times this power of their share, as with one column (selection.py).
 _FOLD_EXPONENT = 0.5
 # Rows that stand for the data where only their spread matters.
@@ -126,18 +128,12 @@ def select_vector_beta(
         _Fold.build(X, sample_weight, fold, options, n_starts, local, full.standardization, rng)
         for fold in folds
     ]
-    shares = 1.0 - held_weight / weights.sum()
-    losses = np.full((cv, count), np.nan)
-    for b, beta in enumerate(betas):
-        try:
-            for k, fold in enumerate(states):
-                losses[k, b] = fold.loss(beta * shares[k] ** _FOLD_EXPONENT, width)
-        except UnboundedObjectiveError:
-            losses[:, b] = np.nan
-            break
-        mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
-        if _settled(mean):
-            break
+    shares = (1.0 - held_weight / weights.sum()) ** _FOLD_EXPONENT
+    losses, unbounded = _follow(states, betas, shares, held_weight, width)
+    if unbounded is not None and 0 < unbounded < _FEW:
+        # score matching with many columns is bounded on a short stretch only: a finer grid there
+        betas = np.geomspace(betas[0], np.sqrt(betas[unbounded - 1] * betas[unbounded]), count)
+        losses, _ = _follow(states, betas, shares, held_weight, width)
     loss, error = fold_statistics(losses, held_weight)
     if not np.isfinite(loss).any():
         raise UnboundedObjectiveError(
@@ -148,7 +144,7 @@ def select_vector_beta(
     chosen = best
     if one_standard_error:
         chosen = int(np.flatnonzero(loss <= loss[best] + error[best])[0])
-    if best == count - 1:
+    if best == count - 1 and unbounded is None:
         warnings.warn(
             f"beta='cv': the held-out loss is still falling at the smallest beta of the grid "
             f"({betas[-1]:.3g}). The fit uses it; give beta to go further.",
@@ -162,6 +158,26 @@ def select_vector_beta(
         standard_error=error,
         beta_min=float(betas[best]),
     )
+
+
+def _follow(
+    folds: list[_Fold], betas: Floats, shares: Floats, held_weight: Floats, width: float
+) -> tuple[Floats, int | None]:
+    """Held-out losses (folds, betas), and the first beta at which a fold was unbounded."""
+    losses = np.full((len(folds), len(betas)), np.nan)
+    for fold in folds:
+        fold.restricted = None
+    for b, beta in enumerate(betas):
+        try:
+            for k, fold in enumerate(folds):
+                losses[k, b] = fold.loss(beta * shares[k], width)
+        except UnboundedObjectiveError:
+            losses[:, b] = np.nan
+            return losses, b
+        mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
+        if _settled(mean):
+            break
+    return losses, None
 
 
 def _settled(mean: Floats) -> bool:

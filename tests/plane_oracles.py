@@ -1,7 +1,4 @@
-"""Slow references for scores of several columns; they share nothing with the package's solvers.
-
-A problem is a dictionary of keyword arguments of :class:`Case`; points are (n, d), labels (n, d).
-"""
+"""Slow references for scores of several columns; they share nothing with the package's solvers."""
 
 from __future__ import annotations
 
@@ -87,11 +84,16 @@ def pair_lines(case):
     )
 
 
+def neuron_columns(case, u, b):
+    """Given unit neurons as dictionary columns in any dimension, exact zeros counted as active."""
+    pre = case.points @ u.T + b
+    return u, b, case.value(pre), case.weights @ case.slope(pre, 1.0)
+
+
 def network_columns(case, network):
     """The neurons of a network as dictionary columns, kinks as the network counts them."""
     unit = network.unit_norm()
-    pre = case.points @ unit.u.T + unit.b
-    return unit.u, unit.b, case.value(pre), case.weights @ case.slope(pre, 1.0)
+    return neuron_columns(case, unit.u, unit.b)
 
 
 def joined(*dictionaries):
@@ -156,6 +158,11 @@ def measure(case, residual, u, pre, on_kink=1.0):
     if case.divergence:
         counts = case.weights @ case.slope(pre, on_kink)
         gradient = gradient + case.divergence * counts[:, None] * u
+    return size_of(case, gradient, u)
+
+
+def size_of(case, gradient, u):
+    """What of a neuron's gradient must not exceed beta."""
     if not case.conservative:
         return np.linalg.norm(gradient, axis=1)
     along = np.einsum("kd,kd->k", gradient, u)
@@ -184,16 +191,10 @@ def brute_supremum(case, residual, n_angles=1440, n_offsets=41):
         pre[same] = 0.0
         for on in (0.0, 1.0):
             worst = max(worst, measure(case, residual, u, pre, on).max())
-    if case.activation == "abs" or case.divergence or case.conservative or True:
-        u, _, values, counts = pair_lines(case)
-        gradient = values.T @ residual + case.divergence * counts[:, None] * u
-        if case.conservative:
-            h = np.einsum("kd,kd->k", gradient, u)
-            h = h if case.log_concave else np.abs(h)
-        else:
-            h = np.linalg.norm(gradient, axis=1)
-        worst = max(worst, h.max())
-    return worst
+    # lines through two points, with all four conventions
+    u, _, values, counts = pair_lines(case)
+    gradient = values.T @ residual + case.divergence * counts[:, None] * u
+    return max(worst, size_of(case, gradient, u).max())
 
 
 # ------------------------------------------------------------------------------- non-convex training

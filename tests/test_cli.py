@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import convexscore
-from convexscore import ConvexScore, fit_convex_score, load
+from convexscore import ConvexScore, fit_convex_score, load, save
 from convexscore.cli import _FIT_OPTIONS, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,13 +72,14 @@ def test_every_option_of_the_function_is_an_option_of_the_command(data, capsys):
         "fit data.csv --column 1 --weights weight --out fit.npz --objective denoising "
         "--activation abs --no-skip --beta 12.5 --noise 0.5 --n-draws 2 --labels smoothed "
         "--tails integrable --shape log-concave --cv 4 --n-betas 7 --one-standard-error "
-        "--tol 1e-8 --random-state 3"
+        "--tol 1e-8 --random-state 3 --conservative --standardize columns --n-starts 9"
     )
     assert main(command.split()) == 0
     options = {
         "objective": "denoising", "activation": "abs", "skip": False, "beta": 12.5, "noise": 0.5,
         "n_draws": 2, "labels": "smoothed", "tails": "integrable", "shape": "log-concave", "cv": 4,
         "n_betas": 7, "one_standard_error": True, "tol": 1e-8, "random_state": 3,
+        "conservative": True, "standardize": "columns", "n_starts": 9,
     }  # fmt: skip
     assert set(options) == set(_FIT_OPTIONS)
     saved = load("fit.npz")
@@ -164,6 +165,164 @@ def test_misuse_exits_with_2_and_usage(capsys, arguments, message):
     assert err.startswith("usage: convexscore") and message in err
 
 
+# ------------------------------------------------------------------------------- several columns
+
+
+def planar(n=40):
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(n, 2)) @ [[1.0, 0.4], [0.0, 0.6]]
+    points[: n // 3] += 3.0
+    return points
+
+
+@pytest.fixture
+def plane(tmp_path, monkeypatch):
+    """A file with an index, two columns (one with a comma in its name) and weights."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{a!r},{b!r},{1 + i % 3}" for i, (a, b) in enumerate(planar().tolist())]
+    Path("plane.csv").write_text("\n".join(['id,height,"width, cm",weight', *rows]) + "\n")
+    return Path("plane.csv")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [["--column", "height", "--column", "width, cm"], ["--columns", "1,2"],
+     ["--columns", "height, 2"], ["--column", "1", "--column", "width, cm"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_columns_can_be_chosen_in_several_ways(plane, capsys, choice):
+    assert main(["fit", "plane.csv", *choice, "--beta", "9", "--out", "fit.npz"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    fit = fit_convex_score(planar(), beta=9.0)
+    saved = load("fit.npz")
+    assert saved.get_params() == fit.get_params()
+    assert np.array_equal(saved.network_.w, fit.network_.w)
+    assert saved.feature_names_in_.tolist() == ["height", "width, cm"]
+    assert "data         plane.csv, 2 columns: n = 40, 40 distinct rows\n" in out
+    x = planar()[:, 1]
+    assert f"'width, cm': {x.min():.6g} to {x.max():.6g}, mean {x.mean():.6g}, " in out
+    proof = fit.certificate_
+    assert re.search(r"^certificate +optimal$", out, re.M)
+    assert (
+        f"objective {proof.objective:.10g}, no network is below {proof.dual_objective:.10g}" in out
+    )
+    assert f"{proof.n_neurons} neurons, " in out and "over all neurons" in out
+    asymmetry = fit.jacobian_asymmetry(planar())
+    assert f"median {np.median(asymmetry):.3g}, largest {asymmetry.max():.3g}" in out
+    assert "kinks" not in out and "tail slopes" not in out
+
+
+def test_all_columns_but_the_weights(plane, capsys):
+    text = plane.read_text().replace("id,", "").splitlines()
+    plane.write_text("\n".join([text[0], *(line.split(",", 1)[1] for line in text[1:])]) + "\n")
+    command = "fit plane.csv --columns all --weights weight --beta 9 --out fit.npz"
+    assert main(command.split()) == 0
+    assert "weights sum to 79" in capsys.readouterr().out
+    fit = fit_convex_score(planar(), beta=9.0, sample_weight=1 + np.arange(40) % 3)
+    assert np.array_equal(load("fit.npz").network_.w, fit.network_.w)
+
+
+def test_options_of_several_columns(plane, capsys):
+    command = (
+        "fit plane.csv --columns 1,2 --conservative --standardize whitening --n-starts 11 --tol 1e-3 "
+        "--shape log-concave --objective denoising --noise 0.5 --beta cv --cv 2 --n-betas 3 "
+        "--random-state 5 --out fit.npz"
+    )
+    assert main(command.split()) == 0
+    options = {
+        "conservative": True, "standardize": "whitening", "n_starts": 11, "tol": 1e-3,
+        "shape": "log-concave", "objective": "denoising", "noise": 0.5, "cv": 2, "n_betas": 3,
+        "random_state": 5,
+    }  # fmt: skip
+    fit = fit_convex_score(planar(), **options)
+    saved = load("fit.npz")
+    assert saved.get_params() == fit.get_params()
+    assert np.array_equal(saved.score_function(planar()), fit.score_function(planar()))
+    out = capsys.readouterr().out
+    assert "log-concave, conservative, standardised (whitening)" in out
+    assert "density      known up to a constant (the score is a gradient)" in out
+    assert "2-fold cross-validation" in out and "asymmetry" not in out
+
+
+def test_a_local_search_is_named_in_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).normal(size=(30, 14))
+    np.savetxt("x.csv", x, delimiter=",", header=",".join("abcdefghijklmn"), comments="")
+    command = "fit x.csv --columns all --objective denoising --noise 0.8 --beta 12 --n-starts 7"
+    assert main([*command.split(), "--random-state", "0"]) == 0
+    out = capsys.readouterr().out
+    tried = re.search(r"largest violation over (\d+) local searches", out)
+    assert tried is not None and int(tried.group(1)) > 0
+    assert "'l': " in out and "'m': " not in out and "... (2 more)" in out
+
+
+def test_figure_of_the_plane(plane, capsys):
+    fit = ["fit", "plane.csv", "--columns", "1,2", "--beta", "12"]
+    assert main([*fit, "--plot", "field.png"]) == 0
+    assert main([*fit, "--plot", "both.svg", "--conservative"]) == 0
+    denoise = ["--objective", "denoising", "--noise", "0.5", "--random-state", "0"]
+    assert main([*fit, *denoise, "--plot", "noisy.png"]) == 0
+    assert Path("field.png").read_bytes().startswith(b"\x89PNG")
+    svg = Path("both.svg").read_text()
+    assert "width, cm" in svg and "log p(x)" in svg
+    message = fails(capsys, "fit", "plane.csv", "--columns", "all", "--plot", "no.png")
+    assert "--plot draws fits of one or two columns; 4 were chosen" in message
+
+
+def test_errors_of_several_columns(plane, capsys):
+    fit = ["fit", plane, "--beta", 9]
+    both = fails(capsys, *fit, "--column", 1, "--columns", "all")
+    assert "--column and --columns were both given" in both
+    assert "column 'height' was chosen twice" in fails(capsys, *fit, "--columns", "1,height")
+    assert "names with commas between them, or all; got '1,,2'" in fails(
+        capsys, *fit, "--columns", "1,,2"
+    )
+    assert "has no column 'depth'" in fails(capsys, *fit, "--columns", "height,depth")
+    assert "tails = 'integrable' is for one column" in fails(
+        capsys, *fit, "--columns", "1,2", "--tails", "integrable"
+    )
+    assert "needs conservative=True" in fails(
+        capsys, *fit, "--columns", "1,2", "--shape", "log-concave"
+    )
+    low = fails(capsys, "fit", plane, "--columns", "1,2", "--beta", 0.1)
+    assert "beta = 0.1 is too small" in low
+    lines = plane.read_text().splitlines()
+    lines[4] = lines[4].replace(lines[4].split(",")[2], "much")
+    plane.write_text("\n".join(lines))
+    bad = fails(capsys, *fit, "--columns", "1,2")
+    assert "line 5: column 'width, cm' holds 'much'" in bad
+    assert main([*map(str, fit), "--columns", "1,2", "--drop-missing"]) == 0
+    Path("w.csv").write_text("w\n1\n2\n")
+    only = fails(capsys, "fit", "w.csv", "--columns", "all", "--weights", "w")
+    assert "no column but the weights" in only
+
+
+def test_samples_of_several_columns(plane, capsys):
+    main("fit plane.csv --columns 1,2 --beta 9 --conservative --out fit.npz".split())
+    capsys.readouterr()
+    for method in ("langevin", "mala"):
+        options = f"--method {method} --n-steps 40 --step 0.05 --random-state 4"
+        assert main(f"sample fit.npz -n 30 --out s.csv {options}".split()) == 0
+        assert capsys.readouterr().out == f"30 samples ({method}) written to s.csv\n"
+        lines = Path("s.csv").read_text().splitlines()
+        assert lines[0] == 'height,"width, cm"'
+        expected = load("fit.npz").sample(30, method=method, n_steps=40, step=0.05, random_state=4)
+        assert np.array_equal(np.loadtxt("s.csv", skiprows=1, delimiter=","), expected)
+    # without a method: the library's choice; samples are data
+    assert main("sample fit.npz -n 30 --n-steps 40 --random-state 4 --out s.csv".split()) == 0
+    assert "30 samples (langevin)" in capsys.readouterr().out
+    assert main("fit s.csv --columns all --beta 20".split()) == 0
+    assert "'width, cm'" in capsys.readouterr().out
+    assert "method='exact' is for one column" in fails(
+        capsys, "sample", "fit.npz", "--method", "exact"
+    )
+    save(fit_convex_score(planar(), beta=12.0), "plain.npz")
+    assert main("sample plain.npz -n 2 --n-steps 3 --random-state 0".split()) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "x1,x2"
+    assert "mala" in fails(capsys, "sample", "plain.npz", "--method", "mala")
+
+
 # -------------------------------------------------------------------------------- reading columns
 
 
@@ -239,7 +398,10 @@ def test_bad_files_and_columns(data, capsys):
         Path("bad.csv").write_bytes(text)
         return fails(capsys, "fit", "bad.csv", "--beta", 30, *options)
 
-    choose = "bad.csv has 2 columns; choose one with --column: a, b"
+    choose = (
+        "bad.csv has 2 columns; choose one with --column: a, b (several: repeat --column, or "
+        "--columns all)"
+    )
     assert choose in fit(b"a,b\n1,2\n")
     assert "no column 'c'; --column must be one of a, b, or an index from 0 to 1" in fit(
         b"a,b\n1,2\n", "--column", "c"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
 from convexscore._exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives import score_matching
+from convexscore.plotting import PathDisplay
 from convexscore.selection import blur_width, held_out_loss
 from convexscore.solvers.line_problem import prepare
 
@@ -57,6 +62,182 @@ def test_given_betas_are_sorted_and_checked():
         regularization_path(x, betas=[3.0, -1.0])
     with pytest.raises(UnboundedObjectiveError, match="not above the boundedness limit"):
         regularization_path(x, betas=[3.0, 0.5])
+
+
+def test_networks_of_one_column_and_more_arguments():
+    x = _mixture(60, 2)
+    path = regularization_path(x[:, None], betas=[30.0, 3.0], tol=1e-9)
+    assert path.n_features == 1 and repr(path).endswith(f"0 to {path.n_kinks[-1]} kinks)")
+    assert path.n_neurons.tolist() == [c.n_neurons for c in path.certificates]
+    grid = np.linspace(-4.0, 4.0, 41)
+    for network, score in zip(path.networks, path.scores, strict=True):
+        assert network(grid) == pytest.approx(score(grid), abs=1e-9)
+    # a weight of zero is no sample
+    weights = np.r_[np.ones(60), np.zeros(2)]
+    same = regularization_path(np.r_[x, 50.0, -80.0], betas=[30.0, 3.0], sample_weight=weights)
+    assert same.objective == pytest.approx(path.objective)
+    # one column is a gradient anyway, and equivariant
+    same = regularization_path(x, betas=[30.0, 3.0], conservative=True, standardize="columns")
+    assert same.objective == pytest.approx(path.objective)
+    with pytest.raises(ValueError, match="x_held_out must have 1 columns, like x; got 2"):
+        regularization_path(x, x_held_out=np.ones((3, 2)))
+    with pytest.raises(ValueError, match="n_betas must be an integer >= 2; got 1"):
+        regularization_path(x, n_betas=1)
+    with pytest.raises(ValueError, match="tol must be finite and > 0"):
+        regularization_path(x, tol=0.0)
+
+
+# ------------------------------------------------------------------------------- several columns
+
+
+def _clusters(n=50, d=2, seed=0):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(n, d)) @ (np.eye(d) + 0.3 * np.ones((d, d)))
+    points[: n // 2] += 2.5
+    return points
+
+
+PLANE = {
+    "score matching": {},
+    "abs, no skip": {"activation": "abs", "skip": False},
+    "conservative": {"conservative": True},
+    "denoising": {"objective": "denoising", "noise": 0.6, "n_draws": 2},
+    "log-concave, whitened": {
+        "objective": "denoising", "noise": 0.6, "conservative": True, "shape": "log-concave",
+        "standardize": "whitening", "labels": "smoothed",
+    },
+    "scaled columns, weights": {"standardize": "columns", "sample_weight": 1.0 + np.arange(50) % 2},
+}  # fmt: skip
+
+
+def _fit(x, sample_weight=None, **options):
+    return fit_convex_score(x, sample_weight=sample_weight, **options)
+
+
+@pytest.mark.parametrize("options", PLANE.values(), ids=PLANE)
+def test_warm_path_of_the_plane_equals_single_fits(options):
+    x, tol = _clusters(), 1e-5
+    betas = np.geomspace(20.0, 6.0 if options.get("skip", True) else 12.0, 6)
+    path = regularization_path(x, betas=betas, tol=tol, random_state=3, **options)
+    assert path.betas.tolist() == sorted(betas, reverse=True) and path.n_features == 2
+    assert path.kinks == () and path.n_kinks.size == 0 and path.held_out is None
+    assert path.networks == path.scores and repr(path).endswith(f"{path.n_neurons[-1]} neurons)")
+    for k, beta in enumerate(path.betas):
+        proof = path.certificates[k]
+        assert proof.optimal and proof.exact and proof.beta == beta
+        assert proof.objective == path.objective[k] and proof.n_neurons == path.n_neurons[k]
+        if k % 2:
+            continue
+        single = _fit(x, beta=float(beta), tol=tol, random_state=3, **options)
+        room = tol * max(1.0, abs(path.objective[k]))
+        assert path.objective[k] == pytest.approx(single.certificate_.objective, abs=2 * room)
+        # neither is below what the other proves to be impossible
+        assert path.objective[k] >= single.certificate_.dual_objective - 1e-9
+        assert single.certificate_.objective >= proof.dual_objective - 1e-9
+    # P* increases with beta and is concave, with slope = path norm (Danskin): a check across solves
+    gaps = np.array([c.gap for c in path.certificates])
+    steps = -np.diff(path.betas)
+    slopes = -np.diff(path.objective) / steps
+    slack = (gaps[:-1] + gaps[1:]) / steps + 1e-9
+    assert np.all(slopes >= -slack)
+    assert np.all(np.diff(slopes) >= -(slack[:-1] + slack[1:]))
+    assert slopes[-1] > slopes[0] + slack.sum()  # strictly, over the whole range
+
+
+def test_default_path_of_the_plane_starts_without_neurons_and_ends_where_it_must():
+    x = _clusters()
+    with pytest.warns(DataWarning) as caught:
+        path = regularization_path(x, n_betas=12, x_held_out=_clusters(40, seed=1), random_state=0)
+    ends = [str(w.message) for w in caught if "the path ends" in str(w.message)]
+    assert len(ends) == 1 and 3 < len(path.betas) < 12
+    full = path.betas[0] * np.geomspace(1.0, 1e-2 / 1.02, 12)
+    assert path.betas == pytest.approx(full[: len(path.betas)])
+    last, next_one = path.betas[-1], full[len(path.betas)]
+    assert f"ends at beta = {last:.4g}, after {len(path.betas)} of 12 values" in ends[0]
+    assert f"beta = {next_one:.4g}, score matching is unbounded below" in ends[0]
+    assert path.n_neurons[0] == 0 < path.n_neurons[1]  # the first is 2 % above the first neuron
+    assert np.all(np.diff(path.objective) < 0)
+    # without neurons: the Gaussian score, as in closed form
+    gaussian = -(x - x.mean(axis=0)) @ np.linalg.inv(np.cov(x.T, ddof=0))
+    assert path.scores[0](x) == pytest.approx(gaussian, abs=1e-7)
+    assert path.objective[0] == pytest.approx(
+        -0.5 * np.trace(np.linalg.inv(np.cov(x.T, ddof=0))) * 50
+    )
+    for arrays in (path.objective, path.n_neurons, path.held_out, path.certificates, path.scores):
+        assert len(arrays) == len(path.betas)
+    with pytest.raises(UnboundedObjectiveError, match="is too small"):
+        regularization_path(x, betas=[20.0, 0.5])
+
+
+def test_held_out_loss_of_a_denoising_path():
+    """Against the plain loss on many fresh noisy copies."""
+    x, held, noise = _clusters(), _clusters(60, seed=1), 0.6
+    options = {"objective": "denoising", "noise": noise, "random_state": 0}
+    path = regularization_path(x, betas=[30.0, 6.0, 1.5], x_held_out=held, **options)
+    draws = np.random.default_rng(5).normal(size=(4000, *held.shape))
+    noisy = held + noise * draws
+    for score, loss in zip(path.scores, path.held_out, strict=True):
+        direct = 0.5 * np.mean(np.sum((score(noisy) + draws / noise) ** 2, axis=-1))
+        assert loss == pytest.approx(direct, abs=0.15)
+    # common draws: the differences along the path are much more exact than the values
+    error = np.mean(np.sum((path.scores[1](noisy) + draws / noise) ** 2, axis=-1)) / 2
+    first = np.mean(np.sum((path.scores[0](noisy) + draws / noise) ** 2, axis=-1)) / 2
+    assert path.held_out[1] - path.held_out[0] == pytest.approx(error - first, abs=0.05)
+    again = regularization_path(x, betas=[30.0, 6.0, 1.5], x_held_out=held, **options)
+    assert np.array_equal(again.held_out, path.held_out)
+    alone = regularization_path(x, betas=[30.0, 6.0, 1.5], **options)
+    assert np.array_equal(alone.objective, path.objective)
+
+
+def test_path_in_five_dimensions_by_local_search():
+    x = _clusters(60, 5)
+    options = {"objective": "denoising", "noise": 0.7, "n_starts": 16, "random_state": 0}
+    path = regularization_path(x, n_betas=6, x_held_out=x, **options)
+    assert len(path.betas) == 6 and path.n_neurons[0] == 0
+    assert all(proof.optimal and proof.n_tried > 0 for proof in path.certificates)
+    assert path.scores[-1](x).shape == (60, 5)
+    assert np.all(np.diff(path.objective) < 0)
+    single = fit_convex_score(x, beta=float(path.betas[3]), **options)
+    assert path.objective[3] == pytest.approx(single.certificate_.objective, rel=3e-4)
+
+
+def test_arguments_of_several_columns():
+    x = _clusters()
+    with pytest.raises(ValueError, match="tails = 'integrable' is for one column"):
+        regularization_path(x, tails="integrable")
+    with pytest.raises(ValueError, match="needs conservative=True"):
+        regularization_path(x, shape="log-concave")
+    with pytest.raises(ValueError, match="x_held_out must have 2 columns, like x; got 3"):
+        regularization_path(x, x_held_out=np.ones((4, 3)))
+    with pytest.raises(ValueError, match="n_starts must be an integer >= 1"):
+        regularization_path(x, n_starts=0)
+    with pytest.raises(ValueError, match="betas must be positive"):
+        regularization_path(x, betas=[3.0, np.inf])
+    weights = np.r_[np.ones(50), 0.0]
+    path = regularization_path(np.r_[x, [[1e3, -1e3]]], betas=[15.0], sample_weight=weights)
+    assert path.objective == pytest.approx(regularization_path(x, betas=[15.0]).objective)
+
+
+def test_display_of_a_path_of_several_columns():
+    x = _clusters()
+    options = {"objective": "denoising", "noise": 0.6, "random_state": 0}
+    path = regularization_path(x, betas=[30.0, 10.0, 3.0, 1.0], x_held_out=x, **options)
+    display = PathDisplay.from_path(path, ax=Figure().subplots(2))
+    assert display.kinks_ is None
+    np.testing.assert_array_equal(display.neurons_.get_xdata(), path.betas)
+    np.testing.assert_array_equal(display.neurons_.get_ydata(), path.n_neurons)
+    np.testing.assert_array_equal(display.loss_.get_ydata(), path.held_out)
+    above, below = display.axes_
+    assert above.get_ylabel() == "neurons" and above.get_ylim()[0] == 0.0
+    assert below.get_xlim()[0] > 30.0 > 1.0 > below.get_xlim()[1]
+    display.figure_.savefig(io.BytesIO())  # the tick labels of both scales
+    alone = PathDisplay.from_path(path, ax=Figure().subplots())
+    assert alone.loss_ is None and alone.neurons_ is not None
+    # a loss that explodes does not flatten the rest
+    wild = dataclasses.replace(path, held_out=np.array([-1.0, -2.0, -1.5, 1e6]))
+    _, loss_ax = PathDisplay.from_path(wild, ax=Figure().subplots(2)).axes_
+    low, high = loss_ax.get_ylim()
+    assert low < -2.0 and -1.0 < high < 10.0
 
 
 def test_blurred_loss_is_the_mean_over_the_interval():

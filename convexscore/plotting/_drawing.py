@@ -51,6 +51,12 @@ def score_of(fit: object) -> PiecewiseLinearScore:
         check_is_fitted(fit)
     if hasattr(fit, "piecewise_"):
         return cast(PiecewiseLinearScore, fit.piecewise_)
+    columns = getattr(fit, "n_features_in_", 1)
+    if columns > 1:
+        raise ValueError(
+            f"this display is for one column; the fit has {columns}. For two use VectorFieldDisplay, or "
+            "LogDensityDisplay with conservative=True."
+        )
     raise TypeError(
         "fit must be a fitted ConvexScore, a PiecewiseLinearScore or a one-dimensional "
         f"TwoLayerNetwork; got {type(fit).__name__}."

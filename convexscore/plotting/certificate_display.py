@@ -96,6 +96,11 @@ class CertificateDisplay:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(fit)
+        if fit.n_features_in_ > 1:
+            raise ValueError(
+                f"CertificateDisplay draws fits of one column; this one has {fit.n_features_in_}. "
+                "For two use CertificateMapDisplay; print(fit.certificate_) works in any dimension."
+            )
         labels = fit.noise_labels_
         points = X if fit.noisy_points_ is None else fit.noisy_points_
         if points is None:

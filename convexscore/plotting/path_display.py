@@ -1,4 +1,4 @@
-"""From the Gaussian to over-fitting: kinks and losses along beta."""
+"""From the Gaussian to over-fitting: kinks or neurons, and losses, along beta."""
 
 from __future__ import annotations
 
@@ -15,21 +15,31 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+# More neurons than this are drawn on a logarithmic axis.
+_MANY = 40
+# Height of the loss axis in units of what the neurons gain, or of this share of the smallest loss.
+_HEIGHT = 4.0
+_LEAST_GAIN = 0.25
+
+
 class PathDisplay:
-    """Kink positions and loss against beta (decreasing to the right), or a cross-validation curve.
+    """Kinks and loss against beta (decreasing to the right), or a cross-validation curve.
+
+    For one column the positions of the kinks, for several the number of neurons.
 
     Parameters
     ----------
     path : RegularizationPath, optional
     selection : BetaSelection, optional
-        One of the two, or both: the curve of the selection over the kinks of the path.
+        One of the two, or both: the curve of the selection under the kinks of the path.
 
     Attributes
     ----------
     ax_ : Axes, the first of ``axes_``
-    axes_ : tuple of Axes, the kinks (for a path) and the loss
+    axes_ : tuple of Axes, the kinks or neurons (for a path) and the loss
     figure_ : Figure
-    kinks_ : Line2D or None, one mark per kink and beta
+    kinks_ : Line2D or None, one mark per kink and beta (one column)
+    neurons_ : Line2D or None, number of neurons (several columns)
     loss_ : Line2D or None, the loss curve
     error_bars_ : ErrorbarContainer or None
     chosen_ : tuple of Line2D, the chosen beta in each axes
@@ -67,7 +77,10 @@ class PathDisplay:
         ax: Axes | Sequence[Axes] | None = None,
         **line_options: Any,
     ) -> PathDisplay:
-        """Draw kink positions and, below, the objective or the held-out loss against beta.
+        """Draw kinks or neurons and, below, the objective or the held-out loss against beta.
+
+        The axis of a held-out loss that grows without bound ends a few times the gain over the first
+        value above the minimum.
 
         Parameters
         ----------
@@ -75,7 +88,7 @@ class PathDisplay:
         selection : BetaSelection, optional
             Its cross-validation curve replaces the path's own loss.
         ax : Axes or pair of Axes, optional
-            One Axes: the kinks alone.  Two: kinks and loss.
+            One Axes: kinks or neurons alone.  Two: these and the loss.
         **line_options
             Passed to ``Axes.plot`` for the loss.
         """
@@ -109,19 +122,28 @@ class PathDisplay:
 
     def plot(self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any) -> PathDisplay:
         """Draw; options as in :meth:`from_path`."""
+        from matplotlib.ticker import LogFormatter
+
         self._choose_axes(ax)
         self.kinks_: Any = None
+        self.neurons_: Any = None
         self.loss_: Any = None
         self.error_bars_: Any = None
         self.chosen_: tuple[Any, ...] = ()
         loss_ax: Axes | None = self.axes_[-1]
         if self.path is not None:
-            self._plot_kinks(self.axes_[0], self.path)
+            if self.path.n_features == 1:
+                self._plot_kinks(self.axes_[0], self.path)
+            else:
+                self._plot_neurons(self.axes_[0], self.path)
             loss_ax = self.axes_[1] if len(self.axes_) > 1 else None
         if loss_ax is not None:
             self._plot_loss(loss_ax, line_options)
         for axes in self.axes_:
             axes.set_xscale("log")
+            # 40 and 30 where a path spans less than a decade, not 4 x 10^1 and 3 x 10^1 over each other
+            axes.xaxis.set_major_formatter(LogFormatter())
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2.0, 0.5)))
             if not axes.xaxis_inverted():
                 axes.invert_xaxis()
             if self.selection is not None:
@@ -169,6 +191,19 @@ class PathDisplay:
         ax.autoscale_view()
         ax.set_ylabel("kink positions")
 
+    def _plot_neurons(self, ax: Axes, path: RegularizationPath) -> None:
+        (self.neurons_,) = ax.plot(
+            path.betas, path.n_neurons, marker=".", linewidth=1.3, color=KINK_COLOR
+        )
+        if path.n_neurons.max() > _MANY:
+            # 0 has a place, and the first few neurons are told apart
+            ax.set_yscale("symlog", linthresh=1.0)
+            ax.yaxis.set_major_formatter("{x:.0f}")
+        else:
+            ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.set_ylim(bottom=0.0)
+        ax.set_ylabel("neurons")
+
     def _plot_loss(self, ax: Axes, line_options: dict[str, Any]) -> None:
         if self.selection is not None:
             self._plot_curve(ax, self.selection, line_options)
@@ -180,6 +215,8 @@ class PathDisplay:
         options: dict[str, Any] = {"marker": ".", "linewidth": 1.3, "label": label}
         (self.loss_,) = ax.plot(self.path.betas, values, **(options | line_options))
         ax.set_ylabel("objective" if held is None else "held-out loss per point")
+        if held is not None:
+            _end_above(ax, held)
 
     def _plot_curve(self, ax: Axes, selection: BetaSelection, line_options: dict[str, Any]) -> None:
         # beyond where the path was followed the curve is NaN
@@ -199,3 +236,11 @@ class PathDisplay:
         )
         self.loss_ = self.error_bars_.lines[0]
         ax.set_ylabel("held-out loss per point")
+
+
+def _end_above(ax: Axes, loss: Floats) -> None:
+    """Cut the axis where the loss of over-fitted scores would flatten all the rest."""
+    low = float(loss.min())
+    top = low + _HEIGHT * max(float(loss[0]) - low, _LEAST_GAIN * abs(low))
+    if loss.max() > top > low:
+        ax.set_ylim(low - 0.1 * (top - low), top)

@@ -76,8 +76,15 @@ class Dictionary:
         return self.Q.T @ Y + self.constant
 
     def lower_bound(self, weights: Floats) -> float:
-        """What multipliers (K, g) prove: G . W is the same for all residuals once Q W = 0."""
-        for _ in range(2):  # twice: the first pass leaves rounding of the size of the weights
+        """What multipliers (K, g) prove: G . W is the same for all residuals once Q W = 0.
+
+        Corrections of W in proportion to W itself hardly change the bound; what rounding leaves
+        of Q W is then removed by projection, twice for the last digits.
+        """
+        share = self.Q * _norms(weights)
+        missing = np.linalg.lstsq(share @ self.Q.T, self.Q @ weights, rcond=1e-13)[0]
+        weights = weights - share.T @ missing
+        for _ in range(2):
             weights = weights - self.Q.T @ (self.Q @ weights)
         cost = float(_norms(weights).sum())
         return float(np.vdot(self.constant, weights)) / cost if cost > 0.0 else 0.0
@@ -137,11 +144,14 @@ def minimise_largest(dictionary: Dictionary, Y: Floats, gap: float) -> Centre:
         Y, top, centred = _centre(dictionary, Y, top, weight)
         G = dictionary.gradient(Y)
         size = _norms(G)
-        multipliers = G / (top**2 - size**2)[:, None]
+        slack = np.maximum((top - size) * (top + size), np.finfo(float).tiny)
+        multipliers = G / (slack / slack.min())[:, None]
         best = Centre(
             Y, float(size.max()), max(best.lower, dictionary.lower_bound(multipliers)), size
         )
-        if not centred or best.value - best.lower <= gap * best.value:
+        reached = best.value - best.lower <= gap * best.value
+        # past the nominal weight only rounding keeps the bounds apart
+        if reached or not centred or weight > _GROWTH * 2.0 * count / (gap * top):
             return best
         weight *= _GROWTH
 

@@ -40,8 +40,9 @@ MAX_SIZE = 4000
 _N_BEST, _N_LOCAL = 400, 64
 # The dictionary's program is solved to this fraction of the gap between the bounds, at most coarsely.
 _MASTER_SHARE, _COARSE, _FINE = 0.1, 0.1, 1e-9
-# Columns leave when their |G| stays below this fraction of the lower bound for so many rounds.
-_WELL_INSIDE, _IDLE_ROUNDS = 0.8, 3
+# Columns leave when their |G| stays below this fraction of the lower bound for so many rounds in which
+# that bound closed this fraction of the gap; in others the rounds would go in circles.
+_WELL_INSIDE, _IDLE_ROUNDS, _ADVANCE = 0.8, 3, 0.1
 # Rounding or an inexact oracle: so many rounds that close less than this fraction of the gap.
 _STALLED, _PROGRESS = 10, 0.1
 # Log-concave: growth of the residual per round; a point nearer than this to a hyperplane is on it.
@@ -212,8 +213,16 @@ def boundedness(
     if n * d > max_size:
         raise ValueError(
             f"the boundedness threshold needs n d <= {max_size} unknowns; got n = {n}, d = {d}, "
-            f"n d = {n * d}. Compute it on a subsample, or avoid it: beta = sqrt(n) is far above it "
-            "for data without many repeated points, and objective='denoising' has no limit."
+            f"n d = {n * d}. Compute it on a subsample, or avoid it: beta = sqrt(n) is usually "
+            "above it (not for repeated points or points near a hyperplane), and objective='denoising' "
+            "has no limit."
+        )
+    if n <= 1 + problem.free.n_axes and not problem.case.conservative:
+        # c and V reach every function on the points: they fix the residual
+        rows = base_rows(problem)
+        priced = oracle.price(rows * problem.root_mass[:, None], n_best=1)
+        return BoundednessLimit(
+            priced.largest, priced.largest, priced.exact, 1, rows, spanning_columns(problem)
         )
     columns = spanning_columns(problem)
     if start is not None:
@@ -245,15 +254,17 @@ def boundedness(
         gap = float(np.clip(_MASTER_SHARE * (1.0 - lower / upper), _FINE, _COARSE))
         dictionary = Dictionary.build(problem, columns)
         centre = minimise_largest(dictionary, dictionary.coordinates(rows), gap)
+        advanced = centre.lower - lower > _ADVANCE * gaps[-1]
         lower = max(lower, centre.lower)
         if decide is not None and lower > decide:
             break
         rows, tried = dictionary.rows(centre.Y), centre.value
         near = np.argsort(-centre.size)[:_N_LOCAL]
         current = (columns.u[near], columns.b[near])
-        idle = np.where(centre.size < _WELL_INSIDE * lower, idle + 1, 0)
-        idle[:kept] = 0
-        columns, idle = columns.keep(idle < _IDLE_ROUNDS), idle[idle < _IDLE_ROUNDS]
+        if advanced:
+            idle = np.where(centre.size < _WELL_INSIDE * lower, idle + 1, 0)
+            idle[:kept] = 0
+            columns, idle = columns.keep(idle < _IDLE_ROUNDS), idle[idle < _IDLE_ROUNDS]
     return BoundednessLimit(min(lower, upper), upper, exact, n_rounds, best, columns)
 
 

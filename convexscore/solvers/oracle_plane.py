@@ -20,8 +20,8 @@ from convexscore.solvers._exact_common import (
 )
 from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
 
-# Arcs handled together: their arrays of complex numbers (128 kB each) stay in cache.
-_BLOCK = 1 << 13
+# Arcs handled together: their arrays of complex numbers (256 kB each) stay in cache.
+_BLOCK = 1 << 14
 # Local maxima that a block of pivots may return, per neuron asked for.
 _PER_BLOCK = 8
 # Rounding of the distance of a point from a line through it, relative to the scale.

@@ -1,0 +1,370 @@
+"""The solver of several columns against conic programs, non-convex training and brute force."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from plane_oracles import (
+    Case,
+    best_of_lbfgs,
+    brute_supremum,
+    conic_optimum,
+    joined,
+    network_columns,
+    objective,
+    pair_lines,
+    residual_of,
+)
+from scipy.optimize import minimize
+
+from convexscore import TwoLayerNetwork, certify, fit_convex_score
+from convexscore.objectives import score_matching
+from convexscore.solvers.multivariate import largest_start
+from convexscore.solvers.neuron_problem import NeuronCase, prepare
+from convexscore.solvers.oracles import make_oracle
+
+OBJECTIVES = ["score_matching", "denoising"]
+KINDS = ["vector", "conservative", "log-concave"]
+CASES = list(itertools.product(OBJECTIVES, ["relu", "abs"], [True, False], KINDS))
+# In the plane every penalty here is above the boundedness threshold (at most 6.4 for 14 points).
+BETA = {("score_matching", "relu"): 5.0, ("score_matching", "abs"): 7.0}
+
+
+def two_groups(n, d, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d))
+    x[: n // 2] *= 0.6
+    x[: n // 2, 0] += 2.5
+    return x
+
+
+def fitted(x, goal, activation, skip, kind, beta, **options):
+    """A fit and its problem by definition, on the points that it was fitted to."""
+    fit = fit_convex_score(
+        x,
+        objective=goal,
+        activation=activation,
+        skip=skip,
+        beta=beta,
+        noise=0.5 if goal == "denoising" else None,
+        conservative=kind != "vector",
+        shape="log-concave" if kind == "log-concave" else None,
+        random_state=5,
+        **options,
+    )
+    points = x if goal == "score_matching" else fit.noisy_points_
+    labels = np.zeros_like(x) if goal == "score_matching" else fit.noise_labels_
+    case = Case(
+        points, labels, float(goal == "score_matching"), beta, activation, skip,
+        kind != "vector", kind == "log-concave",
+    )  # fmt: skip
+    return fit, case
+
+
+# ---------------------------------------------------------------------------------------- the plane
+
+
+@pytest.mark.parametrize(("goal", "activation", "skip", "kind"), CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_planar_optimum_against_everything_slow(goal, activation, skip, kind, seed):
+    beta = BETA.get((goal, activation), 0.7)
+    x = two_groups(14, 2, seed)
+    fit, case = fitted(x, goal, activation, skip, kind, beta, tol=1e-6)
+    certificate = fit.certificate_
+    assert certificate.optimal and certificate.exact
+    assert 0.0 <= certificate.relative_gap <= 1e-6
+    found = objective(case, fit.network_)
+    scale = abs(found)
+    assert certificate.objective == pytest.approx(found, rel=1e-9)
+
+    # at most the optimum over all lines through two points, at least the lower bound
+    pairs = pair_lines(case)
+    on_pairs = conic_optimum(case, pairs)
+    assert found <= on_pairs + 1e-6 * scale
+    assert certificate.dual_objective <= on_pairs + 1e-7 * scale
+    # with the neurons found in the dictionary a conic solver can gain no more than the gap
+    both = conic_optimum(case, joined(pairs, network_columns(case, fit.network_)))
+    assert both == pytest.approx(found, abs=certificate.gap + 1e-7 * scale)
+
+    # no neuron of a fine grid pays by more than the certificate says
+    ratio = brute_supremum(case, residual_of(case, fit.network_)) / beta
+    assert ratio <= 1.0 + certificate.max_violation + 1e-6
+    if fit.network_.n_neurons:
+        assert ratio >= 1.0 - 1e-6
+
+    # non-convex training with more neurons never gets below
+    trained = best_of_lbfgs(
+        case, n_neurons=fit.network_.n_neurons + 2, n_starts=4, seed=seed, max_iter=400
+    )
+    assert trained >= certificate.dual_objective - 1e-7 * scale
+    assert trained >= found - certificate.gap - 1e-7 * scale
+
+
+@pytest.mark.parametrize("goal", OBJECTIVES)
+def test_wider_non_convex_training_gets_close_in_the_plane(goal):
+    """The optimum is that of training: with many neurons and starts L-BFGS comes within 2 %."""
+    x = two_groups(12, 2, 3)
+    skip = goal == "score_matching"
+    fit, case = fitted(x, goal, "relu", skip, "vector", 4.0 if skip else 2.0, tol=1e-6)
+    trained = best_of_lbfgs(case, n_neurons=25, n_starts=12, seed=0)
+    found = fit.certificate_.objective
+    assert found - 1e-6 * abs(found) <= trained <= found + 0.02 * abs(found)
+
+
+def test_pair_dictionary_is_an_upper_bound_that_is_not_always_tight():
+    """Negative control: the best line need not pass through two points."""
+    x = two_groups(14, 2, 1)
+    fit, case = fitted(x, "denoising", "abs", True, "vector", 0.7, tol=1e-6)
+    on_pairs = conic_optimum(case, pair_lines(case))
+    assert on_pairs > fit.certificate_.objective * 1.001
+
+
+def test_grid_supremum_sees_a_missing_neuron():
+    """Negative control of the brute force: dropping a neuron makes it violate."""
+    x = two_groups(14, 2, 0)
+    fit, case = fitted(x, "score_matching", "relu", False, "vector", 5.0, tol=1e-6)
+    net = fit.network_
+    k = int(np.argmax(np.linalg.norm(net.w, axis=1)))
+    keep = np.arange(net.n_neurons) != k
+    broken = TwoLayerNetwork(net.u[keep], net.w[keep], net.b[keep], offset=net.offset)
+    ratio = brute_supremum(case, residual_of(case, broken)) / 5.0
+    assert ratio > 1.05
+    again = certify(broken, x, beta=5.0, skip=False)
+    assert not again.optimal and again.gap > 0.0
+    assert again.objective == pytest.approx(objective(case, broken), rel=1e-9)
+    # the reference of certify is the optimum: its gap is the true distance to it
+    true_gap = objective(case, broken) - objective(case, net)
+    assert again.gap == pytest.approx(true_gap, rel=1e-3)
+
+
+# --------------------------------------------------------------------------- lower bounds are valid
+
+
+@pytest.mark.parametrize(("goal", "activation", "skip", "kind"), CASES)
+@pytest.mark.parametrize("d", [2, 3])
+def test_lower_bounds_of_loose_fits_are_valid(goal, activation, skip, kind, d):
+    """Whatever the tolerance, the dual value lies below the optimum of a tight fit."""
+    x = two_groups(30, d, 11)
+    beta = 15.0 if goal == "score_matching" else 1.5
+    best = fitted(x, goal, activation, skip, kind, beta, tol=1e-6)[0].certificate_
+    for tol in (1e-3, 3e-2):
+        loose, case = fitted(x, goal, activation, skip, kind, beta, tol=tol)
+        certificate = loose.certificate_
+        assert certificate.optimal and certificate.exact
+        assert certificate.objective == pytest.approx(objective(case, loose.network_), rel=1e-9)
+        assert certificate.dual_objective <= best.objective + 1e-7 * abs(best.objective)
+        assert certificate.objective >= best.dual_objective - 1e-7 * abs(best.objective)
+
+
+@pytest.mark.parametrize("goal", OBJECTIVES)
+@pytest.mark.parametrize("reference", ["solve", "residual"])
+@pytest.mark.parametrize("d", [2, 3])
+def test_any_network_is_bounded_below(goal, reference, d):
+    x = two_groups(30, d, 2)
+    beta = 12.0 if goal == "score_matching" else 1.5
+    fit, case = fitted(x, goal, "relu", True, "vector", beta, tol=1e-6)
+    given = {} if goal == "score_matching" else {"labels": fit.noise_labels_}
+    rng = np.random.default_rng(0)
+    for size in (0.0, 1e-3, 0.1):
+        net = fit.network_
+        changed = TwoLayerNetwork(
+            net.u, net.w * (1.0 + size * rng.normal(size=net.w.shape)), net.b,
+            skip=net.skip + size * rng.normal(size=(d, d)), offset=net.offset + size,
+        )  # fmt: skip
+        certificate = certify(
+            changed, case.points, beta=beta, objective=goal, reference=reference, **given
+        )
+        direct = objective(case, changed)
+        best = fit.certificate_.objective
+        assert certificate.exact
+        assert certificate.objective == pytest.approx(direct, rel=1e-9)
+        assert certificate.dual_objective <= best + 1e-7 * abs(best)
+        assert certificate.gap >= direct - best - 1e-6 * abs(best)
+        if size:
+            assert certificate.gap > 1e-9 * abs(best)
+        assert certificate.optimal == (certificate.relative_gap <= 1e-4)
+
+
+# ------------------------------------------------------------------------------ thresholds and start
+
+
+def _gaussian_supremum(x, activation):
+    """sup h at s = -Sigma^-1 (x - mu): a fine grid of lines, then refinement of the best."""
+    n = len(x)
+    sigma = np.cov(x.T, ddof=0)
+    residual = -(x - x.mean(axis=0)) @ np.linalg.inv(sigma)
+    case = Case(x, np.zeros_like(x), 1.0, 1.0, activation, True)
+    coarse = brute_supremum(case, residual, n_angles=720, n_offsets=21)
+
+    def minus(p):
+        u = np.array([np.cos(p[0]), np.sin(p[0])])
+        best = 0.0
+        along = x @ u
+        for pivot in range(n):
+            pre = along - along[pivot]
+            for on in (0.0, 1.0):
+                active = np.where(np.arange(n) == pivot, on, pre > 0)
+                slope = active if activation == "relu" else 2.0 * active - 1.0
+                gradient = (slope * pre) @ residual + slope.sum() * u
+                best = max(best, np.linalg.norm(gradient))
+        return -best
+
+    angles = np.linspace(0.0, 2 * np.pi, 360, endpoint=False)
+    start = sorted(angles, key=lambda t: minus([t]))[:5]
+    fine = max(
+        -minimize(minus, [t], method="Nelder-Mead", options={"xatol": 1e-10, "fatol": 1e-12}).fun
+        for t in start
+    )
+    return max(coarse, fine)
+
+
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_gaussian_score_exactly_above_its_threshold_and_not_below(activation, seed):
+    x = two_groups(16, 2, seed) @ [[1.0, 0.3], [0.0, 0.5]] + [3.0, -1.0]
+    problem = prepare(score_matching(x), NeuronCase(activation, True))
+    oracle = make_oracle(problem, random_state=np.random.default_rng(0))
+    threshold = largest_start(problem, oracle)
+    # the measure has no units, so the one in x is the one in z
+    assert threshold == pytest.approx(_gaussian_supremum(x, activation), rel=1e-6)
+    above = fit_convex_score(x, activation=activation, beta=1.001 * threshold)
+    assert above.network_.n_neurons == 0
+    assert above.certificate_.relative_gap <= 1e-12
+    grid = np.random.default_rng(1).normal(size=(50, 2)) * 4
+    gaussian = -(grid - x.mean(axis=0)) @ np.linalg.inv(np.cov(x.T, ddof=0))
+    np.testing.assert_allclose(above.score_function(grid), gaussian, rtol=1e-10, atol=1e-11)
+    below = fit_convex_score(x, activation=activation, beta=0.98 * threshold, tol=1e-9)
+    assert below.network_.n_neurons >= 1
+    assert below.certificate_.optimal
+    assert below.certificate_.objective < above.certificate_.objective * (
+        1.0 + 1e-6 * np.sign(-above.certificate_.objective)
+    )
+    largest = np.abs(gaussian).max()
+    assert np.abs(below.score_function(grid) - gaussian).max() > 1e-4 * largest
+
+
+# ------------------------------------------------------------------------------- higher dimensions
+
+
+@pytest.mark.parametrize("goal", OBJECTIVES)
+@pytest.mark.parametrize(("d", "n"), [(3, 80), (5, 60), (10, 80)])
+def test_higher_dimensions_beat_non_convex_training(goal, d, n):
+    x = two_groups(n, d, d)
+    beta = {"score_matching": 0.35 * n, "denoising": 3.0}[goal]
+    fit, case = fitted(x, goal, "relu", True, "vector", beta, n_starts=32)
+    certificate = fit.certificate_
+    assert certificate.optimal and not certificate.exact
+    assert certificate.objective == pytest.approx(objective(case, fit.network_), rel=1e-9)
+    width = max(fit.network_.n_neurons, 1)
+    trained = best_of_lbfgs(case, n_neurons=width, n_starts=3, seed=0, max_iter=400)
+    scale = abs(certificate.objective)
+    assert certificate.objective <= trained + 1e-4 * scale
+    # a search with more starts finds nothing that matters
+    given = {} if goal == "score_matching" else {"labels": fit.noise_labels_}
+    harder = certify(
+        fit.network_, case.points, beta=beta, objective=goal, reference="residual",
+        n_starts=300, random_state=1, **given,
+    )  # fmt: skip
+    assert harder.n_tried == 300
+    assert harder.max_violation <= certificate.max_violation + 1e-2
+    assert harder.objective == pytest.approx(certificate.objective, rel=1e-9)
+    # a perturbed network is not optimal
+    net = fit.network_
+    worse = TwoLayerNetwork(net.u, net.w, net.b, skip=0.9 * net.skip, offset=net.offset)
+    gap = certify(worse, case.points, beta=beta, objective=goal, **given)
+    assert not gap.optimal
+    assert gap.gap >= 0.99 * (objective(case, worse) - certificate.objective) > 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("skip", [True, False])
+def test_exact_oracle_and_local_search_agree_in_space(kind, skip):
+    """d = 3: 30 points are priced exactly; the same data twice (60 distinct rows) by local search."""
+    x = two_groups(30, 3, 4)
+    weight = np.full(30, 2.0)
+    exact = fit_convex_score(
+        x, beta=18.0, skip=skip, conservative=kind != "vector", sample_weight=weight,
+        shape="log-concave" if kind == "log-concave" else None,
+    )  # fmt: skip
+    local = fit_convex_score(
+        np.repeat(x, 3, axis=0), beta=18.0, skip=skip, conservative=kind != "vector",
+        sample_weight=np.full(90, 2.0 / 3.0), random_state=0,
+        shape="log-concave" if kind == "log-concave" else None,
+    )  # fmt: skip
+    assert exact.certificate_.exact and not local.certificate_.exact
+    assert local.certificate_.objective == pytest.approx(exact.certificate_.objective, rel=3e-4)
+
+
+# ----------------------------------------------------------------------------------- degenerate data
+
+
+def _degenerate():
+    rng = np.random.default_rng(0)
+    line = np.linspace(-1, 1, 12)[:, None] * [1.0, 2.0]
+    return {
+        "duplicates": np.repeat(two_groups(7, 2, 5), 3, axis=0),
+        "grid": np.array(list(itertools.product(range(4), range(4))), dtype=float),
+        "collinear": line,
+        "mostly collinear": np.concatenate([line, [[0.3, -0.5], [1.0, 0.0]]]),
+        "constant column": np.c_[rng.normal(size=12), np.full(12, 3.0)],
+        "two points": np.array([[0.0, 0.0], [1.0, 1.0]]),
+        "three points": np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 2.0]]),
+        "rank 2 of 4": rng.normal(size=(15, 2)) @ rng.normal(size=(2, 4)),
+        "n < d": rng.normal(size=(4, 6)),
+    }
+
+
+@pytest.mark.parametrize("name", _degenerate())
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_degenerate_data(name, kind, activation):
+    """Denoising always works; score matching where the rows span their space, else says why."""
+    x = _degenerate()[name]
+    options = {"conservative": kind != "vector", "activation": activation, "random_state": 3}
+    options["shape"] = "log-concave" if kind == "log-concave" else None
+    smooth = fit_convex_score(x, objective="denoising", noise=0.3, beta=1.0, **options)
+    assert smooth.certificate_.optimal
+    assert np.isfinite(smooth.score_function(x)).all()
+    rank = np.linalg.matrix_rank(x - x.mean(axis=0))
+    beta = 2.0 * len(x)
+    if rank < x.shape[1]:
+        with pytest.raises(ValueError, match=f"span only {rank} dimensions.*denoising"):
+            fit_convex_score(x, beta=beta, **options)
+        return
+    sharp = fit_convex_score(x, beta=beta, **options)
+    assert sharp.certificate_.optimal
+
+
+@pytest.mark.parametrize("name", ["duplicates", "grid", "mostly collinear", "collinear"])
+@pytest.mark.parametrize("goal", OBJECTIVES)
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_many_points_on_a_line_in_the_plane(name, goal, activation):
+    """Fits on ties: above the grid of angles and offsets nothing pays, and the objective is right.
+
+    For denoising the points are moved off each other by the noise, so labels are given to certify.
+    """
+    x = _degenerate()[name]
+    if goal == "denoising":
+        labels = np.random.default_rng(1).normal(size=x.shape)
+        zero = TwoLayerNetwork(
+            np.zeros((0, 2)), np.zeros((0, 2)), [], skip=np.zeros((2, 2)), offset=[0.0, 0.0],
+            activation=activation,
+        )  # fmt: skip
+        certificate = certify(zero, x, beta=1.0, objective=goal, labels=labels, reference="residual")
+        case = Case(x, labels, 0.0, 1.0, activation, True)
+        design = np.c_[x, np.ones(len(x))]
+        best = design @ np.linalg.lstsq(design, labels, rcond=1e-10)[0]
+        ratio = brute_supremum(case, best - labels)
+        assert ratio <= 1.0 + certificate.max_violation + 1e-9
+        assert ratio >= (1.0 + certificate.max_violation) * (1 - 1e-3)
+        return
+    if name == "collinear":
+        pytest.skip("score matching refuses collinear points (test_degenerate_data)")
+    beta = 1.2 * len(x) ** 0.5 + (6.0 if activation == "abs" else 4.0)
+    fit, case = fitted(x, goal, activation, True, "vector", beta, tol=1e-6)
+    assert fit.certificate_.optimal
+    assert objective(case, fit.network_) == pytest.approx(fit.certificate_.objective, rel=1e-9)
+    ratio = brute_supremum(case, residual_of(case, fit.network_)) / beta
+    assert ratio <= 1.0 + fit.certificate_.max_violation + 1e-6
