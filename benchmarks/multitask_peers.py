@@ -277,7 +277,8 @@ def draw(report: Report) -> Any:
         for row in mine:
             style = "o" if row["reached"] else "x"  # x: stopped short of the gap
             axes.loglog(row["n"], row["CPU seconds"], style, color=line.get_color())
-    axes.loglog([], [], "x", color="0.4", label="stopped short of the gap")
+    if not all(row["reached"] for row in rows):
+        axes.loglog([], [], "x", color="0.4", label="stopped short of the gap")
     sizes = sorted({row["n"] for row in rows})
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()

@@ -123,9 +123,9 @@ def draw(report: Report) -> Any:
     left.loglog(noise, [row["CPU seconds"] for row in rows], "o--", label="CPU")
     left.axhline(report.settings["aim_seconds"], color="0.3", linestyle=":", label="aim")
     left.set(ylabel="seconds to a certified gap of 1e-2")
-    right.loglog(noise, [row["columns (most)"] for row in rows], "s--", label="columns, most")
-    right.loglog(noise, [row["neurons"] for row in rows], "o-", label="neurons of the network")
-    right.set(ylabel="count")
+    right.semilogx(noise, [row["columns (most)"] for row in rows], "s--", label="columns, most")
+    right.semilogx(noise, [row["neurons"] for row in rows], "o-", label="neurons of the network")
+    right.set(ylabel="count", ylim=(0, None))
     for axes in (left, right):
         axes.set(xlabel="noise level")
         axes.set_xticks(noise, [f"{level:g}" for level in noise])

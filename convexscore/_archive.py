@@ -118,7 +118,12 @@ def _parse_header(entry: NDArray[Any]) -> dict[str, Any]:
             f"{header.get('convexscore_version')}; this is convexscore {__version__}, which reads "
             f"versions 1 to {SCHEMA_VERSION}. Upgrade convexscore."
         )
-    kinds = {"params": dict, "certificate": dict, "arrays": dict, "activation": str}
+    kinds: dict[str, type] = {
+        "params": dict,
+        "certificate": dict,
+        "arrays": dict,
+        "activation": str,
+    }
     if version > 1:
         kinds["n_features"] = int
     for name, kind in kinds.items():

@@ -108,9 +108,8 @@ def read_columns(
         if not wanted:
             raise ValueError(f"{path} has no column but the weights; expected columns of data.")
     else:
-        wanted = [
-            _position(path, header, column, option="--column") for column in columns or [None]
-        ]
+        chosen: Sequence[str | None] = columns or [None]
+        wanted = [_position(path, header, column, option="--column") for column in chosen]
     _refuse_repeated(path, header, wanted)
     cells = wanted if weight is None else [*wanted, weight]
     numbers, n_dropped = _numbers(path, header, rows[1:], cells, drop_missing)

@@ -146,8 +146,8 @@ def test_grid_supremum_sees_a_missing_neuron():
 @pytest.mark.parametrize("d", [2, 3])
 def test_lower_bounds_of_loose_fits_are_valid(goal, activation, skip, kind, d):
     """Whatever the tolerance, the dual value lies below the optimum of a tight fit."""
-    x = two_groups(30, d, 11)
-    beta = 15.0 if goal == "score_matching" else 1.5
+    x = two_groups(30 if d == 2 else 14, d, 11)
+    beta = {"score_matching": 12.0, "denoising": 1.5}[goal]
     best = fitted(x, goal, activation, skip, kind, beta, tol=1e-6)[0].certificate_
     for tol in (1e-3, 3e-2):
         loose, case = fitted(x, goal, activation, skip, kind, beta, tol=tol)
@@ -162,8 +162,8 @@ def test_lower_bounds_of_loose_fits_are_valid(goal, activation, skip, kind, d):
 @pytest.mark.parametrize("reference", ["solve", "residual"])
 @pytest.mark.parametrize("d", [2, 3])
 def test_any_network_is_bounded_below(goal, reference, d):
-    x = two_groups(30, d, 2)
-    beta = 12.0 if goal == "score_matching" else 1.5
+    x = two_groups(30 if d == 2 else 14, d, 2)
+    beta = 10.0 if goal == "score_matching" else 1.5
     fit, case = fitted(x, goal, "relu", True, "vector", beta, tol=1e-6)
     given = {} if goal == "score_matching" else {"labels": fit.noise_labels_}
     rng = np.random.default_rng(0)

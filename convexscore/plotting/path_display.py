@@ -142,8 +142,8 @@ class PathDisplay:
         for axes in self.axes_:
             axes.set_xscale("log")
             # 40 and 30 where a path spans less than a decade, not 4 x 10^1 and 3 x 10^1 over each other
-            axes.xaxis.set_major_formatter(LogFormatter())
-            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2.0, 0.5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.3, 0.4)))
             if not axes.xaxis_inverted():
                 axes.invert_xaxis()
             if self.selection is not None:
@@ -192,6 +192,8 @@ class PathDisplay:
         ax.set_ylabel("kink positions")
 
     def _plot_neurons(self, ax: Axes, path: RegularizationPath) -> None:
+        from matplotlib.ticker import MaxNLocator
+
         (self.neurons_,) = ax.plot(
             path.betas, path.n_neurons, marker=".", linewidth=1.3, color=KINK_COLOR
         )
@@ -200,7 +202,7 @@ class PathDisplay:
             ax.set_yscale("symlog", linthresh=1.0)
             ax.yaxis.set_major_formatter("{x:.0f}")
         else:
-            ax.yaxis.get_major_locator().set_params(integer=True)
+            ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylim(bottom=0.0)
         ax.set_ylabel("neurons")
 
