@@ -17,6 +17,11 @@ NAMES = (
     "univariate_scaling",
     "univariate_vs_conic",
     "dsm_vs_lasso",
+    "planar_vs_conic",
+    "planar_scaling",
+    "multitask_peers",
+    "spiral_overfit",
+    "high_dim_vs_adam",
     "accuracy",
 )
 

@@ -2,7 +2,7 @@
 
 They get the dense, centred n x n(n-1) matrix of all pair hinges (made beforehand, its time not counted)
 and solve that finite problem.  Ours is the problem over all lines.  Equal accuracy means: each within
-1e-6 (relative) of the optimum of its own problem.
+1e-6 (relative) of the optimum of its own problem; each side's is judged by a bound of that problem.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Check, Report, Timing, figure, measure
-from benchmarks.multitask_solvers import MultiTaskSolver, available, pyscnn_reason
+from benchmarks.multitask_solvers import NAMES, MultiTaskSolver, available, pyscnn_reason
 from benchmarks.spiral import PlanarProblem, fit, judge, make_problem
 from convexscore import ConvexScore, TwoLayerNetwork
 from convexscore.programs import pair_dictionary
@@ -45,10 +45,13 @@ class Settings:
     # a solver's ladder of tolerances ends when it has used this many CPU seconds at one problem,
     # and larger problems are not tried
     patience: float = 45.0
+    peers: tuple[str, ...] = NAMES
 
 
 FULL = Settings((60, 100, 200, 300), 100, 300, 5)
-QUICK = Settings((20, 30), 20, 30, 2)
+# skglm compiles for a quarter of a minute, in every process; celer's own tightest solution, then the
+# reference, is only good for the looser gap
+QUICK = Settings((20, 30), 20, 30, 2, gap=1e-5, peers=("celer",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +133,8 @@ def network_of(problem: PairProblem, weights: Floats) -> TwoLayerNetwork:
 
 
 def run(settings: Settings, seed: int) -> Report:
-    solvers, missing = available()
+    solvers, missing = available(settings.peers)
+    missing |= {name: "only in the full run" for name in NAMES if name not in settings.peers}
     missing["pyscnn"] = pyscnn_reason()
     # first calls: imports, compilation
     fit(make_problem(20, settings.share, settings.noise, seed), settings.gap)
@@ -142,7 +146,7 @@ def run(settings: Settings, seed: int) -> Report:
         tired = {row["solver"] for row in found if not row["reached"]}
         patient = {name: solver for name, solver in patient.items() if name not in tired}
     return Report(
-        {"Seconds to a relative gap of 1e-6": rows},
+        {"Seconds to the same relative gap": rows},
         _checks(rows, settings),
         _notes(rows, missing, settings),
     )
@@ -234,7 +238,9 @@ def _checks(rows: list[dict[str, Any]], settings: Settings) -> list[Check]:
     ]  # fmt: skip
     if peers:  # their optimum is over fewer lines: never below ours by more than the gap
         least = min(row["objective / ours - 1"] for row in peers)
-        checks.append(Check("least others' objective / ours - 1", least, -settings.gap, at_least=True))
+        checks.append(
+            Check("least others' objective / ours - 1", least, -settings.gap, at_least=True)
+        )
     for n, aim in ((settings.aim_equal_at, 1.0), (settings.aim_faster_at, 10.0)):
         here = [row for row in peers if row["n"] == n]
         for key in ("seconds / ours", "CPU / ours") if here else ():
@@ -267,7 +273,7 @@ def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settin
 
 def draw(report: Report) -> Any:
     """CPU seconds against n, everybody at the same gap of its own problem."""
-    rows = report.tables["Seconds to a relative gap of 1e-6"]
+    rows = report.tables["Seconds to the same relative gap"]
     fig, (axes,) = figure(6.0, 4.2)
     for solver in dict.fromkeys(row["solver"] for row in rows):
         mine = [row for row in rows if row["solver"] == solver]
@@ -282,6 +288,6 @@ def draw(report: Report) -> Any:
     sizes = sorted({row["n"] for row in rows})
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
-    axes.set(xlabel="n", ylabel="CPU seconds to a relative gap of 1e-6")
+    axes.set(xlabel="n", ylabel=f"CPU seconds to a relative gap of {report.settings['gap']:g}")
     axes.legend()
     return fig

@@ -1,4 +1,4 @@
-"""The multi-task lasso solvers to compare with, and other planar peers, where they can be used."""
+"""The multi-task lasso solvers to compare with: each a function of the dense problem and a tolerance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ Floats = NDArray[np.float64]
 # (matrix, targets, beta, tol) -> (columns, tasks) weights of 1/2 ||X W - T||^2 + beta sum_k ||W_k||
 MultiTaskSolver = Callable[[Floats, Floats, float, float], Floats]
 
-# scikit-learn's class stops at a duality gap too, but takes minutes from n = 60 on
 NAMES = ("celer", "skglm")
 
 

@@ -106,7 +106,9 @@ def draw(report: Report) -> Any:
     left.set(ylabel="seconds to a certified gap of 1e-3")
     for meter in ("tracemalloc", "rss"):
         known = [row for row in rows if f"{meter} (MB)" in row]
-        right.loglog([r["n"] for r in known], [r[f"{meter} (MB)"] for r in known], "o-", label=meter)
+        right.loglog(
+            [r["n"] for r in known], [r[f"{meter} (MB)"] for r in known], "o-", label=meter
+        )
     right.loglog(n, [1e3 * row["all pairs (GB)"] for row in rows], "s:", color="0.5",
                  label="matrix of all pairs")  # fmt: skip
     right.set(ylabel="peak extra memory, MB")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexscore._exceptions import DataWarning, NotIntegrableError
 from convexscore._random import RandomState, check_random_state
@@ -115,6 +115,8 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     start_points_ : (k, d)
         Several columns: rows of the data, where chains start.
     n_features_in_ : int
+    feature_names_in_ : (d,)
+        Column names, if X was a data frame with string names.
 
     Notes
     -----
@@ -243,6 +245,10 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
             self._fit_column(points[:, 0], options, weights, rng)
         else:
             self._fit_columns(points, options, weights, rng)
+        if hasattr(X, "columns"):  # names of a data frame, as scikit-learn keeps them
+            validate_data(self, X, skip_check_array=True)
+        else:
+            self.__dict__.pop("feature_names_in_", None)
         return self
 
     def _fit_column(

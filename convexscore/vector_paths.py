@@ -78,6 +78,7 @@ def solve_path(
                 oracle,
                 tol=DEFAULT_TOL if tol is None else tol,
                 warm=fit,
+                effort=1,
             )
         except UnboundedObjectiveError:
             if given or fit is None:

@@ -15,8 +15,21 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:  # benchmarks/ is no part of the installed package
     sys.path.insert(0, ROOT)
 
-from benchmarks import NAMES, dsm_vs_lasso, harness, laws, load, score_peers  # noqa: E402
+from benchmarks import (  # noqa: E402
+    NAMES,
+    dsm_vs_lasso,
+    harness,
+    high_dim_vs_adam,
+    laws,
+    load,
+    multitask_peers,
+    multitask_solvers,
+    score_peers,
+    spiral,
+    spiral_overfit,
+)
 from benchmarks.__main__ import main  # noqa: E402
+from convexscore import TwoLayerNetwork, certify, fit_convex_score  # noqa: E402
 from convexscore.programs import denoising_matrices  # noqa: E402
 
 SHAPE = {"checks", "data", "environment", "name", "notes", "quick", "seconds", "seed", "settings",
@@ -121,12 +134,72 @@ def check_accuracy(found: dict) -> None:
     assert rows["Laplace"]["convexscore"] < rows["Laplace"]["KDE, cross-validated"]
 
 
+def check_planar_vs_conic(found: dict) -> None:
+    conic = {row["n"]: row for row in only_table(found, "CVXPY")}
+    rows = only_table(found, "fit_convex_score")
+    assert len(rows) == 2 * len(conic)
+    for row in rows:
+        assert row["relative gap"] <= row["tol"]
+        other = conic[row["n"]]
+        assert other["columns"] == row["n"] * (row["n"] - 1)
+        assert row["conic / ours"] == pytest.approx(other["seconds"] / row["seconds"])
+        # the lower bound over all lines is below what the pairs reach
+        assert row["objective"] * (1.0 - row["relative gap"]) <= other["objective"] * (1 + 1e-12)
+        assert other["objective"] == pytest.approx(other["own value"], rel=1e-7)
+
+
+def check_planar_scaling(found: dict) -> None:
+    rows = only_table(found, "Time and memory")
+    assert all(row["exact"] and row["relative gap"] <= 1e-3 for row in rows)
+    assert rows[0]["all pairs (GB)"] == pytest.approx(8e-9 * 100 * 100 * 99)
+    # an (n, n) sweep in blocks, not the matrix of all pairs
+    assert 0.01 < rows[0]["tracemalloc (MB)"] < 0.8 * 1e3 * rows[0]["all pairs (GB)"]
+
+
+def check_multitask_peers(found: dict) -> None:
+    rows = only_table(found, "Seconds")
+    for row in rows:
+        assert row["reached"] and row["gap to the optimum"] <= found["settings"]["gap"]
+        if row["solver"] != "convexscore":
+            # what a solver proves of the finite problem is no less than its distance to the optimum
+            assert row["own gap"] >= row["gap to the optimum"] - 1e-12
+            assert row["objective / ours - 1"] >= -found["settings"]["gap"]
+    for peer in multitask_solvers.NAMES:
+        noted = any(note.startswith(f"{peer} left out") for note in found["notes"])
+        assert noted != (peer in {row["solver"] for row in rows})
+    assert any(note.startswith("pyscnn left out: ") for note in found["notes"])
+
+
+def check_spiral_overfit(found: dict) -> None:
+    rows = only_table(found, "Noise levels")
+    assert [row["noise"] for row in rows] == [0.5, 0.05]
+    for row in rows:
+        assert row["exact"] and row["reached"]
+        assert row["rounds"] == sum(line["noise"] == row["noise"] for line in found["data"])
+        assert row["columns (most)"] >= row["neurons"] > 0
+        assert 0.0 < row["data / objective"] < 1.0
+
+
+def check_high_dim_vs_adam(found: dict) -> None:
+    ours, adam = only_table(found, "Both sides")
+    runs = only_table(found, "Adam runs")
+    assert ours["lower bound"] <= ours["objective"] <= adam["objective"]
+    assert adam["objective"] == min(row["objective"] for row in runs)
+    assert adam["CPU seconds"] == pytest.approx(sum(row["CPU seconds"] for row in runs))
+    assert ours["neurons"] == adam["neurons"]
+
+
 EXTRA = {
     "import_time": check_import_time,
     "small_beta": check_small_beta,
     "univariate_scaling": check_univariate_scaling,
     "univariate_vs_conic": check_univariate_vs_conic,
     "dsm_vs_lasso": check_dsm_vs_lasso,
+    "planar_vs_conic": check_planar_vs_conic,
+    "planar_scaling": check_planar_scaling,
+    "multitask_peers": check_multitask_peers,
+    "spiral_overfit": check_spiral_overfit,
+    "high_dim_vs_adam": check_high_dim_vs_adam,
     "accuracy": check_accuracy,
 }
 
@@ -277,3 +350,132 @@ def test_missing_peer_is_skipped_with_the_reason(monkeypatch):
     solvers, missing = lasso_peers.available(("celer", "skglm"))
     assert solvers == {} and set(missing) == {"celer", "skglm"}
     assert "pip install" in missing["celer"]
+
+
+# ---------------------------------------------------------------------- the plane
+def test_planar_problem_is_the_one_that_is_fitted():
+    problem = spiral.make_problem(30, 0.05, 0.5, 3)
+    fitted = spiral.fit(problem, 1e-6)
+    assert np.array_equal(fitted.noisy_points_, problem.noisy)
+    assert np.array_equal(fitted.noise_labels_, problem.labels)
+    judged = spiral.judge(problem, fitted.network_)
+    assert judged.objective == pytest.approx(fitted.certificate_.objective, rel=1e-12)
+    # beta_max: no neuron above it, some below
+    empty = TwoLayerNetwork(np.eye(2), np.zeros((2, 2)), np.zeros(2), offset=problem.labels.mean(0))
+    above = certify(empty, problem.noisy, objective="denoising", labels=problem.labels,
+                    beta=problem.largest_beta * (1 + 1e-9), skip=False, reference="residual")  # fmt: skip
+    below = certify(empty, problem.noisy, objective="denoising", labels=problem.labels,
+                    beta=problem.largest_beta * 0.99, skip=False, reference="residual")  # fmt: skip
+    assert above.max_violation <= 0.0 < below.max_violation
+
+
+def test_spiral_starts_outside_and_leaves_out_its_middle():
+    points = spiral.spiral()
+    radius = np.linalg.norm(points, axis=1)
+    assert points.shape == (80, 2)
+    assert np.allclose(points[0], [10.0, 0.0]) and radius[-1] == pytest.approx(2.1)
+    assert np.allclose(points[5], 9.5 * np.array([np.cos(np.pi / 4), np.sin(np.pi / 4)]))
+
+
+def test_pair_columns_carry_the_value_of_the_network():
+    planar = spiral.make_problem(15, 0.05, 0.5, 0)
+    problem = multitask_peers.pair_problem(planar)
+    assert problem.matrix.shape == (15, 15 * 14) and problem.matrix.flags.f_contiguous
+    weights = np.zeros((210, 2))
+    weights[[3, 50, 201]] = [[0.1, -0.2], [0.3, 0.0], [-0.1, 0.1]]
+    judged = spiral.judge(planar, multitask_peers.network_of(problem, weights))
+    assert multitask_peers.primal_value(problem, weights) == pytest.approx(judged.objective)
+    # weak duality with any residual, and a bound that the whole plane can only lower
+    rest = problem.target - problem.matrix @ weights
+    dual = multitask_peers.dual_value(problem, rest)
+    assert dual <= spiral.fit(planar, 1e-8).certificate_.objective * 1.01
+    assert judged.dual_objective <= dual * (1 + 1e-9)
+
+
+def test_reference_of_the_finite_problem_is_sharp():
+    import cvxpy as cp
+
+    def conic(X, target, beta, tol):
+        W = cp.Variable((X.shape[1], 2))
+        loss = 0.5 * cp.sum_squares(X @ W - target) + beta * cp.sum(cp.norm(W, 2, axis=1))
+        cp.Problem(cp.Minimize(loss)).solve(solver="CLARABEL")
+        return np.where(np.abs(W.value) > 1e-6, W.value, 0.0) if tol > 1e-3 else W.value
+
+    problem = multitask_peers.pair_problem(spiral.make_problem(14, 0.05, 0.5, 0))
+    bound = multitask_peers.with_reference(problem, conic).dual
+    exact = conic(problem.matrix, problem.target, problem.beta, 0.0)
+    value = multitask_peers.primal_value(problem, exact)
+    assert -1e-9 * value <= value - bound <= 1e-5 * value
+
+
+def test_multitask_solvers_that_fail_are_left_out_with_the_reason(monkeypatch):
+    def broken(X, target, beta, tol):
+        raise AttributeError("no such method")
+
+    monkeypatch.setattr(multitask_solvers, "find_spec", lambda name: None if name == "celer" else 1)
+    monkeypatch.setattr(multitask_solvers, "_SOLVERS", {"celer": broken, "skglm": broken})
+    solvers, missing = multitask_solvers.available()
+    assert solvers == {} and "pip install" in missing["celer"]
+    assert "AttributeError: no such method" in missing["skglm"]
+    monkeypatch.setitem(
+        multitask_solvers._SOLVERS, "skglm", lambda X, T, beta, tol: np.zeros((2, 2))
+    )
+    assert "wrong answer" in multitask_solvers.available()[1]["skglm"]
+    assert "another problem" in multitask_solvers.pyscnn_reason()
+    monkeypatch.setattr(multitask_solvers, "find_spec", lambda name: None)
+    assert "pip install pyscnn" in multitask_solvers.pyscnn_reason()
+
+
+def test_overfitted_levels_are_the_packages_problem_at_beta_over_noise():
+    """Labels -delta at beta: the objective is noise^2 times that of -delta / noise at beta / noise."""
+    settings, noise = spiral_overfit.QUICK, 0.1
+    points = spiral.spiral(12)
+    tight = spiral_overfit.Settings(12, 2, (noise,), tol=1e-7)
+    level = spiral_overfit.fit_level(points, noise, tight, 5)
+    fitted = fit_convex_score(
+        points, objective="denoising", noise=noise, n_draws=2, skip=False,
+        beta=settings.beta / noise, tol=1e-7, random_state=5,
+    )  # fmt: skip
+    assert level.certificate.objective == pytest.approx(
+        noise**2 * fitted.certificate_.objective, rel=1e-6
+    )
+    at = fitted.noisy_points_
+    assert np.allclose(level.network(at), noise * fitted.score_function(at), atol=1e-3)
+
+
+def test_adam_descends_the_objective_it_is_judged_by(monkeypatch):
+    """The weight decay given to MLPRegressor makes its gradient that of the objective over n."""
+    from sklearn.neural_network import MLPRegressor
+
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+    beta, batch, seen = 2.0, 40, {}
+    original = MLPRegressor._backprop
+
+    def record(self, *arguments):
+        result = original(self, *arguments)
+        if not seen:
+            seen.update(U=self.coefs_[0].copy(), W=self.coefs_[1].copy(), b=self.intercepts_[0].copy(),
+                        c=self.intercepts_[1].copy(), order=arguments[0].copy(),
+                        gradient=[g.copy() for g in result[1]])  # fmt: skip
+        return result
+
+    monkeypatch.setattr(MLPRegressor, "_backprop", record)
+    task = high_dim_vs_adam.Task(X, labels, beta)
+    settings = high_dim_vs_adam.Settings(40, 3, 1, 1, 1, batch=batch)
+    row = high_dim_vs_adam.adam_run(task, 4, 1e-3, 0, settings)
+    assert row["epochs"] == 1 and row["objective"] > 0.0
+    order = [int(np.flatnonzero((X == x).all(axis=1))[0]) for x in seen["order"]]
+    assert sorted(order) == list(range(40))
+
+    def value(U, W):
+        rest = np.maximum(X @ U + seen["b"], 0.0) @ W + seen["c"] - labels
+        return (0.5 * (rest**2).sum() + 0.5 * beta * ((U**2).sum() + (W**2).sum())) / 40
+
+    step = 1e-6
+    for which, (i, j) in ((0, (1, 2)), (1, (3, 0))):
+        moved = [[seen["U"].copy(), seen["W"].copy()] for _ in range(2)]
+        moved[0][which][i, j] += step
+        moved[1][which][i, j] -= step
+        slope = (value(*moved[0]) - value(*moved[1])) / (2 * step)
+        assert seen["gradient"][which][i, j] == pytest.approx(slope, rel=1e-5)

@@ -139,7 +139,9 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
     pre = problem.points @ columns.u.T + columns.b
     case = _case(problem, 1.0)
     values, counts = case.value(pre), problem.mass @ case.slope(pre, 1.0)
-    basis, traces = _free_basis(problem.points, problem.mass, problem.case.free_skip, kind != "vector")
+    basis, traces = _free_basis(
+        problem.points, problem.mass, problem.case.free_skip, kind != "vector"
+    )
     wanted, linear = [], []
     for k in range(len(columns)):
         for out in np.eye(d) if kind == "vector" else columns.u[k : k + 1]:
@@ -286,9 +288,7 @@ def test_minimise_leaves_its_start_unchanged():
     restricted = start(problem, 1.0)
     add_columns(restricted, _neurons(2, 5, seed=1), 1.0)
     before = restricted.state
-    kept = MasterState(
-        before.weights.copy(), before.dual.copy(), before.residual.copy(), before.mu
-    )
+    kept = MasterState(before.weights.copy(), before.dual.copy(), before.residual.copy(), before.mu)
     minimise(restricted.design, restricted.penalty, before, mu_end=1e-6)
     for name in ("weights", "dual", "residual", "mu"):
         np.testing.assert_array_equal(getattr(before, name), getattr(kept, name))

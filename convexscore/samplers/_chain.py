@@ -1,4 +1,4 @@
-"""What all chain samplers share: the plan, one noise stream per chain, the loop, the result."""
+"""What all chain samplers share: the plan, the loop, the checks, the result."""
 
 from __future__ import annotations
 
@@ -12,24 +12,35 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._progress import progress_bar
-from convexscore._random import RandomState, spawn_generators
+from convexscore._random import RandomState
+from convexscore.samplers._noise import ChainNoise
 
 Floats: TypeAlias = NDArray[np.float64]
 Score: TypeAlias = Callable[[Floats], ArrayLike]
 Callback: TypeAlias = Callable[[int, Floats], Any]
 Transition: TypeAlias = Callable[[int, Floats, Floats], Floats]
 
-# Numbers a stream hands out a step, shared by neighbouring chains: a generator of its own for each
-# of 10 000 one-dimensional chains costs ten times the arithmetic of the chain itself.
-_STREAM_WIDTH = 64
-# Noise is drawn this many numbers at a time (8 MB), whatever the number of chains and steps.
-_BLOCK_SIZE = 2**20
 # A chain beyond this many times the start's own length scale has exploded, not explored.
 _EXPLOSION = 1e8
 
 
 class ChainDivergedError(RuntimeError):
-    """A chain left every reasonable range; the message says when, how many, and what to do."""
+    """A chain left every reasonable range; the message says when, how many, and what to do.
+
+    Attributes
+    ----------
+    step : int or None
+        The step, counted from 1, after which it was seen.
+    chains : tuple of int
+        Indices of the chains concerned.
+    """
+
+    def __init__(
+        self, message: str, *, step: int | None = None, chains: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.step = step
+        self.chains = chains
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +96,9 @@ class ChainPlan:
 
     def __post_init__(self) -> None:
         _check_step(self.step)
-        _check_count("n_steps", self.n_steps, at_least=1)
-        _check_count("burn_in", self.burn_in, at_least=0)
-        _check_count("thin", self.thin, at_least=1)
+        check_count("n_steps", self.n_steps, at_least=1)
+        check_count("burn_in", self.burn_in, at_least=0)
+        check_count("thin", self.thin, at_least=1)
         if self.burn_in >= self.n_steps:
             raise ValueError(
                 f"burn_in must be smaller than n_steps, which counts all steps; got "
@@ -99,11 +110,7 @@ class ChainPlan:
                 f"thin must be at most n_steps - burn_in = {self.n_steps - self.burn_in} to keep "
                 f"any state; got thin={self.thin}. Lower thin or raise n_steps."
             )
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(
-                f"callback must be None or a callable callback(step, x); got "
-                f"{type(self.callback).__name__}. Pass the function itself, not its result."
-            )
+        check_callback(self.callback)
 
     @property
     def n_kept(self) -> int:
@@ -185,7 +192,7 @@ def run_chains(
                 kept[n_kept] = x
                 n_kept += 1
             advance(1)
-            if plan.callback is not None and plan.callback(n_taken, _read_only(x)):
+            if plan.callback is not None and plan.callback(n_taken, read_only(x)):
                 break
     result = LangevinResult(
         samples=x,
@@ -204,63 +211,38 @@ def explosion_limit(x0: Floats, score_at_start: Floats, step: float) -> float:
     return float(_EXPLOSION * scale)
 
 
-class ChainNoise:
-    """Standard normal numbers, step by step, in which every chain has a stream of its own.
-
-    Chain i's numbers depend on the random state, on ``n_draws`` and on i: neither on how many
-    chains run beside it nor on the block length. A child generator draws ``width * n_draws``
-    numbers a step and deals them to ``width`` neighbouring chains, always all of them; ``width``
-    depends on ``n_draws`` only and is 1 from 64 draws a step on.
-    """
-
-    def __init__(
-        self,
-        random_state: RandomState,
-        n_chains: int,
-        n_draws: int,
-        n_steps: int,
-        *,
-        block_size: int = _BLOCK_SIZE,
-    ) -> None:
-        width = max(1, _STREAM_WIDTH // n_draws)
-        n_streams = -(-n_chains // width)
-        per_step = n_streams * width * n_draws
-        self._shape = (n_chains, n_draws)
-        self._generators = spawn_generators(random_state, n_streams)
-        self._length = min(max(1, block_size // per_step), n_steps)
-        self._block = np.empty((n_streams, self._length, width * n_draws))
-        self._next = self._length
-
-    def next_step(self) -> Floats:
-        """The next step's numbers, shape (n_chains, n_draws)."""
-        if self._next == self._length:
-            for generator, out in zip(self._generators, self._block, strict=True):
-                generator.standard_normal(out=out)
-            self._next = 0
-        n_chains, n_draws = self._shape
-        z = self._block[:, self._next].reshape(-1, n_draws)[:n_chains]
-        self._next += 1
-        return z
-
-
 def _check_range(x: Floats, limit: float, n_taken: int, step: float) -> None:
     # Written so that NaN fails too; the exact count is worth computing only on failure.
-    if np.abs(x).max() <= limit:
+    if is_within(x, limit):
         return
-    n_bad = _count_chains(~(np.abs(x) <= limit))
+    chains = chains_beyond(x, limit)
     raise ChainDivergedError(
-        f"the run diverged at step {n_taken}: {n_bad} of {len(x)} chains are non-finite or "
+        f"the run diverged at step {n_taken}: {len(chains)} of {len(x)} chains are non-finite or "
         f"beyond |x| = {limit:.3g}. Either step={step:g} is too large (on a Gaussian of variance v "
         f"it must be < 4 v): lower step; or the score pushes outwards in a tail and belongs to no "
-        f"density."
+        f"density.",
+        step=n_taken,
+        chains=chains,
     )
+
+
+def is_within(x: Floats, limit: float) -> bool:
+    """Whether all values are numbers of at most ``limit`` in absolute value."""
+    return bool(x.max() <= limit and x.min() >= -limit)
+
+
+def chains_beyond(x: Floats, limit: float) -> tuple[int, ...]:
+    """Indices of the chains with a value beyond ``limit`` or not a number."""
+    bad = ~(np.abs(x) <= limit).reshape(len(x), -1).all(axis=1)
+    return tuple(int(i) for i in np.flatnonzero(bad))
 
 
 def _count_chains(bad: NDArray[np.bool_]) -> int:
     return int(np.count_nonzero(bad.reshape(len(bad), -1).any(axis=1)))
 
 
-def _read_only(x: Floats) -> Floats:
+def read_only(x: Floats) -> Floats:
+    """A view that cannot be written to."""
     view = x.view()
     view.flags.writeable = False
     return view
@@ -279,7 +261,17 @@ def _check_step(step: float) -> None:
         )
 
 
-def _check_count(name: str, value: int, *, at_least: int) -> None:
+def check_callback(callback: Callback | None) -> None:
+    """A callback is None or callable."""
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            f"callback must be None or a callable callback(step, x); got "
+            f"{type(callback).__name__}. Pass the function itself, not its result."
+        )
+
+
+def check_count(name: str, value: int, *, at_least: int) -> None:
+    """An integer of at least ``at_least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(
             f"{name} must be an int >= {at_least}; got {type(value).__name__} ({value!r}). "

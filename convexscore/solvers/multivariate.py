@@ -45,7 +45,7 @@ _INNER_ACCURACY = 1e-2
 # Largest n d for which unboundedness is proven before a problem is refused.
 _PROVABLE_SIZE = 400
 # Local searches look this many times as hard before they let a fit end.
-_FINAL_EFFORT = 4
+FINAL_EFFORT = 4
 # Tidying may cost about these shares of the tolerance.  A tidied network is kept if its residual violates
 # no bound by more than this, or twice what was reached.
 _TIDY_SHARES = (1.0, 0.01)
@@ -75,6 +75,7 @@ def solve(
     *,
     tol: float = 1e-4,
     warm: MultivariateFit | None = None,
+    effort: int = FINAL_EFFORT,
     on_round: Callable[[Round], None] | None = None,
     max_rounds: int = 200,
 ) -> MultivariateFit:
@@ -105,7 +106,7 @@ def solve(
         oracle,
         tol=tol,
         inner=inner,
-        effort=_FINAL_EFFORT,
+        effort=effort,
         max_rounds=max_rounds,
         on_round=count,
         violation=-np.inf if certifiable else tol,
@@ -122,14 +123,14 @@ def solve(
             inner=inner,
             reference=outcome.dual_value,
             tol=tol,
-            effort=_FINAL_EFFORT,
+            effort=effort,
             n_iter=n_rounds,
             started=started,
         )
 
     # the neatest network that is as good as what the last round has priced
     allowed = tol * max(abs(restricted.value()), problem.natural_value)
-    loosest = max(_TIDY_VIOLATION, 2.0 * (outcome.residual.largest / beta - 1.0))
+    loosest = max(_TIDY_VIOLATION, tol, 2.0 * (outcome.residual.largest / beta - 1.0))
     for share in _TIDY_SHARES:
         network, certificate = certified(tidy(restricted, tol=share * allowed))
         # a local search finds another largest violation every time: nothing to compare
@@ -203,6 +204,11 @@ def _inner_point(
         trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
     )
     if not outcome.bounded:  # beta is just above the limit: a point at the limit itself
+        if restricted.problem.points.size > _PROVABLE_SIZE:
+            return None
+        limit = boundedness(restricted.problem, oracle, tol=_INNER_ACCURACY)
+        if limit.upper >= beta:
+            return None
         warnings.warn(
             f"beta = {beta:g} is at most a tenth above the boundedness limit of score matching on these "
             "data: the optimal score is large and follows single points. Use a larger beta (sqrt(n) is a "
@@ -210,10 +216,7 @@ def _inner_point(
             DataWarning,
             stacklevel=5,
         )
-        if restricted.problem.points.size > _PROVABLE_SIZE:
-            return None
-        limit = boundedness(restricted.problem, oracle, tol=_INNER_ACCURACY)
-        return DualPoint(limit.residual, limit.upper) if limit.upper < beta else None
+        return DualPoint(limit.residual, limit.upper)
     restricted.design, restricted.state = trial.design, trial.state
     restricted.idle = trial.idle
     return outcome.residual if outcome.residual.largest < beta else None

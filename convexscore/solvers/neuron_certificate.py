@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.networks import TwoLayerNetwork
+from convexscore.solvers.negative_skip import builds_skip, paying_terms, repaired
 from convexscore.solvers.neuron_dual import DualPoint, best_mixture
 from convexscore.solvers.neuron_problem import Columns, NeuronProblem
 from convexscore.solvers.oracle_result import Oracle
@@ -78,15 +79,23 @@ def certificate_of(
         current=(columns.u, columns.b),
         effort=effort,
     )
-    rows, largest = _feasible_lines(problem, rows, priced.largest)
+    largest = priced.largest
+    feasible = repaired(problem, rows)
+    if feasible is not rows:
+        again = feasible * problem.root_mass[:, None]
+        largest = oracle.price(
+            again, n_best=1, current=(columns.u, columns.b), effort=effort
+        ).largest
     primal = primal_value(problem, network, beta)
-    mixture = best_mixture(DualPoint(rows, largest), inner, beta, target)
+    mixture = best_mixture(DualPoint(feasible, largest), inner, beta, target)
     dual = -np.inf if mixture is None else mixture[0]
     if priced.exact or reference <= primal:  # bounds from a local search may be too high
         dual = max(reference, dual)
     gap = primal - dual
     relative = gap / max(abs(primal), problem.natural_value)
-    violation = largest / beta - 1.0
+    violation = priced.largest / beta - 1.0
+    if builds_skip(problem):
+        violation = max(violation, paying_terms(problem, rows)[1] / beta)
     if -1e-9 < relative < 0.0:
         gap = relative = 0.0
     unit = problem.objective_unit
@@ -106,22 +115,12 @@ def certificate_of(
     )
 
 
-def _feasible_lines(
-    problem: NeuronProblem, rows: Floats, largest: float
-) -> tuple[Floats, float]:
-    """Log-concave fits with V: how far the multiplier of V <= 0 is from its cone counts as violation."""
-    if not (problem.case.log_concave and problem.case.skip):
-        return rows, largest
-    moment = (rows * problem.root_mass[:, None]).T @ problem.points
-    moment = 0.5 * (moment + moment.T)
-    np.einsum("ii->i", moment)[:] += problem.divergence * problem.total_mass
-    return rows, max(largest, float(np.linalg.eigvalsh(moment)[-1]))
-
-
 def _status(relative: float, violation: float, tol: float, exact: bool, tried: int) -> str:
     if abs(relative) <= tol or (not np.isfinite(relative) and violation <= tol):
         known = "" if np.isfinite(relative) else " (by the violation; no lower bound is known)"
-        return "optimal" + known if exact else f"optimal as far as {tried} local searches tell" + known
+        return (
+            "optimal" + known if exact else f"optimal as far as {tried} local searches tell" + known
+        )
     if not np.isfinite(relative):
         return (
             f"not optimal: a neuron violates its bound by {violation:.2g} (wanted {tol:g}) and no lower "

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from convexscore.solvers.design import Design
 from convexscore.solvers.group_lasso import MasterState, minimise
+from convexscore.solvers.negative_skip import paying_terms, repaired
 from convexscore.solvers.neuron_dual import DualPoint, best_mixture
 from convexscore.solvers.neuron_problem import Columns, NeuronProblem
 from convexscore.solvers.oracle_result import Oracle, Priced
@@ -25,10 +26,10 @@ Floats = NDArray[np.float64]
 # Most violators looked at in a round.
 _N_BEST = 400
 # Candidates whose features (and gradients) correlate more than this are alike.
-_ALIKE = 0.95
+_ALIKE = 0.9
 # Columns leave when their multiplier stays below this fraction of its bound for so many rounds; only once
 # the largest violation says that the multipliers mean something.
-_WELL_INSIDE = 0.7
+_WELL_INSIDE = 0.9
 _IDLE_ROUNDS = 2
 _SETTLED = 0.5
 # The master is solved to this fraction of the gap that the last pricing left, or of the objective while
@@ -191,7 +192,7 @@ class _Look:
     """What one pricing found."""
 
     priced: Priced
-    lines: Columns
+    terms: Columns
     point: DualPoint
     value: float
     excess: float
@@ -204,9 +205,15 @@ def _look(restricted: Restricted, oracle: Oracle, effort: int) -> _Look:
     priced = oracle.price(
         weighted, n_best=_N_BEST, floor=beta, current=restricted.current(), effort=effort
     )
-    lines, worst_line = _price_lines(restricted, weighted)
-    point = DualPoint(residual, max(priced.largest, beta + worst_line))
-    return _Look(priced, lines, point, restricted.value(), point.largest / beta - 1.0)
+    terms, worst = paying_terms(problem, residual)
+    feasible, largest = repaired(problem, residual), priced.largest
+    if feasible is not residual:
+        again = feasible * problem.root_mass[:, None]
+        largest = oracle.price(again, n_best=1, current=restricted.current(), effort=effort).largest
+    excess = priced.largest / beta - 1.0
+    if len(terms):
+        excess = max(excess, worst / beta)
+    return _Look(priced, terms, DualPoint(feasible, largest), restricted.value(), excess)
 
 
 def improve(
@@ -254,7 +261,7 @@ def improve(
             continue
         level = min(effort, int(look.excess < _SETTLED))
         bounded = value > floor
-        stuck = not len(priced.b) and restricted.state.mu < _FINEST * size
+        stuck = not len(priced.b) + len(look.terms) and restricted.state.mu < _FINEST * size
         if reached or stuck or not bounded or n_round == max_rounds:
             break
         if priced.complete and look.excess < _SETTLED:
@@ -268,7 +275,7 @@ def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float
     problem = restricted.problem
     weighted = restricted.state.residual * problem.root_mass[:, None]
     found = Columns.neurons(look.priced.u, look.priced.b)
-    new = _distinct(problem, found, weighted).join(look.lines)
+    new = _distinct(problem, found, weighted).join(look.terms)
     groups = max(10, len(restricted.design) + len(new))
     mu_end = _MASTER_SHARE * max(scale, wanted) / groups
     if not len(new):  # nothing pays: what is missing is accuracy of the master
@@ -317,21 +324,3 @@ def _distinct(problem: NeuronProblem, new: Columns, weighted: Floats) -> Columns
             kept.append(k)
             alive &= alike[k] < _ALIKE
     return new.keep(np.array(kept))
-
-
-def _price_lines(restricted: Restricted, weighted: Floats) -> tuple[Columns, float]:
-    """Log-concave fits with V: rank-one terms -a a' that still lower the objective.
-
-    They have no cost; the second value is how far the largest is above zero.
-    """
-    problem = restricted.problem
-    if not (problem.case.log_concave and problem.case.skip):
-        return Columns.empty(problem.dim), -np.inf
-    moment = weighted.T @ problem.points
-    moment = 0.5 * (moment + moment.T)
-    np.einsum("ii->i", moment)[:] += problem.divergence * problem.total_mass
-    values, vectors = np.linalg.eigh(moment)
-    up = values > 0.0
-    k = int(up.sum())
-    lines = Columns(vectors.T[up], np.zeros(k), np.ones(k, dtype=bool))
-    return lines, float(values[-1])

@@ -166,9 +166,7 @@ class NeuronProblem:
         b = self.scale * columns.b[~lines] - u @ self.centre
         skip = V / a2 if self.case.skip else None
         offset = c / self.scale - (V @ self.centre) / a2
-        return TwoLayerNetwork(
-            u, w, b, skip=skip, offset=offset, activation=self.case.activation
-        )
+        return TwoLayerNetwork(u, w, b, skip=skip, offset=offset, activation=self.case.activation)
 
     def columns_of(self, network: TwoLayerNetwork) -> tuple[Columns, Floats, Floats, Floats]:
         """Inverse of :meth:`network`: unit columns, outer weights, V and c for the points z."""

@@ -32,8 +32,8 @@ def tidy(restricted: Restricted, *, tol: float) -> Restricted:
     out = copy_of(restricted)
     if not len(out.design):
         return out
-    drop_columns(out, ~out.active())
     value = min(restricted.value(), _polished(out, tol))
+    drop_columns(out, ~out.active())
     for change in (_prune, *(_joiner(alike) for alike in _NEIGHBOURS), _prune):
         trial = copy_of(out)
         if change(trial, tol) and _polished(trial, tol) <= value + _ALLOWED * tol:
