@@ -30,7 +30,15 @@ _PUBLIC = {
     "load": "persistence",
     "save": "persistence",
 }
-_SUBPACKAGES = ("arrangements", "objectives", "plotting", "programs", "samplers", "solvers")
+_SUBPACKAGES = (
+    "arrangements",
+    "metrics",
+    "objectives",
+    "plotting",
+    "programs",
+    "samplers",
+    "solvers",
+)
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]
 

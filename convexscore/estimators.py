@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convexscore._exceptions import DataWarning, NotIntegrableError
 from convexscore._random import RandomState, check_random_state
+from convexscore._threads import threads_for
 from convexscore._validation import (
     check_choice,
     check_count,
@@ -244,7 +245,8 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
         if points.shape[1] == 1:
             self._fit_column(points[:, 0], options, weights, rng)
         else:
-            self._fit_columns(points, options, weights, rng)
+            with threads_for(points.size):
+                self._fit_columns(points, options, weights, rng)
         if hasattr(X, "columns"):  # names of a data frame, as scikit-learn keeps them
             validate_data(self, X, skip_check_array=True)
         else:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._random import RandomState, check_random_state
+from convexscore._threads import threads_for
 from convexscore._validation import check_count, check_points, check_positive, check_weights
 from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import ProblemOptions
@@ -180,17 +181,18 @@ def regularization_path(
     if points.shape[1] == 1:
         count = _LINE_BETAS if n_betas is None else n_betas
         return _line_path(points[:, 0], options, given, count, tol, weights, held, rng)
-    path = solve_path(
-        points,
-        options,
-        betas=given,
-        n_betas=_VECTOR_BETAS if n_betas is None else n_betas,
-        tol=tol,
-        n_starts=n_starts,
-        sample_weight=weights,
-        held=held,
-        rng=rng,
-    )
+    with threads_for(points.size):
+        path = solve_path(
+            points,
+            options,
+            betas=given,
+            n_betas=_VECTOR_BETAS if n_betas is None else n_betas,
+            tol=tol,
+            n_starts=n_starts,
+            sample_weight=weights,
+            held=held,
+            rng=rng,
+        )
     return RegularizationPath(
         betas=path.betas,
         objective=np.array([c.objective for c in path.certificates]),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._exceptions import ConvergenceWarning
+from convexscore._threads import threads_for
 from convexscore._validation import check_count, check_points, check_weights
 from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective, score_matching
@@ -37,6 +38,25 @@ def certify_points(
     rng: np.random.Generator,
 ) -> Certificate:
     """Certificate of any network of several columns; arguments as in `certify`, checked there."""
+    with threads_for(np.size(X)):
+        return _certify(
+            network, X, beta, objective, labels, case, sample_weight, reference, n_starts, tol, rng
+        )
+
+
+def _certify(
+    network: TwoLayerNetwork,
+    X: ArrayLike,
+    beta: float,
+    objective: str,
+    labels: ArrayLike | None,
+    case: NeuronCase,
+    sample_weight: ArrayLike | None,
+    reference: str,
+    n_starts: int,
+    tol: float,
+    rng: np.random.Generator,
+) -> Certificate:
     started = perf_counter()
     problem = points_problem(network, X, objective, labels, sample_weight, case)
     check_count(n_starts, name="n_starts")

@@ -135,6 +135,8 @@ def select_vector_beta(
         betas = np.geomspace(betas[0], np.sqrt(betas[unbounded - 1] * betas[unbounded]), count)
         losses, _ = _follow(states, betas, shares, held_weight, width)
     loss, error = fold_statistics(losses, held_weight)
+    if options.noise is not None:  # the constant that makes it the expected denoising loss
+        loss = loss + 0.5 * X.shape[1] / width**2
     if not np.isfinite(loss).any():
         raise UnboundedObjectiveError(
             "beta='cv': score matching is unbounded below on the folds for every beta of the grid; "

@@ -250,7 +250,7 @@ def test_gaussian_score_exactly_above_its_threshold_and_not_below(activation, se
 
 @pytest.mark.parametrize("goal", OBJECTIVES)
 @pytest.mark.parametrize(
-    ("d", "n", "sharp", "smooth"), [(3, 80, 10.0, 5.0), (5, 60, 21.0, 5.0), (10, 200, 60.0, 60.0)]
+    ("d", "n", "sharp", "smooth"), [(3, 80, 16.0, 12.0), (5, 60, 24.0, 12.0), (10, 200, 60.0, 60.0)]
 )
 def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     x = two_groups(n, d, d)
@@ -277,22 +277,23 @@ def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     worse = TwoLayerNetwork(net.u, net.w, net.b, skip=0.9 * net.skip, offset=net.offset)
     gap = certify(worse, case.points, beta=beta, objective=goal, **given)
     assert not gap.optimal
-    assert gap.gap >= 0.99 * (objective(case, worse) - certificate.objective) > 0.0
+    # its reference is a solve by local search too: nearly the true distance
+    assert gap.gap >= 0.9 * (objective(case, worse) - certificate.objective) > 0.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("skip", [True, False])
 def test_exact_oracle_and_local_search_agree_in_space(kind, skip):
-    """d = 3: 30 points are priced exactly; the same data twice (60 distinct rows) by local search."""
-    x = two_groups(30, 3, 4)
-    weight = np.full(30, 2.0)
+    """d = 3: 20 points are priced exactly; four copies of them (80 rows) by local search."""
+    x = two_groups(20, 3, 4)
+    weight = np.full(20, 2.0)
     exact = fit_convex_score(
-        x, beta=18.0, skip=skip, conservative=kind != "vector", sample_weight=weight,
+        x, beta=16.0, skip=skip, conservative=kind != "vector", sample_weight=weight,
         shape="log-concave" if kind == "log-concave" else None,
     )  # fmt: skip
     local = fit_convex_score(
-        np.repeat(x, 3, axis=0), beta=18.0, skip=skip, conservative=kind != "vector",
-        sample_weight=np.full(90, 2.0 / 3.0), random_state=0,
+        np.repeat(x, 4, axis=0), beta=16.0, skip=skip, conservative=kind != "vector",
+        sample_weight=np.full(80, 0.5), random_state=0,
         shape="log-concave" if kind == "log-concave" else None,
     )  # fmt: skip
     assert exact.certificate_.exact and not local.certificate_.exact
@@ -326,7 +327,8 @@ def test_degenerate_data(name, kind, activation):
     x = _degenerate()[name]
     options = {"conservative": kind != "vector", "activation": activation, "random_state": 3}
     options["shape"] = "log-concave" if kind == "log-concave" else None
-    smooth = fit_convex_score(x, objective="denoising", noise=0.3, beta=1.0, **options)
+    weight = 1.0 if x.shape[1] == 2 else 6.0
+    smooth = fit_convex_score(x, objective="denoising", noise=0.3, beta=weight, **options)
     assert smooth.certificate_.optimal
     assert np.isfinite(smooth.score_function(x)).all()
     rank = np.linalg.matrix_rank(x - x.mean(axis=0))
@@ -366,7 +368,9 @@ def test_many_points_on_a_line_in_the_plane(name, goal, activation):
         return
     if name == "collinear":
         pytest.skip("score matching refuses collinear points (test_degenerate_data)")
-    beta = 1.2 * len(x) ** 0.5 + (6.0 if activation == "abs" else 4.0)
+    # a little above the boundedness threshold: 12 points of one line count together
+    limit = {"duplicates": 6.54, "grid": 4.0, "mostly collinear": 12.0}[name]
+    beta = 1.1 * limit * (2.0 if activation == "abs" else 1.0)
     fit, case = fitted(x, goal, activation, True, "vector", beta, tol=1e-6)
     assert fit.certificate_.optimal
     assert objective(case, fit.network_) == pytest.approx(fit.certificate_.objective, rel=1e-9)

@@ -1,14 +1,25 @@
 """The lessons run from top to bottom, with the numbers they assert and nothing on stderr."""
 
 import os
+import struct
 import sys
+from base64 import b64decode
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
+
+# The inline backend draws every figure, as a reader's notebook does; Agg would only collect them.
+# One thread, so that a machine busy with other tests does not make the lessons a hundred times slower.
+KERNEL_SETTINGS = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -30,15 +41,34 @@ def execute(notebook):
         notebook, kernel_name="python3", kernel_manager_class=OwnKernel, timeout=120
     )
     search_path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return client.execute(env=os.environ | {"PYTHONPATH": search_path, "MPLBACKEND": "Agg"})
+    return client.execute(env=os.environ | {"PYTHONPATH": search_path} | KERNEL_SETTINGS)
 
 
 def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_the_first_lesson_is_there():
-    assert NOTEBOOKS[0].name == "01_what_does_a_two_layer_network_learn.ipynb"
+def figures(notebook):
+    """The drawn figures, as the bytes of their PNG files."""
+    return [
+        b64decode(output.data["image/png"])
+        for cell in code_cells(notebook)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+
+
+def png_size(png):
+    """Width and height in pixels: the first two entries of the header chunk."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n" and png[12:16] == b"IHDR"
+    return struct.unpack(">II", png[16:24])
+
+
+def test_the_lessons_are_there():
+    assert [path.name for path in NOTEBOOKS] == [
+        "01_what_does_a_two_layer_network_learn.ipynb",
+        "02_arrangements_and_exact_planar_scores.ipynb",
+    ]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -53,6 +83,11 @@ def test_lesson_runs(path):
         for output in cell.outputs:
             assert output.output_type != "error"
             assert output.get("name") != "stderr", output.text
+    shown = sum(cell.source.count("plt.show()") for cell in code_cells(notebook))
+    sizes = [png_size(png) for png in figures(notebook)]
+    assert len(sizes) == shown >= 5
+    # an artist far outside its axes makes a figure of thousands of pixels
+    assert np.max(sizes) < 2000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

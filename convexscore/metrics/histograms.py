@@ -114,6 +114,11 @@ def total_variation_grid(
     return float(0.5 * np.abs(p - q).sum())
 
 
+def default_bins(n: int, d: int) -> int:
+    """Cells per axis: few enough that the noise of their shares goes to zero with n."""
+    return int(np.ceil(2 * n ** (1 / (d + 2))))
+
+
 def grid_edges(first: Floats, second: Floats, bins: Any) -> Edges:
     """The inner edges of the common grid, one increasing array per axis."""
     d = first.shape[1]
@@ -123,7 +128,7 @@ def grid_edges(first: Floats, second: Floats, bins: Any) -> Edges:
             f"dimension: use energy_distance, mmd or sliced_w2, or pass two of the columns."
         )
     if bins is None:
-        bins = int(np.ceil(2 * min(len(first), len(second)) ** (1 / (d + 2))))
+        bins = default_bins(min(len(first), len(second)), d)
     if isinstance(bins, str) or not hasattr(bins, "__len__"):
         n_cells = check_count(bins, name="bins")
         pooled = np.concatenate([first, second])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
@@ -72,13 +75,23 @@ def energy_distance(X: ArrayLike, Y: ArrayLike, *, unbiased: bool = False) -> fl
         need_two(len(second), "Y")
     if first.shape[1] == 1:
         return _energy_on_the_line(np.sort(first[:, 0]), np.sort(second[:, 0]), unbiased)
-    between = mean_between(lambda i, j: cdist(first[i], second[j]), len(first), len(second))
-    within = [
-        mean_within(lambda i, j, z=z: cdist(z[i], z[j]), len(z), unbiased=unbiased)
-        for z in (first, second)
-    ]
-    value = 2 * between - within[0] - within[1]
+    between, within = _means_over_pairs(cdist, first, second, unbiased)
+    value = 2 * between - within
     return float(value if unbiased else max(value, 0.0))  # the V-statistic is >= 0 but rounds
+
+
+def _means_over_pairs(
+    kernel: Callable[[Floats, Floats], Floats], first: Floats, second: Floats, unbiased: bool
+) -> tuple[float, float]:
+    """The mean between the samples, and the sum of the two means within them."""
+
+    def within(points: Floats) -> float:
+        return mean_within(
+            lambda i, j: kernel(points[i], points[j]), len(points), unbiased=unbiased
+        )
+
+    between = mean_between(lambda i, j: kernel(first[i], second[j]), len(first), len(second))
+    return between, within(first) + within(second)
 
 
 def _energy_on_the_line(x: Floats, y: Floats, unbiased: bool) -> float:
@@ -151,14 +164,8 @@ def mmd(
     else:
         hint = "It is a length in units of x; None takes the median distance."
         h = check_positive(bandwidth, name="bandwidth", hint=hint)
-    between = mean_between(
-        lambda i, j: _gaussian(first[i], second[j], h), len(first), len(second)
-    )
-    within = [
-        mean_within(lambda i, j, z=z: _gaussian(z[i], z[j], h), len(z), unbiased=unbiased)
-        for z in (first, second)
-    ]
-    value = within[0] + within[1] - 2 * between
+    between, within = _means_over_pairs(partial(_gaussian, h=h), first, second, unbiased)
+    value = within - 2 * between
     return float(value if unbiased else max(value, 0.0))
 
 

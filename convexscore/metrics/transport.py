@@ -65,7 +65,7 @@ def wasserstein(X: ArrayLike, Y: ArrayLike, *, p: int = 2) -> float:
     first, second = check_samples(X, Y)
     check_choice(p, (1, 2), name="p")
     if first.shape[1] == 1:
-        value = _line_cost(np.sort(first, axis=0), np.sort(second, axis=0), p)[0]
+        value = _line_cost(np.sort(first.T), np.sort(second.T), p)[0]
     else:
         value = _space_cost(first, second, p)
     return float(max(value, 0.0) ** (1 / p))
@@ -123,28 +123,29 @@ def sliced_w2(
     generator = check_random_state(random_state)
     d = first.shape[1]
     if d == 1:
-        return float(_line_cost(np.sort(first, axis=0), np.sort(second, axis=0), 2)[0] ** 0.5)
-    directions = generator.standard_normal((d, n_projections))
-    directions /= np.linalg.norm(directions, axis=0)
+        return float(_line_cost(np.sort(first.T), np.sort(second.T), 2)[0] ** 0.5)
+    directions = generator.standard_normal((n_projections, d))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     width = max(1, _BLOCK_SIZE // (len(first) + len(second)))
     total = 0.0
     for start in range(0, n_projections, width):
-        along = directions[:, start : start + width]
-        x, y = np.sort(first @ along, axis=0), np.sort(second @ along, axis=0)
+        along = directions[start : start + width]
+        x, y = np.sort(along @ first.T), np.sort(along @ second.T)
         total += float(_line_cost(x, y, 2).sum())
     return float((total / n_projections) ** 0.5)
 
 
 def _line_cost(x: Floats, y: Floats, p: int) -> Floats:
-    """W_p^p of each column of x (n, k) and y (m, k), sorted along the first axis."""
-    n, m = len(x), len(y)
+    """W_p^p of each pair of rows of x (k, n) and y (k, m), each row sorted."""
+    n, m = x.shape[1], y.shape[1]
     if n == m:
-        return np.mean(np.abs(x - y) ** p, axis=0)
+        return np.mean(np.abs(x - y) ** p, axis=1)
     # Both quantile functions are constant between the levels i/n and j/m; in units of 1/(n m) the
     # levels are integers, so that equal ones are recognised.
     levels = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     share = np.diff(levels, prepend=0) / (n * m)
-    return share @ np.abs(x[(levels - 1) // m] - y[(levels - 1) // n]) ** p
+    gap = x.take((levels - 1) // m, axis=1) - y.take((levels - 1) // n, axis=1)
+    return np.abs(gap) ** p @ share
 
 
 def _space_cost(first: Floats, second: Floats, p: int) -> float:
@@ -157,9 +158,7 @@ def _space_cost(first: Floats, second: Floats, p: int) -> float:
     ot = _import_pot()
     cost = cdist(first, second, "euclidean" if p == 1 else "sqeuclidean")
     uniform = np.full(n, 1 / n), np.full(m, 1 / m)
-    value, log = ot.emd2(
-        *uniform, cost, numItermax=_MAX_SIMPLEX_STEPS, log=True
-    )
+    value, log = ot.emd2(*uniform, cost, numItermax=_MAX_SIMPLEX_STEPS, log=True)
     if log.get("warning"):
         raise SolverError(
             f"the transport problem of {n} x {m} points was not solved: {log['warning']}. "

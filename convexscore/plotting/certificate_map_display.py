@@ -200,7 +200,7 @@ class CertificateMapDisplay:
             color=KINK_COLOR,
             markeredgecolor="white",
             markeredgewidth=0.8 if count <= _FEW else 0.4,
-            clip_on=False,
+            clip_on=True,
             zorder=3,
             label=f"{count} neuron{'s' * (count != 1)}",
         )

@@ -1,7 +1,28 @@
-"""Samplers: from a score, any callable of all chains at once, to samples of its law."""
+"""Samplers: from a score, any callable of many chains at once, to samples of its law.
+
+`langevin` and `mala` take the score of one law; the others a family of scores along noise levels:
+``score(x, t)`` with t the Ornstein–Uhlenbeck time, or ``score(x, sigma)`` with the VE noise σ.
+"""
 
 from convexscore.samplers._chain import ChainDivergedError, LangevinResult
+from convexscore.samplers._reverse import DiffusionResult
+from convexscore.samplers.annealed import annealed_langevin
+from convexscore.samplers.ddpm import ancestral, ddpm
 from convexscore.samplers.langevin import langevin
 from convexscore.samplers.mala import mala
+from convexscore.samplers.predictor_corrector import predictor_corrector
+from convexscore.samplers.probability_flow import heun, probability_flow
 
-__all__ = ["ChainDivergedError", "LangevinResult", "langevin", "mala"]
+__all__ = [
+    "ChainDivergedError",
+    "DiffusionResult",
+    "LangevinResult",
+    "ancestral",
+    "annealed_langevin",
+    "ddpm",
+    "heun",
+    "langevin",
+    "mala",
+    "predictor_corrector",
+    "probability_flow",
+]

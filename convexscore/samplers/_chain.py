@@ -95,7 +95,7 @@ class ChainPlan:
     progress: bool
 
     def __post_init__(self) -> None:
-        _check_step(self.step)
+        check_step(self.step)
         check_count("n_steps", self.n_steps, at_least=1)
         check_count("burn_in", self.burn_in, at_least=0)
         check_count("thin", self.thin, at_least=1)
@@ -248,15 +248,16 @@ def read_only(x: Floats) -> Floats:
     return view
 
 
-def _check_step(step: float) -> None:
+def check_step(step: float, *, name: str = "step", unit: str = "in squared units of x") -> None:
+    """A step size is one finite number > 0."""
     if isinstance(step, bool) or not isinstance(step, Real):
         raise TypeError(
-            f"step must be one real number > 0; got {type(step).__name__}. "
-            f"Pass the step size in squared units of x."
+            f"{name} must be one real number > 0; got {type(step).__name__}. "
+            f"Pass the step size {unit}."
         )
     if not (np.isfinite(step) and step > 0):
         raise ValueError(
-            f"step must be finite and > 0; got {step}. A tenth of the variance of the narrowest "
+            f"{name} must be finite and > 0; got {step}. A tenth of the variance of the narrowest "
             f"mode is a good start."
         )
 

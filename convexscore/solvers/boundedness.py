@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore._exceptions import ConvergenceWarning
 from convexscore._random import RandomState, check_random_state
+from convexscore._threads import threads_for
 from convexscore._validation import check_choice, check_positive
 from convexscore.objectives import score_matching
 from convexscore.solvers._boundedness_master import (
@@ -152,7 +153,8 @@ def boundedness_threshold(
         return boundedness_limit(prepare_line(objective).data, activation, skip)
     problem = prepare(objective, NeuronCase(activation, skip, conservative))
     oracle = make_oracle(problem, random_state=check_random_state(random_state))
-    limit = boundedness(problem, oracle, tol=tol)
+    with threads_for(problem.points.size):
+        limit = boundedness(problem, oracle, tol=tol)
     if limit.gap > tol:
         warnings.warn(
             f"the boundedness threshold is between {limit.lower:.6g} and {limit.upper:.6g}; wanted to "

@@ -1,0 +1,200 @@
+"""DDPM samplers: reverse Ornstein–Uhlenbeck process, by exponential integrator or ancestrally."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._random import RandomState
+from convexscore._validation import check_choice
+from convexscore.samplers._chain import Callback
+from convexscore.samplers._reverse import (
+    BATCH_SIZE,
+    DiffusionResult,
+    LevelPath,
+    ReverseOptions,
+    affine_step,
+    run_reverse,
+)
+from convexscore.schedules import LevelScore, TimeGrid, as_time_grid, vp
+
+VARIANCES = ("posterior", "forward")
+
+
+def ddpm(
+    score: LevelScore,
+    x0: ArrayLike | None,
+    grid: TimeGrid | ArrayLike,
+    *,
+    n_samples: int | None = None,
+    dim: int | None = None,
+    denoise: bool = True,
+    random_state: RandomState = None,
+    batch_size: int = BATCH_SIZE,
+    keep_trajectory: bool = False,
+    thin: int = 1,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> DiffusionResult:
+    r"""Run the reverse Ornstein–Uhlenbeck process with the score frozen within each step.
+
+    .. math:: x \leftarrow e^{\gamma_k} x + 2(e^{\gamma_k} - 1)\, s(x, t_k)
+        + \sqrt{e^{2\gamma_k} - 1}\; z, \qquad z \sim N(0, I), \quad \gamma_k = t_k - t_{k+1}
+
+    Parameters
+    ----------
+    score : callable
+        ``score(x, t)``, the score of the law of :math:`e^{-t} X + \sqrt{1 - e^{-2t}}\, G`; takes
+        many chains and one OU time, returns an array of the shape of ``x``, in units of 1/x.
+    x0 : array (n_chains,) or (n_chains, d), or None
+        Initial states at time ``grid.horizon``; None draws them from :math:`N(0, I)`.
+    grid : TimeGrid or array_like (K+1,)
+        Decreasing remaining times, see `convexscore.schedules`.
+    n_samples, dim : int, optional
+        With ``x0=None``: the number of chains, of shape (n_samples, dim) or, without ``dim``,
+        (n_samples,).
+    denoise : bool
+        End with Tweedie's :math:`(x + \sigma^2 s(x, \delta))/\lambda`, the mean of X given the
+        last state. It removes the noise left at the end δ of the grid, and as much variance of X
+        as that noise hid: about :math:`\sigma_\delta^2`. False returns states at noise level δ,
+        as in the theorems. Nothing happens for δ = 0.
+    random_state : None, int, Generator or RandomState
+        Every chain has streams of its own, one for its start and one for its noise: chain i's
+        numbers are the same however many chains run beside it.
+    batch_size : int
+        Chains per call of the score. It bounds the memory and changes nothing else.
+    keep_trajectory : bool
+        Keep the states on the way, with their times.
+    thin : int
+        The trajectory keeps the start, every ``thin``-th state and the last one.
+    callback : callable, optional
+        ``callback(step, x)`` after every step, ``step`` counted from 1 and ``x`` read-only; a true
+        return value stops the run, which then returns the noisy states.
+    progress : bool
+        Show a progress bar (needs tqdm).
+
+    Returns
+    -------
+    DiffusionResult
+        ``samples``, ``trajectory`` and its ``times``, ``n_steps``, ``seconds``.
+
+    Raises
+    ------
+    ChainDivergedError
+        If a chain becomes non-finite or explodes; ``step`` and ``chains`` of the error say when
+        and which. No NaN is ever returned.
+    ValueError, TypeError
+        If an argument, or the shape of what ``score`` returns, is not as described.
+
+    Notes
+    -----
+    Errors come from the start (:math:`e^{-T}`), the steps (first order in their length relative to
+    min(1, t)) and the score. Time and noise are O(K n d) besides K + 2 calls of the score.
+
+    References
+    ----------
+    Chen, Chewi, Li, Li, Salim, Zhang, *Sampling is as easy as learning the score: theory for
+    diffusion models with minimal data assumptions*, ICLR 2023, equation (5).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore.samplers import ddpm
+    >>> from convexscore.schedules import exponential_grid
+    >>> def score(x, t):  # X uniform on {-2, 2}
+    ...     scale, sigma = np.exp(-t), np.sqrt(1 - np.exp(-2 * t))
+    ...     return (scale * 2 * np.tanh(2 * scale * x / sigma**2) - x) / sigma**2
+    >>> run = ddpm(score, None, exponential_grid(4.0, 60), n_samples=500, random_state=0)
+    >>> bool(np.abs(np.abs(run.samples) - 2).max() < 1e-6)
+    True
+    """
+    grid = as_time_grid(grid)
+    options = ReverseOptions(
+        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
+        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
+        progress=progress,
+    )  # fmt: skip
+    gamma = grid.steps
+    step = affine_step(
+        score, grid.times, np.exp(gamma), 2 * np.expm1(gamma), np.sqrt(np.expm1(2 * gamma))
+    )
+    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=1)
+
+
+def ancestral(
+    score: LevelScore,
+    x0: ArrayLike | None,
+    grid: TimeGrid | ArrayLike,
+    *,
+    variance: Literal["posterior", "forward"] = "posterior",
+    n_samples: int | None = None,
+    dim: int | None = None,
+    denoise: bool = True,
+    random_state: RandomState = None,
+    batch_size: int = BATCH_SIZE,
+    keep_trajectory: bool = False,
+    thin: int = 1,
+    callback: Callback | None = None,
+    progress: bool = False,
+) -> DiffusionResult:
+    r"""Run ancestral DDPM: each state is drawn given the last one and the denoised guess of X.
+
+    With :math:`\alpha = e^{-\gamma_k}` the forward process from :math:`t_{k+1}` to :math:`t_k`
+    multiplies by α and adds noise of variance :math:`1 - \alpha^2`; its reversal is
+
+    .. math:: x \leftarrow \tfrac1\alpha \big(x + (1 - \alpha^2)\, s(x, t_k)\big) + \tau_k z,
+        \qquad \tau_k^2 = (1 - \alpha^2)\, \frac{\sigma_{k+1}^2}{\sigma_k^2}
+        \quad\text{or}\quad 1 - \alpha^2.
+
+    Parameters
+    ----------
+    score, x0, grid
+        As in `ddpm`.
+    variance : {"posterior", "forward"}
+        :math:`\tau_k^2`: that of the state given the last one and a *known* X (the first, right
+        for a point mass), or that of the forward noise (the second, right for X normal with unit
+        variance).
+    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
+        As in `ddpm`. With ``variance="posterior"`` the denoising step is the ancestral step to
+        time 0.
+
+    Returns
+    -------
+    DiffusionResult
+
+    Raises
+    ------
+    ChainDivergedError, ValueError, TypeError
+        As in `ddpm`.
+
+    References
+    ----------
+    Ho, Jain, Abbeel, *Denoising diffusion probabilistic models*, NeurIPS 2020, equations (6), (7),
+    (11) and section 3.2, with :math:`\bar\alpha = e^{-2t}`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore.samplers import ancestral
+    >>> def score(x, t):  # X = 3
+    ...     return (3 * np.exp(-t) - x) / (1 - np.exp(-2 * t))
+    >>> run = ancestral(score, None, [4.0, 2.0, 0.5, 0.0], n_samples=5, random_state=0)
+    >>> run.samples.round(9).tolist()
+    [3.0, 3.0, 3.0, 3.0, 3.0]
+    """
+    grid = as_time_grid(grid)
+    check_choice(variance, VARIANCES, name="variance")
+    options = ReverseOptions(
+        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
+        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
+        progress=progress,
+    )  # fmt: skip
+    growth, tau2 = np.exp(grid.steps), -np.expm1(-2 * grid.steps)
+    drift = growth * tau2
+    if variance == "posterior":
+        sigma = vp(grid.times)[1]
+        tau2 = tau2 * (sigma[1:] / sigma[:-1]) ** 2
+    step = affine_step(score, grid.times, growth, drift, np.sqrt(tau2))
+    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=1)
