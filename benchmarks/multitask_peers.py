@@ -287,7 +287,7 @@ def draw(report: Report) -> Any:
         axes.loglog([], [], "x", color="0.4", label="stopped short of the gap")
     sizes = sorted({row["n"] for row in rows})
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.minorticks_off()
+    axes.set_xticks([], minor=True)
     axes.set(xlabel="n", ylabel=f"CPU seconds to a relative gap of {report.settings['gap']:g}")
     axes.legend()
     return fig

@@ -115,6 +115,6 @@ def draw(report: Report) -> Any:
     for axes in (left, right):
         axes.set(xlabel="n")
         axes.set_xticks(n, [str(size) for size in n])
-        axes.minorticks_off()
+        axes.set_xticks([], minor=True)
         axes.legend()
     return fig

@@ -129,7 +129,7 @@ def draw(report: Report) -> Any:
     for axes in (left, right):
         axes.set(xlabel="noise level")
         axes.set_xticks(noise, [f"{level:g}" for level in noise])
-        axes.minorticks_off()
+        axes.set_xticks([], minor=True)
         axes.invert_xaxis()
         axes.legend()
     return fig

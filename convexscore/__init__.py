@@ -38,6 +38,7 @@ _SUBPACKAGES = (
     "programs",
     "samplers",
     "solvers",
+    "targets",
 )
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]

@@ -16,9 +16,9 @@ from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import BetaSelection, check_folds, fold_statistics
 from convexscore.solvers.multivariate import descend, largest_start, network_of
-from convexscore.solvers.neuron_generation import Restricted
 from convexscore.solvers.oracle_result import Oracle
 from convexscore.solvers.oracles import make_oracle
+from convexscore.solvers.restricted import Restricted
 from convexscore.standardization import Standardization
 from convexscore.vector_fitting import VectorProblem, build_problem
 

@@ -12,9 +12,9 @@ from convexscore.objectives import ScoreObjective
 from convexscore.solvers.design import Design
 from convexscore.solvers.free_parameters import FreeParameters
 from convexscore.solvers.group_lasso import MasterState, minimise
-from convexscore.solvers.neuron_generation import add_columns, start
 from convexscore.solvers.neuron_problem import Columns, NeuronCase, prepare
 from convexscore.solvers.penalties import NormPenalty
+from convexscore.solvers.restricted import add_columns, start
 
 KINDS = ["vector", "conservative", "log-concave"]
 

@@ -187,7 +187,7 @@ def test_conservative_fits_are_gradients(activation, skip, shape, goal):
 
 def test_log_concave_costs_on_two_modes():
     """Negative control: without the constraint the score of two groups expands between them."""
-    x = np.concatenate([moons(30, seed=1), moons(30, seed=2) + [6.0, 0.0]])
+    x = np.concatenate([moons(30, seed=1), moons(30, seed=2) + np.array([6.0, 0.0])])
     options = {"conservative": True, "beta": 6.0}
     free = fit_convex_score(x, **options)
     law = fit_convex_score(x, shape="log-concave", **options)
@@ -282,7 +282,7 @@ def test_uneven_columns_bring_advice():
 def test_points_of_another_width_are_refused_later_on():
     fit = fit_convex_score(moons(30, d=3), beta=40.0)
     for call in (fit.score_function, fit.divergence, fit.jacobian_asymmetry, fit.score):
-        with pytest.raises(ValueError, match="3 columns|3 features"):
+        with pytest.raises(ValueError, match=r"3 columns|3 features"):
             call(np.zeros((4, 2)))
     assert fit.score_function(np.zeros(3)).shape == (3,)
     for name in ("density", "cdf", "entropy"):

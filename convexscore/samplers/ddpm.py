@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._random import RandomState
+from convexscore._time_grids import TimeGrid, as_time_grid
 from convexscore._validation import check_choice
 from convexscore.samplers._chain import Callback
 from convexscore.samplers._reverse import (
@@ -18,7 +19,7 @@ from convexscore.samplers._reverse import (
     affine_step,
     run_reverse,
 )
-from convexscore.schedules import LevelScore, TimeGrid, as_time_grid, vp
+from convexscore.schedules import LevelScore, vp
 
 VARIANCES = ("posterior", "forward")
 
@@ -110,17 +111,17 @@ def ddpm(
     >>> bool(np.abs(np.abs(run.samples) - 2).max() < 1e-6)
     True
     """
-    grid = as_time_grid(grid)
+    line = as_time_grid(grid)
     options = ReverseOptions(
         n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
         batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
         progress=progress,
     )  # fmt: skip
-    gamma = grid.steps
+    gamma = line.steps
     step = affine_step(
-        score, grid.times, np.exp(gamma), 2 * np.expm1(gamma), np.sqrt(np.expm1(2 * gamma))
+        score, line.times, np.exp(gamma), 2 * np.expm1(gamma), np.sqrt(np.expm1(2 * gamma))
     )
-    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=1)
+    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=1)
 
 
 def ancestral(
@@ -184,17 +185,17 @@ def ancestral(
     >>> run.samples.round(9).tolist()
     [3.0, 3.0, 3.0, 3.0, 3.0]
     """
-    grid = as_time_grid(grid)
+    line = as_time_grid(grid)
     check_choice(variance, VARIANCES, name="variance")
     options = ReverseOptions(
         n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
         batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
         progress=progress,
     )  # fmt: skip
-    growth, tau2 = np.exp(grid.steps), -np.expm1(-2 * grid.steps)
+    growth, tau2 = np.exp(line.steps), -np.expm1(-2 * line.steps)
     drift = growth * tau2
     if variance == "posterior":
-        sigma = vp(grid.times)[1]
+        sigma = vp(line.times)[1]
         tau2 = tau2 * (sigma[1:] / sigma[:-1]) ** 2
-    step = affine_step(score, grid.times, growth, drift, np.sqrt(tau2))
-    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=1)
+    step = affine_step(score, line.times, growth, drift, np.sqrt(tau2))
+    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=1)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._random import RandomState
+from convexscore._time_grids import TimeGrid, as_time_grid
 from convexscore.samplers._chain import Callback, Floats
 from convexscore.samplers._reverse import (
     BATCH_SIZE,
@@ -16,7 +17,7 @@ from convexscore.samplers._reverse import (
     evaluate_at,
     run_reverse,
 )
-from convexscore.schedules import LevelScore, TimeGrid, as_time_grid
+from convexscore.schedules import LevelScore
 
 
 def probability_flow(
@@ -72,14 +73,14 @@ def probability_flow(
     >>> run.samples.round(12).tolist()  # N(0, 1) does not change, nor do its points
     [1.0, -2.0]
     """
-    grid = as_time_grid(grid)
+    line = as_time_grid(grid)
     options = ReverseOptions(
         n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
         batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
         progress=progress,
     )  # fmt: skip
-    step = affine_step(score, grid.times, np.exp(grid.steps), np.expm1(grid.steps), None)
-    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=0)
+    step = affine_step(score, line.times, np.exp(line.steps), np.expm1(line.steps), None)
+    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=0)
 
 
 def heun(
@@ -139,13 +140,13 @@ def heun(
     >>> bool(abs(run.samples[0] - exact) < 1e-3)
     True
     """
-    grid = as_time_grid(grid)
+    line = as_time_grid(grid)
     options = ReverseOptions(
         n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
         batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
         progress=progress,
     )  # fmt: skip
-    times, gamma = grid.times.tolist(), grid.steps
+    times, gamma = line.times.tolist(), line.steps
     growth, first = np.exp(gamma).tolist(), np.expm1(gamma).tolist()
     second = ((np.expm1(gamma) - gamma) / gamma).tolist()
 
@@ -157,4 +158,4 @@ def heun(
         # Not in place: a score may hand out the array it was given.
         return new + second[k] * (there - here)
 
-    return run_reverse(score, x0, LevelPath.of_grid(grid), step, options, n_normals=0)
+    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=0)

@@ -19,17 +19,11 @@ from convexscore.networks import TwoLayerNetwork
 from convexscore.solvers.boundedness import boundedness
 from convexscore.solvers.neuron_certificate import certificate_of, free_values
 from convexscore.solvers.neuron_dual import DualPoint
-from convexscore.solvers.neuron_generation import (
-    Outcome,
-    Restricted,
-    Round,
-    improve,
-    restart,
-    start,
-)
+from convexscore.solvers.neuron_generation import Outcome, Round, improve
 from convexscore.solvers.neuron_problem import NeuronProblem
 from convexscore.solvers.neuron_tidy import tidy
 from convexscore.solvers.oracle_result import Oracle
+from convexscore.solvers.restricted import Restricted, restart, start
 from convexscore.solvers.result import Certificate
 
 # Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,

@@ -7,19 +7,18 @@ that answer is exact; the master re-optimises the group lasso of the chosen ones
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.design import Design
-from convexscore.solvers.group_lasso import MasterState, minimise
+from convexscore.solvers.group_lasso import minimise
 from convexscore.solvers.negative_skip import paying_terms, repaired
 from convexscore.solvers.neuron_dual import DualPoint, best_mixture
 from convexscore.solvers.neuron_problem import Columns, NeuronProblem
 from convexscore.solvers.oracle_result import Oracle, Priced
-from convexscore.solvers.penalties import NormPenalty, Penalty, SignedPenalty
+from convexscore.solvers.restricted import Restricted, add_columns, drop_columns
 
 Floats = NDArray[np.float64]
 
@@ -32,124 +31,12 @@ _ALIKE = 0.9
 _WELL_INSIDE = 0.9
 _IDLE_ROUNDS = 2
 _SETTLED = 0.5
-# The master is solved to this fraction of the gap that the last pricing left, or of the objective while
-# the gap is still meaningless.
+# The master is solved to this fraction of the gap that the last pricing left.
 _MASTER_SHARE = 0.05
-_COARSE = 0.1
 # Objectives below this times the natural one (that of a Gaussian) mean that there is no minimum.
 _UNBOUNDED = 1e7
 # Smoothing below this share of the objective is rounding.
 _FINEST = 1e-18
-
-
-@dataclass(eq=False)
-class Restricted:
-    """The problem on the chosen columns, its solution, and what is known of the full problem."""
-
-    problem: NeuronProblem
-    beta: float
-    design: Design
-    state: MasterState
-    base_value: float
-    idle: NDArray[np.intp]
-
-    @property
-    def penalty(self) -> Penalty:
-        return _penalty(self.problem, self.design.columns, self.beta)
-
-    def value(self) -> float:
-        """Primal objective of the current weights."""
-        s = self.state
-        quadratic = 0.5 * float(np.vdot(s.residual, s.residual))
-        linear = float(np.vdot(self.design.linear, s.weights))
-        return quadratic + linear + self.base_value + self.penalty.value(s.weights)
-
-    def active(self) -> NDArray[np.bool_]:
-        """Columns that carry weight."""
-        return self.penalty.active(self.state.weights, self.state.mu)
-
-    def current(self) -> tuple[Floats, Floats]:
-        """The neurons in use, where a local search starts."""
-        chosen = self.active() & ~self.design.columns.linear
-        return self.design.columns.u[chosen], self.design.columns.b[chosen]
-
-    def scale(self, value: float, dual: float, excess: float) -> float:
-        """What the restricted objective may still be off by, roughly: sets the master's accuracy."""
-        cost = self.penalty.value(self.state.weights)
-        natural = self.problem.total_mass * self.problem.dim
-        coarse = _COARSE * max(abs(value), cost, min(natural, self.beta))
-        gap = value - dual
-        return min(gap if np.isfinite(gap) else max(excess, 0.0) * cost + 1e-12 * coarse, coarse)
-
-
-def _penalty(problem: NeuronProblem, columns: Columns, beta: float) -> Penalty:
-    if problem.case.log_concave:
-        return SignedPenalty(np.where(columns.linear, 0.0, beta), beta)
-    return NormPenalty(beta)
-
-
-def start(problem: NeuronProblem, beta: float) -> Restricted:
-    """No neurons: c and V alone."""
-    free = problem.free
-    target = problem.labels * problem.root_mass[:, None]
-    _, linear = free.coefficients(target)
-    shift = free.divergence_shift(problem.divergence * problem.total_mass)
-    residual = -free.project(target) + free.axes @ shift
-    trace = float(np.trace(free.skip_matrix(linear + shift))) if free.n_axes else 0.0
-    base_value = problem.divergence * problem.total_mass * trace
-    design = Design.empty(problem)
-    empty = np.zeros((0, design.width))
-    state = MasterState(empty, empty.copy(), residual, 1.0)
-    return Restricted(problem, beta, design, state, base_value, np.zeros(0, dtype=np.intp))
-
-
-def restart(restricted: Restricted, beta: float) -> Restricted:
-    """The same columns and weights under another penalty; multipliers are cut to their new bound."""
-    out = copy_of(restricted)
-    out.beta = beta
-    if not restricted.problem.case.log_concave:
-        dual = out.state.dual
-        size = np.sqrt(np.einsum("kg,kg->k", dual, dual))
-        out.state.dual = dual / np.maximum(1.0, size / (0.99 * beta))[:, None]
-    return out
-
-
-def copy_of(restricted: Restricted) -> Restricted:
-    """A copy that can be changed without touching the original (arrays are never changed in place)."""
-    return replace(restricted, state=replace(restricted.state))
-
-
-def add_columns(restricted: Restricted, new: Columns, mu: float) -> None:
-    """Join new columns at weight zero (or just inside their sign constraint)."""
-    old = len(restricted.design)
-    design = restricted.design.add(new)
-    state = restricted.state
-    gradient = design.adjoint(state.residual)[old:] + design.linear[old:]
-    penalty = _penalty(restricted.problem, design.columns, restricted.beta)
-    weights, dual = penalty.start(gradient, mu)
-    restricted.design = design
-    all_weights = np.concatenate([state.weights, weights])
-    residual = state.residual
-    if weights.any():
-        residual = residual + design.apply(np.concatenate([np.zeros_like(state.weights), weights]))
-    restricted.state = MasterState(
-        all_weights, np.concatenate([state.dual, dual]), residual, mu, state.n_steps
-    )
-    restricted.idle = np.concatenate([restricted.idle, np.zeros(len(new), dtype=np.intp)])
-
-
-def drop_columns(restricted: Restricted, which: NDArray[np.bool_]) -> None:
-    """Remove the marked columns; the residual is recomputed from what stays."""
-    keep = ~which
-    state = restricted.state
-    gone = state.weights.copy()
-    gone[keep] = 0.0
-    residual = state.residual - restricted.design.apply(gone)
-    restricted.design = restricted.design.keep(keep)
-    restricted.state = MasterState(
-        state.weights[keep], state.dual[keep], residual, state.mu, state.n_steps
-    )
-    restricted.idle = restricted.idle[keep]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.solvers.group_lasso import minimise
-from convexscore.solvers.neuron_generation import Restricted, add_columns, copy_of, drop_columns
 from convexscore.solvers.neuron_problem import Columns
+from convexscore.solvers.restricted import Restricted, add_columns, copy_of, drop_columns
 
 Floats = NDArray[np.float64]
 

@@ -54,7 +54,7 @@ def check_level(scale: Any, sigma: Any, *, noiseless: bool = False) -> tuple[flo
                 f"{name} must be one real number >= 0; got {type(value).__name__}. A noise level "
                 f"is the pair of scale * X + sigma * G."
             )
-        if not (np.isfinite(value) and value >= 0):
+        if not (np.isfinite(float(value)) and float(value) >= 0):
             raise ValueError(
                 f"{name} must be finite and >= 0; got {float(value):g}. At Ornstein-Uhlenbeck time "
                 f"t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t))."

@@ -162,9 +162,8 @@ def banana(
     Examples
     --------
     >>> from convexscore.targets import banana
-    >>> banana().covariance.round(2)
-    array([[1.06, 0.  ],
-           [0.  , 0.56]])
+    >>> banana().covariance.diagonal().round(2)
+    array([1.06, 0.56])
     """
     width = check_positive(width, name="width")
     curvature = check_positive(curvature, name="curvature")

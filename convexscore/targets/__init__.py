@@ -1,0 +1,42 @@
+r"""Targets: laws with exact samples, densities and scores, before and after noise.
+
+A **law** has ``dim``, ``sample(n, random_state=)``, ``denoise(z, scale, sigma)``
+:math:`= E[X | aX + \sigma G = z]` and ``noised(scale, sigma)``, which is a **target**: a law that
+also has ``score(x)`` and ``log_density(x)``. A new model writes the first three and returns
+``Noised(self, scale, sigma)`` from the last; an approximate denoiser is any callable
+``(z, scale, sigma)``, for `Noised`, `vp_score` and `ve_score`.
+"""
+
+from convexscore.targets.base import Law, Noised, Target, ve_score, vp_score
+from convexscore.targets.gaussian import Gaussian
+from convexscore.targets.ising import Ising
+from convexscore.targets.line import LineLaw
+from convexscore.targets.mixture import GaussianMixture
+from convexscore.targets.planar import banana, ring_of_gaussians, spiral, stroke, two_moons
+from convexscore.targets.spins import (
+    SpinDistance,
+    round_to_spins,
+    spin_index,
+    spin_total_variation,
+)
+
+__all__ = [
+    "Gaussian",
+    "GaussianMixture",
+    "Ising",
+    "Law",
+    "LineLaw",
+    "Noised",
+    "SpinDistance",
+    "Target",
+    "banana",
+    "ring_of_gaussians",
+    "round_to_spins",
+    "spin_index",
+    "spin_total_variation",
+    "spiral",
+    "stroke",
+    "two_moons",
+    "ve_score",
+    "vp_score",
+]
