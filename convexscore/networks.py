@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
-# Pre-activations are formed in blocks of at most this many numbers (8 MB).
-_BLOCK = 1 << 20
+# Pre-activations are formed in blocks of at most this many numbers (1 MB): they stay in cache.
+_BLOCK = 1 << 17
 
 
 def _as_floats(name: str, value: ArrayLike, ndim: int) -> FloatArray:
@@ -175,14 +175,28 @@ class TwoLayerNetwork:
         x : array_like of shape (..., d), for d = 1 of any shape
         """
         points, shape = self._points(x)
-        sigma = get_activation(self.activation)
         out = np.empty_like(points)
         for block in self._blocks(len(points)):
-            out[block] = sigma.value(self._pre_activation(points[block])) @ self.w
+            z = self._pre_activation(points[block])
+            # In place: at this size a fresh array costs more than the arithmetic.
+            if self.activation == "abs":
+                np.abs(z, out=z)
+            else:
+                np.maximum(z, self._zeros, out=z)  # a row of zeros: twice as fast as the number 0
+            out[block] = z @ self.w
         if self.skip is not None:
             out += points @ self.skip.T
         out += self.offset
         return out.reshape(shape)
+
+    @cached_property
+    def _zeros(self) -> FloatArray:
+        return np.zeros(self.n_neurons)
+
+    @cached_property
+    def _columns(self) -> FloatArray:
+        """u transposed and contiguous: the product with few columns is twice as fast."""
+        return np.ascontiguousarray(self.u.T)
 
     def jacobian(self, x: ArrayLike) -> FloatArray:
         r"""Return :math:`\nabla s(x) = \sum_j \sigma'(u_j^\top x + b_j)\, w_j u_j^\top + V`.
@@ -244,10 +258,10 @@ class TwoLayerNetwork:
         return [slice(start, start + size) for start in range(0, n_points, size)]
 
     def _pre_activation(self, points: FloatArray) -> FloatArray:
-        if self.dim == 1:
-            # Product and sum, each rounded once: with u = +-1 the sign of x - t is exact.
-            return points * self.u.T + self.b
-        return points @ self.u.T + self.b
+        # d = 1: product and sum, each rounded once: with u = +-1 the sign of x - t is exact.
+        z = points * self._columns if self.dim == 1 else points @ self._columns
+        z += self.b
+        return z
 
     # ---- gradients --------------------------------------------------------------------------
 

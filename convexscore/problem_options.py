@@ -85,6 +85,11 @@ class ProblemOptions:
                 f"shape = {self.shape!r} needs conservative=True with several columns: only then is the "
                 "score the gradient of a log-density."
             )
+        if self.shape is not None and self.activation == "abs":
+            raise ValueError(
+                f"shape = {self.shape!r} with several columns needs activation='relu'; got 'abs', whose "
+                "neurons bend the log-density both ways whatever their sign."
+            )
         return NeuronCase(
             self.activation, bool(self.skip), self.conservative, self.shape == "log-concave"
         )

@@ -66,7 +66,8 @@ def _certify(
         with warnings.catch_warnings():
             # what matters of the reference is its lower bound, which the certificate shows
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fit = solve(problem, beta, oracle, tol=0.3 * tol)
+            own = problem.columns_of(network)[0]
+            fit = solve(problem, beta, oracle, tol=0.3 * tol, extra=own)
         dual, inner = fit.certificate.dual_objective / problem.objective_unit, fit.inner
     elif problem.divergence:
         inner = inner_point(problem, beta, oracle)

@@ -149,6 +149,8 @@ def test_denoising_objective_is_the_reported_one(labels, weighted, draws):
 @pytest.mark.parametrize("shape", [None, "log-concave"])
 @pytest.mark.parametrize("goal", ["score_matching", "denoising"])
 def test_conservative_fits_are_gradients(activation, skip, shape, goal):
+    if activation == "abs" and shape is not None:
+        pytest.skip("log-concave fits need relu")
     x = moons(40)
     fit = fit_convex_score(
         x, objective=goal, noise=0.4 if goal == "denoising" else None, conservative=True,
@@ -276,7 +278,9 @@ def test_what_is_wrong_is_named(change, message):
 
 def test_uneven_columns_bring_advice():
     with pytest.warns(UserWarning, match="very different spreads.*standardize='columns'"):
-        fit_convex_score(moons(30) * [1.0, 1e5], beta=20.0)
+        fit_convex_score(
+            moons(30) * [1.0, 1e5], beta=20.0, objective="denoising", noise=0.5, random_state=0
+        )
 
 
 def test_points_of_another_width_are_refused_later_on():

@@ -131,9 +131,10 @@ def noise_floor(
     they share, so that the quantile is that of a permutation test). If it has too few points,
     it is split into halves, and the values are multiplied by
     :math:`((1/n + 1/m) / (1/h_1 + 1/h_2))^{rate}`. That is exact for the mean of the
-    V-statistics, with fixed bandwidth; for sliced W2, KS and total variation it is asymptotic, and
-    too low for heavy tails (sliced W2) or where halves leave most cells of a grid empty (total
-    variation). Where a sampler of the truth exists, pass that.
+    V-statistics, with fixed bandwidth; for sliced W2, KS and total variation it is asymptotic
+    (from 100 and 100 to 400 and 200 Gaussian numbers it is 4.5, 1 and 1 % too low), and too low for
+    heavy tails (sliced W2) or where halves leave most cells of a grid empty (total variation).
+    Where a sampler of the truth exists, pass that.
 
     Examples
     --------

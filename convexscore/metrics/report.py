@@ -115,7 +115,7 @@ def report(
     *,
     truth: Truth | None = None,
     score: Score | None = None,
-    max_points: int | None = 3000,
+    max_points: int | None = 2000,
     n_repeats: int = 50,
     random_state: RandomState = None,
 ) -> MetricReport:

@@ -248,7 +248,13 @@ def read_only(x: Floats) -> Floats:
     return view
 
 
-def check_step(step: float, *, name: str = "step", unit: str = "in squared units of x") -> None:
+def check_step(
+    step: float,
+    *,
+    name: str = "step",
+    unit: str = "in squared units of x",
+    hint: str = "A tenth of the variance of the narrowest mode is a good start.",
+) -> None:
     """A step size is one finite number > 0."""
     if isinstance(step, bool) or not isinstance(step, Real):
         raise TypeError(
@@ -256,10 +262,7 @@ def check_step(step: float, *, name: str = "step", unit: str = "in squared units
             f"Pass the step size {unit}."
         )
     if not (np.isfinite(step) and step > 0):
-        raise ValueError(
-            f"{name} must be finite and > 0; got {step}. A tenth of the variance of the narrowest "
-            f"mode is a good start."
-        )
+        raise ValueError(f"{name} must be finite and > 0; got {step}. {hint}")
 
 
 def check_callback(callback: Callback | None) -> None:

@@ -65,7 +65,8 @@ def ddpm(
         Every chain has streams of its own, one for its start and one for its noise: chain i's
         numbers are the same however many chains run beside it.
     batch_size : int
-        Chains per call of the score. It bounds the memory and changes nothing else.
+        Chains per call of the score. It bounds the memory; the samples do not depend on it, but for
+        the last bits of a score that rounds differently (matrix products do).
     keep_trajectory : bool
         Keep the states on the way, with their times.
     thin : int

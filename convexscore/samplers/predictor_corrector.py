@@ -97,7 +97,12 @@ def predictor_corrector(
     """
     sigmas = check_levels(levels, at_least=2)
     check_count("n_corrector", n_corrector, at_least=0)
-    check_step(corrector_step, name="corrector_step", unit="in units of sigma^2")
+    check_step(
+        corrector_step,
+        name="corrector_step",
+        unit="in units of sigma^2",
+        hint="0.1 is a good start, n_corrector=0 runs without corrector.",
+    )
     check_choice(variance, VARIANCES, name="variance")
     options = ReverseOptions(
         n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,

@@ -39,6 +39,7 @@ Ints = NDArray[np.intp]
 _INSIDE = 1e-9
 # Wider arcs are never due to rounding, however near the point is.
 _NARROW = 1e-6
+_ROUNDING = 1e-12
 # Derivatives along an arc this small, relative to the measure, may have either sign.
 _SLACK = 1e-12
 
@@ -93,7 +94,13 @@ def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale
     length = np.abs(lever)
     cross = (lever[:, :-1].conj() * lever[:, 1:]).imag
     before, after = length[:, :-1], length[:, 1:]
-    thin = (cross <= tol * np.maximum(before, after)) & (cross <= _NARROW * before * after)
+    narrow = cross <= _NARROW * before * after
+    if tol > 0.0:
+        thin = narrow & (cross <= tol * np.maximum(before, after))
+    else:
+        # without divergence h is continuous across events: arcs as narrow as rounding hold no new
+        # maximum, and the signs that would show one inside are noise
+        thin = narrow & (cross <= _ROUNDING * before * after)
     return Sweep(code, lever, np.flatnonzero(thin))
 
 

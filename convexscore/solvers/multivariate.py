@@ -20,10 +20,10 @@ from convexscore.solvers.boundedness import boundedness
 from convexscore.solvers.neuron_certificate import certificate_of, free_values
 from convexscore.solvers.neuron_dual import DualPoint
 from convexscore.solvers.neuron_generation import Outcome, Round, improve
-from convexscore.solvers.neuron_problem import NeuronProblem
+from convexscore.solvers.neuron_problem import Columns, NeuronProblem
 from convexscore.solvers.neuron_tidy import tidy
 from convexscore.solvers.oracle_result import Oracle
-from convexscore.solvers.restricted import Restricted, restart, start
+from convexscore.solvers.restricted import Restricted, add_columns, restart, start
 from convexscore.solvers.result import Certificate
 
 # Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,
@@ -70,6 +70,7 @@ def solve(
     tol: float = 1e-4,
     warm: MultivariateFit | None = None,
     effort: int = FINAL_EFFORT,
+    extra: Columns | None = None,
     on_round: Callable[[Round], None] | None = None,
     max_rounds: int = 200,
 ) -> MultivariateFit:
@@ -77,6 +78,7 @@ def solve(
 
     Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + n K d) each for K
     columns; memory O(n K + K^2) and the oracle's.  Never a matrix with one column for every neuron.
+    ``extra`` neurons compete from the start of the last stage.
     """
     started = perf_counter()
     inner = None if warm is None else warm.inner
@@ -88,13 +90,20 @@ def solve(
         if on_round is not None:
             on_round(line)
 
-    restricted = descend(
-        problem, beta, oracle, warm=None if warm is None else warm.restricted, on_round=count
-    )
-    if problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
+    pays = largest_start(problem, oracle) > beta
+    if not pays:
+        # no neuron pays: c and V alone are the optimum, and their residual proves it
+        restricted = start(problem, beta)
+    else:
+        restricted = descend(
+            problem, beta, oracle, warm=None if warm is None else warm.restricted, on_round=count
+        )
+    if extra is not None and pays:
+        add_columns(restricted, extra, problem.natural_value)
+    if pays and problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
         inner = _inner_point(restricted, oracle, beta, count)
     restricted = restart(restricted, beta)
-    certifiable = inner is not None or not problem.divergence
+    certifiable = inner is not None or not problem.divergence or not pays
     outcome = improve(
         restricted,
         oracle,

@@ -13,6 +13,8 @@ from convexscore.solvers.neuron_problem import Columns, NeuronProblem
 
 Floats = NDArray[np.float64]
 
+_RANK_TOL = 1e-10
+
 
 def builds_skip(problem: NeuronProblem) -> bool:
     """Whether V is made of columns in this problem."""
@@ -38,13 +40,18 @@ def repaired(problem: NeuronProblem, rows: Floats) -> Floats:
     """
     if not builds_skip(problem):
         return rows
+    weighted = problem.points * problem.root_mass[:, None]
+    if problem.free.rank < problem.dim:
+        # moments between the span of the points and the rest cannot be balanced: they must vanish
+        basis = np.linalg.svd(weighted, full_matrices=False)[2][: problem.free.rank].T
+        outside = rows - (rows @ basis) @ basis.T
+        rows = rows - weighted @ np.linalg.lstsq(weighted, outside, rcond=_RANK_TOL)[0]
     values, vectors = np.linalg.eigh(_multiplier(problem, rows))
     if values[-1] <= 0.0:
         return rows
     positive = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    weighted = problem.points * problem.root_mass[:, None]
-    shift = np.linalg.lstsq(weighted.T @ weighted, positive, rcond=None)[0]
-    return rows - weighted @ shift
+    scatter = weighted.T @ weighted
+    return rows - weighted @ np.linalg.lstsq(scatter, positive, rcond=_RANK_TOL**2)[0]
 
 
 def _multiplier(problem: NeuronProblem, rows: Floats) -> Floats:

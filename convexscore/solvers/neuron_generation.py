@@ -122,7 +122,7 @@ def improve(
     """
     problem, beta = restricted.problem, restricted.beta
     target = problem.labels * problem.root_mass[:, None]
-    floor = -_UNBOUNDED * problem.total_mass * problem.dim
+    floor = -_UNBOUNDED * restricted.gaussian_value
     if not problem.divergence:
         inner = DualPoint(np.zeros_like(target), 0.0)
     started = perf_counter()
@@ -168,7 +168,7 @@ def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float
     if not len(new):  # nothing pays: what is missing is accuracy of the master
         mu_end = min(mu_end, 0.1 * restricted.state.mu)
     add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
-    floor = -_UNBOUNDED * problem.total_mass * problem.dim - restricted.base_value
+    floor = -_UNBOUNDED * restricted.gaussian_value - restricted.base_value
     restricted.state = minimise(
         restricted.design, restricted.penalty, restricted.state, mu_end=mu_end, floor=floor
     )

@@ -128,6 +128,13 @@ class NeuronProblem:
         )
 
     @property
+    def gaussian_value(self) -> float:
+        """Size of the objective of a Gaussian with the covariance of the points."""
+        spread = np.linalg.svd(self.points * self.root_mass[:, None], compute_uv=False)
+        kept = spread > 1e-10 * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
+        return 0.5 * self.total_mass**2 * float((1.0 / spread[kept] ** 2).sum())
+
+    @property
     def natural_value(self) -> float:
         """Objectives smaller than this are judged against it: a millionth of that of a Gaussian."""
         return 1e-6 * self.total_mass * self.dim

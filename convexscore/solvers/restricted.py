@@ -27,6 +27,7 @@ class Restricted:
     design: Design
     state: MasterState
     base_value: float
+    gaussian_value: float
     idle: NDArray[np.intp]
 
     @property
@@ -76,7 +77,8 @@ def start(problem: NeuronProblem, beta: float) -> Restricted:
     design = Design.empty(problem)
     empty = np.zeros((0, design.width))
     state = MasterState(empty, empty.copy(), residual, 1.0)
-    return Restricted(problem, beta, design, state, base_value, np.zeros(0, dtype=np.intp))
+    none = np.zeros(0, dtype=np.intp)
+    return Restricted(problem, beta, design, state, base_value, problem.gaussian_value, none)
 
 
 def restart(restricted: Restricted, beta: float) -> Restricted:

@@ -22,7 +22,12 @@ def posterior(
 
     ``log_density`` is that of the panels before it was normalised.
     """
-    logs, means = np.empty_like(z), np.empty_like(z)
+    logs, means = np.full_like(z, np.nan), np.full_like(z, np.nan)
+    finite = np.isfinite(z)
+    if not finite.all():  # a chain that explodes: its sampler says so
+        part = posterior(panels, log_density, z[finite], scale, sigma)
+        logs[finite], means[finite] = part
+        return logs, means
     widths = np.diff(panels.edges)
     for rows in row_blocks(len(z), (len(widths) + 2 * _PIECES) * len(GAUSS_X)):
         at = z[rows]
@@ -74,7 +79,9 @@ def _window_nodes(
     x = (pieces[:, :-1, None] + half + half * GAUSS_X).reshape(len(low), -1)
     with np.errstate(divide="ignore"):  # pieces of length 0 weigh nothing
         weights = np.log((half * GAUSS_W).reshape(x.shape))
-    weights += log_density(x.ravel()).reshape(x.shape)
+    value = log_density(x.ravel()).reshape(x.shape)
+    # Only a node of no weight can fall on a pole, at an end or a break.
+    weights += np.where(value < np.inf, value, -np.inf)
     return x, weights - panels.log_total
 
 

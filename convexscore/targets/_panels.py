@@ -16,11 +16,19 @@ _ORDER = 16
 GAUSS_X, GAUSS_W = legendre.leggauss(_ORDER)
 # Panels between two breaks to begin with, and how often one may be halved.
 _FIRST = 32
-_HALVINGS = 60
-# A panel is resolved when halving it changes its mass by less than this part of it...
+_HALVINGS = 120
+# A panel is resolved when the polynomial through its nodes gives the masses of both halves up to
+# this part of its mass, the rounding of the abscissae apart ...
 _RESOLVED = 1e-11
 # ... or when its mass is less than this part of all.
 _NEGLIGIBLE = 1e-20
+# At a pole at an end, panels shrink until their nodes could no longer be told from the end.
+_NARROWEST = 1e3 * np.finfo(float).eps
+# From values at the nodes to Legendre coefficients, and to the integral over the left half.
+_TO_LEGENDRE = (legendre.legvander(GAUSS_X, _ORDER - 1) * GAUSS_W[:, None]) * (
+    np.arange(_ORDER) + 0.5
+)
+_LEFT_HALF = legendre.legval(0.0, legendre.legint(_TO_LEGENDRE.T, lbnd=-1.0))
 _NEWTON_STEPS = 60
 
 LogDensity = Callable[[Floats], Floats]
@@ -55,10 +63,8 @@ class Panels:
     @cached_property
     def _primitives(self) -> Floats:
         """Legendre coefficients (17, P) of the mass left of a point, per panel, on [-1, 1]."""
-        degree = np.arange(_ORDER)
-        transform = legendre.legvander(GAUSS_X, _ORDER - 1) * GAUSS_W[:, None]
         half = 0.5 * np.diff(self.edges)[:, None]
-        coefficients = (half * np.exp(self.log_density)) @ transform * (degree + 0.5)
+        coefficients = (half * np.exp(self.log_density)) @ _TO_LEGENDRE
         return np.asarray(legendre.legint(coefficients.T, lbnd=-1.0), dtype=np.float64)
 
     def moment(self, power: int) -> float:
@@ -116,32 +122,36 @@ def resolve(log_density: LogDensity, edges: Floats) -> Panels:
         raise ValueError(
             f"log_density must be finite somewhere on the interval [{edges[0]:g}, {edges[-1]:g}]; "
             f"it is -inf at all {logs.size} points tried. Narrow the interval to the support, or "
-            f"put points of it into breaks."
+            f"bracket it by two breaks."
         )
     done: list[tuple[Floats, Floats, Floats]] = []
-    log_total, masses = _integrate(logs, left, right)
+    settled = -np.inf  # log of the mass in panels that are done
     for _ in range(_HALVINGS):
         middle = 0.5 * (left + right)
         halves = np.column_stack([left, middle]).ravel(), np.column_stack([middle, right]).ravel()
         half_logs = _evaluate(log_density, *halves)
-        settled = [_log_mass(part[2], part[0], part[1]) for part in done]
         half_masses = _log_mass(half_logs, *halves)
-        log_total = np.logaddexp.reduce(np.concatenate([*settled, half_masses]))
-        pairs = np.exp(half_masses - log_total).reshape(-1, 2).sum(axis=1)
-        change = np.abs(pairs - np.exp(masses - log_total))
-        open_ = (change > _RESOLVED * pairs) & (pairs > _NEGLIGIBLE)
-        open_ &= (middle > left) & (middle < right)
-        done.append((left[~open_], right[~open_], logs[~open_]))
-        keep = np.repeat(open_, 2)
+        log_total = np.logaddexp(settled, np.logaddexp.reduce(half_masses))
+        masses = np.exp(half_masses - log_total).reshape(-1, 2)
+        width = right - left
+        guess = 0.5 * width * (np.exp(logs - log_total) @ _LEFT_HALF)
+        extent = np.maximum(np.abs(left), np.abs(right))
+        mass = masses.sum(axis=1)
+        tolerance = _RESOLVED + 10.0 * np.finfo(float).eps * extent / width
+        coarse = np.abs(guess - masses[:, 0]) > tolerance * mass
+        coarse |= np.abs(np.exp(_log_mass(logs, left, right) - log_total) - mass) > tolerance * mass
+        coarse &= (mass > _NEGLIGIBLE) & (width > 2.0 * _NARROWEST * extent)
+        done.append((left[~coarse], right[~coarse], logs[~coarse]))
+        settled = np.logaddexp(settled, np.logaddexp.reduce(_log_mass(logs, left, right)[~coarse]))
+        keep = np.repeat(coarse, 2)
         left, right, logs = halves[0][keep], halves[1][keep], half_logs[keep]
-        masses = half_masses[keep]
-        if not open_.any():
+        if not coarse.any():
             break
     done.append((left, right, logs))
     left, right, logs = (np.concatenate(parts) for parts in zip(*done, strict=True))
     order = np.argsort(left)
     left, right, logs = left[order], right[order], logs[order]
-    log_total, _ = _integrate(logs, left, right)
+    log_total = float(np.logaddexp.reduce(_log_mass(logs, left, right)))
     return Panels(np.append(left, right[-1]), _nodes(left, right), logs - log_total, log_total)
 
 
@@ -159,8 +169,3 @@ def _log_mass(logs: Floats, left: Floats, right: Floats) -> Floats:
     with np.errstate(divide="ignore"):
         weighted = logs + np.log(0.5 * (right - left)[:, None] * GAUSS_W)
     return np.logaddexp.reduce(weighted, axis=1)
-
-
-def _integrate(logs: Floats, left: Floats, right: Floats) -> tuple[float, Floats]:
-    masses = _log_mass(logs, left, right)
-    return float(np.logaddexp.reduce(masses)), masses

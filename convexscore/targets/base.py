@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import exp, expm1, hypot, sqrt
+from math import hypot
 from numbers import Real
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._random import RandomState, spawn_generators
+from convexscore.schedules import vp
 from convexscore.targets._inputs import Floats, as_points, check_level
 
 Denoiser: TypeAlias = Callable[[Floats, float, float], ArrayLike]
@@ -226,7 +227,7 @@ def vp_score(target: Law | Denoiser) -> TimeScore:
             raise ValueError(
                 f"t must be one finite time >= 0; got {t!r}. All chains share the time of a step."
             )
-        return at_level(x, exp(-t), sqrt(-expm1(-2.0 * t)))
+        return at_level(x, *vp(float(t)))
 
     return score
 

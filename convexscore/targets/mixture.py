@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,7 +168,7 @@ class GaussianMixture:
         gains = self._spectrum.denoising_gain(scale, sigma)
         return self.noised(scale, sigma)._blend(points, self.means, gains).reshape(shape)
 
-    def _covariance_groups(self):  # type: ignore[no-untyped-def]
+    def _covariance_groups(self) -> Iterator[tuple[int | None, Floats, Floats]]:
         """(component, axes, variances); component None if all share one covariance."""
         spectrum = self._spectrum
         for k, (axes, variances) in enumerate(zip(spectrum.axes, spectrum.variances, strict=True)):

@@ -1,0 +1,294 @@
+"""Ising laws against brute force over all states, and their samplers against enumeration."""
+
+import itertools
+import tracemalloc
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import logsumexp
+
+from convexscore.targets import (
+    Ising,
+    Noised,
+    round_to_spins,
+    spin_index,
+    spin_total_variation,
+    vp_score,
+)
+from convexscore.targets._enumeration import MAX_SPINS
+
+
+def random_law(dim, strength=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    a = strength * rng.normal(size=(dim, dim))
+    return Ising((a + a.T) / 2, strength * rng.normal(size=dim))
+
+
+class BruteForce:
+    """A list of all states, one at a time."""
+
+    def __init__(self, law):
+        # the last coordinate of product runs fastest, our bit 0 does
+        states = [state[::-1] for state in itertools.product([-1.0, 1.0], repeat=law.dim)]
+        self.states = np.array(states)
+        self.energies = np.array([0.5 * x @ law.couplings @ x + law.field @ x for x in self.states])
+        self.log_partition = logsumexp(self.energies)
+        self.p = np.exp(self.energies - self.log_partition)
+
+    def noised_log_density(self, z, scale, sigma):
+        squares = ((z[:, None, :] - scale * self.states) ** 2).sum(axis=2) / sigma**2
+        constant = z.shape[1] * np.log(np.sqrt(2 * np.pi) * sigma)
+        return logsumexp(self.energies - self.log_partition - 0.5 * squares, axis=1) - constant
+
+    def denoise(self, z, scale, sigma):
+        logs = self.energies + scale / sigma**2 * z @ self.states.T
+        weight = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        return weight @ self.states
+
+
+# ---- enumeration -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 7, 10])
+def test_partition_mean_and_correlations(dim):
+    law = random_law(dim)
+    slow = BruteForce(law)
+    np.testing.assert_allclose(law.log_partition, slow.log_partition, rtol=1e-12)
+    np.testing.assert_allclose(law.probabilities(), slow.p, rtol=1e-10)
+    np.testing.assert_allclose(law.mean, slow.p @ slow.states, atol=1e-12)
+    second = slow.states.T @ (slow.p[:, None] * slow.states)
+    np.testing.assert_allclose(law.correlations, second, atol=1e-12)
+    np.testing.assert_allclose(law.covariance, np.cov(slow.states.T, aweights=slow.p, ddof=0)
+                               if dim > 1 else 1 - law.mean[:, None] ** 2, atol=1e-10)  # fmt: skip
+    np.testing.assert_allclose(law.energy(slow.states), slow.energies, atol=1e-12)
+    np.testing.assert_allclose(law.log_probability(slow.states), np.log(slow.p), rtol=1e-10)
+
+
+def test_closed_forms():
+    """Free spins; a pair; the ring, whose partition function is a trace of a transfer matrix."""
+    h = np.array([0.3, -1.0, 2.0])
+    free = Ising(np.zeros((3, 3)), h)
+    np.testing.assert_allclose(free.log_partition, np.log(2 * np.cosh(h)).sum(), rtol=1e-14)
+    np.testing.assert_allclose(free.mean, np.tanh(h), rtol=1e-13)
+    np.testing.assert_allclose(Ising([[0, 0.7], [0.7, 0]]).correlations[0, 1], np.tanh(0.7))
+    ring = np.roll(np.eye(9), 1, axis=0)
+    law = Ising(0.4 * (ring + ring.T))
+    trace = (2 * np.cosh(0.4)) ** 9 + (2 * np.sinh(0.4)) ** 9
+    np.testing.assert_allclose(law.log_partition, np.log(trace), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 10])
+@pytest.mark.parametrize("level", [(1.0, 0.5), (0.6, 0.8), (0.0, 1.0), (1.0, 0.02)])
+def test_noised_density_and_denoiser(dim, level):
+    law = random_law(dim, seed=1)
+    slow = BruteForce(law)
+    z = np.random.default_rng(0).normal(size=(30, dim))
+    density = slow.noised_log_density(z, *level)
+    np.testing.assert_allclose(law.noised_log_density(z, *level), density, rtol=1e-11, atol=1e-10)
+    np.testing.assert_allclose(law.denoise(z, *level), slow.denoise(z, *level), atol=1e-9)
+
+
+def test_noised_score_is_the_gradient_of_the_enumerated_log_density():
+    law = random_law(7, seed=2)
+    slow = BruteForce(law)
+    for level in ((1.0, 0.5), (0.6, 0.8), (0.9, 0.2)):
+        noised = law.noised(*level)
+        z = noised.sample(10, random_state=0)
+        h = 1e-4
+        for j in range(7):
+            e = h * np.eye(7)[j]
+            at = {k: slow.noised_log_density(z + k * e, *level) for k in (-2, -1, 1, 2)}
+            slope = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * h)
+            np.testing.assert_allclose(noised.score(z)[:, j], slope, atol=2e-7)
+        np.testing.assert_allclose(
+            noised.log_density(z), slow.noised_log_density(z, *level), atol=1e-10
+        )
+
+
+def test_noise_on_noise_and_the_score_of_the_process():
+    law = random_law(5, seed=3)
+    twice, once = law.noised(0.7, 0.4).noised(0.5, 0.3), law.noised(0.35, np.hypot(0.2, 0.3))
+    z = once.sample(20, random_state=0)
+    np.testing.assert_allclose(twice.score(z), once.score(z), atol=1e-12)
+    tweedie = (z + 0.09 * once.score(z)) / 0.5
+    np.testing.assert_allclose(law.noised(0.7, 0.4).denoise(z, 0.5, 0.3), tweedie, atol=1e-12)
+    scale, sigma = np.exp(-0.3), np.sqrt(1 - np.exp(-0.6))
+    expected = (scale * BruteForce(law).denoise(z, scale, sigma) - z) / sigma**2
+    np.testing.assert_allclose(vp_score(law)(z, 0.3), expected, atol=1e-10)
+
+
+def test_tiny_noise_far_points_and_strong_couplings():
+    law = random_law(6, seed=4)
+    slow = BruteForce(law)
+    z = slow.states[:10] + 1e-4 * np.random.default_rng(0).normal(size=(10, 6))
+    np.testing.assert_allclose(law.denoise(z, 1.0, 1e-4), slow.states[:10], atol=0)
+    density = law.noised_log_density(z, 1.0, 1e-4)
+    np.testing.assert_allclose(density, slow.noised_log_density(z, 1.0, 1e-4), rtol=1e-9)
+    np.testing.assert_allclose(
+        law.noised(1.0, 1e-4).score(z), (slow.states[:10] - z) / 1e-8, rtol=1e-6
+    )
+    far = np.full((2, 6), -1e9)
+    assert np.isfinite(law.noised_log_density(far, 1.0, 1e-4)).all()
+    np.testing.assert_allclose(law.noised(1.0, 1.0).score(far), -1 - far, rtol=1e-12)
+    # Fields of the size of the couplings, both huge: products of exponentials underflow, and the
+    # rows are summed in log space.
+    frozen = random_law(6, strength=400.0, seed=5)
+    z = 60.0 * np.random.default_rng(1).normal(size=(200, 6))
+    exact = BruteForce(frozen)
+    np.testing.assert_allclose(frozen.denoise(z, 1.0, 0.3), exact.denoise(z, 1.0, 0.3), atol=1e-9)
+    np.testing.assert_allclose(
+        frozen.noised_log_density(z, 1.0, 0.3), exact.noised_log_density(z, 1.0, 0.3), rtol=1e-10
+    )
+    logs, _ = frozen._states.tilt(z / 0.09)
+    assert (logs - frozen._states.top < np.log(1e-250)).any()  # that path was taken
+
+
+def test_twenty_spins_in_bounded_memory():
+    """Two arrays of 2^20 numbers are 17 MB; a table of the states would take 168 MB."""
+    law = Ising.sherrington_kirkpatrick(20, 0.5, random_state=0)
+    tracemalloc.start()
+    x = law.sample(3000, random_state=0)
+    m = law.denoise(x + 0.5, 1.0, 0.7)
+    density = law.noised_log_density(x, 1.0, 0.7)
+    assert np.abs(law.mean).max() < 1e-10  # no field: spins flip
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 90e6
+    assert np.isfinite(density).all() and np.abs(m).max() <= 1.0
+    # The posterior mean of one point by Gibbs-free arithmetic: condition on the last ten spins.
+    field = (x[0] + 0.5) / 0.49
+    total, mean = -np.inf, np.zeros(10)
+    a, b = law.couplings[:10, :10], law.couplings[:10, 10:]
+    for y in itertools.product([-1.0, 1.0], repeat=10):
+        y = np.array(y)
+        half = Ising(a, field[:10] + b @ y)
+        weight = half.log_partition + 0.5 * y @ law.couplings[10:, 10:] @ y + field[10:] @ y
+        top = np.logaddexp(total, weight)
+        mean, total = mean * np.exp(total - top) + half.mean * np.exp(weight - top), top
+    np.testing.assert_allclose(m[0, :10], mean, atol=1e-10)
+
+
+# ---- samples ---------------------------------------------------------------------------------
+
+
+def chi_square(law, x):
+    """p-value of the counts of all states, rare ones put together."""
+    p = law.probabilities()
+    counts = np.bincount(spin_index(x, law.dim), minlength=p.size)
+    rare = p * len(x) < 5
+    observed = np.append(counts[~rare], counts[rare].sum())
+    expected = np.append(p[~rare], p[rare].sum()) * len(x)
+    keep = expected > 0
+    return stats.chisquare(observed[keep], expected[keep]).pvalue
+
+
+@pytest.mark.parametrize("method", ["exact", "gibbs"])
+def test_samplers_against_enumeration(method):
+    law = Ising.sherrington_kirkpatrick(8, 0.8, field=0.2, random_state=1)
+    # A diagonal changes nothing, neither the law nor the chain.
+    law = Ising(law.couplings + np.diag(np.linspace(-1.0, 1.5, 8)), law.field)
+    x = law.sample(20_000, method=method, n_sweeps=60, random_state=2)
+    assert set(np.unique(x)) == {-1.0, 1.0}
+    assert chi_square(law, x) > 1e-4
+    distance = spin_total_variation(x, law)
+    assert abs(distance.value - distance.floor) < 3 * distance.deviation
+    mean_error = (x.mean(0) - law.mean) / np.sqrt((1 - law.mean**2) / len(x))
+    assert np.abs(mean_error).max() < 4.5
+    # Negative control: a law ten percent hotter.
+    wrong = Ising(0.9 * law.couplings, law.field)
+    assert chi_square(wrong, x) < 1e-4
+    off = spin_total_variation(x, wrong)
+    assert off.value > off.floor + 3 * off.deviation
+
+
+def test_samples_do_not_depend_on_how_many_are_drawn():
+    law = Ising.sherrington_kirkpatrick(8, 0.5, random_state=1)
+    for method in ("exact", "gibbs"):
+        options = dict(method=method, n_sweeps=5, random_state=4)
+        many, few = law.sample(200, **options), law.sample(70, **options)
+        assert np.array_equal(many[:70], few)
+    assert law.sample(0).shape == law.sample(0, method="gibbs").shape == (0, 8)
+
+
+def test_beyond_enumeration_gibbs_goes_on():
+    field = np.linspace(-2, 2, 40)
+    law = Ising(np.zeros((40, 40)), field)
+    x = law.sample(4000, n_sweeps=2, random_state=0)  # free spins mix in one sweep
+    error = (x.mean(0) - np.tanh(field)) / np.sqrt((1 - np.tanh(field) ** 2) / 4000)
+    assert np.abs(error).max() < 4.5
+    assert np.array_equal(Ising(np.zeros((30, 30)), 1e6).sample(3, n_sweeps=1), np.ones((3, 30)))
+    # A chain of couplings has neighbour correlations tanh(0.5), without any enumeration.
+    neighbours = 0.5 * (np.eye(40, k=1) + np.eye(40, k=-1))
+    y = Ising(neighbours).sample(8000, n_sweeps=60, random_state=1)
+    links = y[:, 1:] * y[:, :-1]
+    assert abs(links.mean() - np.tanh(0.5)) < 4.5 * np.sqrt((1 - np.tanh(0.5) ** 2) / links.size)
+    for ask in (lambda: law.log_partition, lambda: law.denoise(x, 1.0, 1.0),
+                lambda: law.sample(1, method="exact")):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"d <= {MAX_SPINS}; this law has d = 40.*gibbs"):
+            ask()
+    # With an approximate denoiser the law still has a score at any noise.
+    free = Noised(law, 0.8, 0.6, denoiser=lambda z, s, sigma: np.tanh(field + s * z / sigma**2))
+    z = free.sample(5, random_state=0)
+    np.testing.assert_allclose(free.score(z), (0.8 * np.tanh(field + z * 0.8 / 0.36) - z) / 0.36)
+
+
+def test_noise_floor_is_the_expected_variation():
+    law = Ising.sherrington_kirkpatrick(5, 0.7, field=0.3, random_state=2)
+    values = [spin_total_variation(law.sample(150, random_state=s), law).value for s in range(400)]
+    distance = spin_total_variation(law.sample(150, random_state=0), law)
+    assert abs(np.mean(values) - distance.floor) < 4.5 * np.std(values) / 20
+    assert np.std(values) < distance.deviation
+    # One sample: 1 - E p(x).
+    single = spin_total_variation(law.sample(1, random_state=0), law)
+    np.testing.assert_allclose(single.floor, 1 - (law.probabilities() ** 2).sum(), rtol=1e-12)
+    certain = Ising(np.zeros((3, 3)), 400.0)
+    sure = spin_total_variation(np.ones((10, 3)), certain)
+    assert sure.value == 0.0 and sure.floor < 1e-12
+    assert "chance explains" in repr(distance)
+
+
+def test_rounding():
+    x = np.array([[0.2, -3.0, 0.0]])
+    assert round_to_spins(x).tolist() == [[1.0, -1.0, 1.0]]
+    means = np.tile([0.6, -0.2, 1.0, -1.5], (40_000, 1))
+    spins = round_to_spins(means, method="random", random_state=0)
+    assert np.abs(spins.mean(0) - [0.6, -0.2, 1.0, -1.0]).max() < 0.02
+    assert (spins[:, 2] == 1).all() and (spins[:, 3] == -1).all()
+    with pytest.raises(ValueError, match=r"x must not be NaN; 1 of 2"):
+        round_to_spins([0.1, np.nan])
+    with pytest.raises(ValueError, match="method must be one of"):
+        round_to_spins(x, method="up")
+
+
+def test_sherrington_kirkpatrick_scaling():
+    law = Ising.sherrington_kirkpatrick(300, 0.7, random_state=0)
+    a = law.couplings
+    assert np.array_equal(a, a.T) and not np.diag(a).any()
+    off = a[np.triu_indices(300, 1)]
+    assert abs(off.std() * np.sqrt(300) - 0.7) < 4.5 * 0.7 / np.sqrt(2 * off.size)
+    assert abs(np.linalg.norm(a, 2) - 1.4) < 0.1  # the semicircle ends at 2 beta
+    again = Ising.sherrington_kirkpatrick(300, 0.7, random_state=0)
+    assert np.array_equal(again.couplings, a)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Ising(np.zeros((2, 3))), r"couplings must have shape \(d, d\); got shape \(2, 3\)"),
+        (lambda: Ising([[0.0, 1.0], [0.0, 0.0]]), "couplings must be symmetric"),
+        (lambda: Ising([[0.0, np.nan], [np.nan, 0.0]]), "couplings must be finite; 2 of 4"),
+        (lambda: Ising(np.zeros((2, 2)), [1.0]), r"field must be a number or have shape \(2,\)"),
+        (lambda: Ising.sherrington_kirkpatrick(0, 1.0), "dim must be an integer >= 1"),
+        (lambda: Ising.sherrington_kirkpatrick(3, -1.0), "beta"),
+        (lambda: random_law(3).sample(2, method="tap"), "method must be one of"),
+        (lambda: random_law(3).sample(2, method="gibbs", n_sweeps=0), "n_sweeps"),
+        (lambda: random_law(3).noised(1.0, 0.0), "sigma must be > 0"),
+        (lambda: random_law(3).denoise(np.zeros((2, 4)), 1.0, 1.0), r"\(n, 3\).*got shape \(2, 4\)"),
+        (lambda: spin_index([[0.5, 1.0]], 2), r"spins -1 and 1 only; 1 of 2.*round_to_spins"),
+        (lambda: spin_total_variation(np.zeros((0, 3)), random_law(3)), "at least one row"),
+    ],
+)  # fmt: skip
+def test_bad_input(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
