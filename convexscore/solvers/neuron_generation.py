@@ -146,7 +146,8 @@ def improve(
         if reached and not priced.exact and priced.complete and level < effort:
             level = max(1, min(effort, 4 * level))
             continue
-        level = min(effort, int(look.excess < _SETTLED))
+        # no closer look at neurons while V is still being built
+        level = min(effort, int(look.excess < _SETTLED and not len(look.terms)))
         bounded = value > floor
         stuck = not len(priced.b) + len(look.terms) and restricted.state.mu < _FINEST * size
         if reached or stuck or not bounded or n_round == max_rounds:
