@@ -388,5 +388,5 @@ def test_many_points_on_a_line_in_the_plane(name, goal, activation):
 
 def test_log_concave_needs_relu():
     x = np.random.default_rng(0).normal(size=(20, 2))
-    with pytest.raises(ValueError, match="log-concave.*needs activation='relu'"):
+    with pytest.raises(ValueError, match=r"log-concave.*needs activation='relu'"):
         fit_convex_score(x, beta=20.0, activation="abs", conservative=True, shape="log-concave")
