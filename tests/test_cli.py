@@ -562,6 +562,6 @@ def test_commands_of_the_readme_run(data):
     ]
     assert len(commands) >= 3
     for command in commands:
-        words = shlex.split(command.replace("NAME", "value"))[1:]
+        words = shlex.split(command.replace("NAME", "value").replace("OTHER", "weight"))[1:]
         if words[0] in ("fit", "sample"):
             assert main(words) == 0
