@@ -150,6 +150,18 @@ def _refuse_degenerate_rows(points: Floats, name: str, min_distinct: int) -> Non
         )
 
 
+def check_weighted_points(
+    X: ArrayLike, sample_weight: ArrayLike | None, *, name: str = "X"
+) -> tuple[Floats, Floats | None]:
+    """Data (n, d) and weights (n,) without the samples of weight zero."""
+    points = check_points(X, name=name)
+    weights = check_weights(sample_weight, len(points))
+    if weights is not None and not (weights > 0).all():
+        points, weights = points[weights > 0], weights[weights > 0]
+        check_points(points, name="x where sample_weight > 0")
+    return points, weights
+
+
 def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     """Non-negative finite weights (n,), not all zero; ``None`` stays ``None``."""
     if sample_weight is None:

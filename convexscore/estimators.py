@@ -16,9 +16,8 @@ from convexscore._threads import threads_for
 from convexscore._validation import (
     check_choice,
     check_count,
-    check_points,
     check_positive,
-    check_weights,
+    check_weighted_points,
 )
 from convexscore.chains import MOST_STARTS
 from convexscore.fitted_score import FittedScore
@@ -233,11 +232,9 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"beta must be a number > 0 or 'cv'; got {self.beta!r}.")
         else:
             check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
-        points = check_points(X, name="x" if np.asarray(X).ndim < 2 else "X")
-        weights = check_weights(sample_weight, len(points))
-        if weights is not None and not (weights > 0).all():
-            points, weights = points[weights > 0], weights[weights > 0]
-            check_points(points, name="x where sample_weight > 0")
+        points, weights = check_weighted_points(
+            X, sample_weight, name="x" if np.asarray(X).ndim < 2 else "X"
+        )
         rng = check_random_state(self.random_state)
         if points.shape[1] == 1:
             self._fit_column(points[:, 0], options, weights, rng)

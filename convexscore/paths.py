@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore._random import RandomState, check_random_state
 from convexscore._threads import threads_for
-from convexscore._validation import check_count, check_points, check_positive, check_weights
+from convexscore._validation import (
+    check_count,
+    check_points,
+    check_positive,
+    check_weighted_points,
+)
 from convexscore.networks import TwoLayerNetwork
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import beta_grid, held_out_loss
@@ -171,11 +176,7 @@ def regularization_path(
     check_count(n_starts, name="n_starts")
     if n_betas is not None:
         check_count(n_betas, name="n_betas", minimum=2)
-    points = check_points(x, name="x")
-    weights = check_weights(sample_weight, len(points))
-    if weights is not None and not (weights > 0).all():
-        points, weights = points[weights > 0], weights[weights > 0]
-        check_points(points, name="x where sample_weight > 0")
+    points, weights = check_weighted_points(x, sample_weight, name="x")
     given = None if betas is None else _check_betas(betas)
     held = None if x_held_out is None else _check_held(x_held_out, points.shape[1])
     if points.shape[1] == 1:

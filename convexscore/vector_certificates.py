@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -71,10 +70,9 @@ def _certify(
         dual, inner = fit.certificate.dual_objective / problem.objective_unit, fit.inner
     elif problem.divergence:
         inner = inner_point(problem, beta, oracle)
-    certificate = certificate_of(
+    return certificate_of(
         problem, beta, network, oracle, inner=inner, reference=dual, tol=tol, started=started
     )
-    return replace(certificate, n_tried=0 if certificate.exact else n_starts)
 
 
 def points_problem(

@@ -39,9 +39,7 @@ class FreeParameters:
         root = np.sqrt(mass)
         constant = root / np.sqrt(mass.sum())
         weighted = points * root[:, None]
-        _, spread, vectors = np.linalg.svd(
-            np.linalg.qr(weighted, mode="r"), full_matrices=False
-        )
+        _, spread, vectors = np.linalg.svd(np.linalg.qr(weighted, mode="r"), full_matrices=False)
         kept = spread > _RANK_TOL * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
         rank = int(kept.sum())
         if not skip:

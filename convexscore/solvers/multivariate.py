@@ -90,13 +90,19 @@ def solve(
         if on_round is not None:
             on_round(line)
 
-    pays = largest_start(problem, oracle) > beta
+    largest = largest_start(problem, oracle)
+    pays = largest > beta
     if not pays:
         # no neuron pays: c and V alone are the optimum, and their residual proves it
         restricted = start(problem, beta)
     else:
         restricted = descend(
-            problem, beta, oracle, warm=None if warm is None else warm.restricted, on_round=count
+            problem,
+            beta,
+            oracle,
+            largest=largest,
+            warm=None if warm is None else warm.restricted,
+            on_round=count,
         )
     if extra is not None and pays:
         add_columns(restricted, extra, problem.natural_value)
@@ -155,16 +161,20 @@ def descend(
     oracle: Oracle,
     *,
     tol: float = _STAGE_TOL,
+    largest: float | None = None,
     warm: Restricted | None = None,
     last: bool = False,
     on_round: Callable[[Round], None] | None = None,
 ) -> Restricted:
-    """Rough solutions for decreasing penalties; ``last``: down to beta itself, else just above it."""
+    """Rough solutions for decreasing penalties; ``last``: down to beta itself, else just above it.
+
+    ``largest`` is :func:`largest_start` where it is known.
+    """
     if warm is not None:
         restricted, stages = restart(warm, beta), [beta]
     else:
         restricted = start(problem, beta)
-        stages = _stages(beta, largest_start(problem, oracle))
+        stages = _stages(beta, largest_start(problem, oracle) if largest is None else largest)
     for stage in stages if last else stages[:-1]:
         restricted = restart(restricted, stage)
         outcome = improve(restricted, oracle, tol=tol, violation=tol, on_round=on_round)

@@ -88,7 +88,7 @@ def certificate_of(
         ).largest
     primal = primal_value(problem, network, beta)
     mixture = best_mixture(DualPoint(feasible, largest), inner, beta, target)
-    dual = -np.inf if mixture is None else mixture[0]
+    dual = -np.inf if mixture is None else mixture
     if priced.exact or reference <= primal:  # bounds from a local search may be too high
         dual = max(reference, dual)
     gap = primal - dual
@@ -111,7 +111,7 @@ def certificate_of(
         seconds=perf_counter() - started,
         beta=beta,
         status=_status(relative, violation, tol, priced.exact, priced.n_tried),
-        n_tried=priced.n_tried,
+        n_tried=0 if priced.exact else priced.n_tried,
     )
 
 

@@ -35,15 +35,15 @@ def dual_value(residual: Floats, target: Floats) -> float:
 
 def best_mixture(
     point: DualPoint, inner: DualPoint | None, beta: float, target: Floats
-) -> tuple[float, Floats] | None:
-    """Value and rows of the feasible point nearest to ``point`` on the way to ``inner``.
+) -> float | None:
+    """Dual value of the feasible point nearest to ``point`` on the way to ``inner``.
 
     Returns None if neither the point nor a mixture is feasible.
     """
     if point.largest <= beta:
-        return dual_value(point.residual, target), point.residual
+        return dual_value(point.residual, target)
     if inner is None or inner.largest >= beta:
         return None
     share = (point.largest - beta) / (point.largest - inner.largest)
     rows = point.residual + share * (inner.residual - point.residual)
-    return dual_value(rows, target), rows
+    return dual_value(rows, target)

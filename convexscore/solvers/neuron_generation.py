@@ -61,17 +61,14 @@ class Outcome:
     ----------
     reached : whether the gap or the violation asked for was reached.
     bounded : False if the restricted objective fell below every plausible value.
-    dual_value, dual : best lower bound and the residual it comes from (-inf, None if there is none).
-    largest : largest measure over all neurons (``exact``) or those tried, at the last residual.
+    dual_value : best lower bound, -inf if there is none.
+    residual : last residual (made feasible for V <= 0) and its largest measure over the neurons seen.
     """
 
     reached: bool
     bounded: bool
     dual_value: float
-    dual: DualPoint | None
     residual: DualPoint
-    exact: bool
-    n_tried: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,14 +123,14 @@ def improve(
     if not problem.divergence:
         inner = DualPoint(np.zeros_like(target), 0.0)
     started = perf_counter()
-    best_value, best, level = -np.inf, None, 0
+    best_value, level = -np.inf, 0
     for n_round in range(max_rounds + 1):
         look = _look(restricted, oracle, level)
         priced, value = look.priced, look.value
         mixture = best_mixture(look.point, inner, beta, target) if priced.complete else None
         # a bound from a search that is not exact may be too high: then only the latest counts
-        if mixture is not None and (mixture[0] > best_value or not priced.exact):
-            best_value, best = mixture[0], DualPoint(mixture[1], min(look.point.largest, beta))
+        if mixture is not None and (mixture > best_value or not priced.exact):
+            best_value = mixture
         active = restricted.active()
         if on_round is not None:
             on_round(
@@ -155,7 +152,7 @@ def improve(
         if priced.complete and look.excess < _SETTLED:
             _drop_idle(restricted, active)
         _reoptimise(restricted, look, restricted.scale(value, best_value, look.excess), tol * size)
-    return Outcome(reached, bounded, best_value, best, look.point, priced.exact, priced.n_tried)
+    return Outcome(reached, bounded, best_value, look.point)
 
 
 def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float) -> None:

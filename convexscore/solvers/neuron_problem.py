@@ -9,7 +9,7 @@ problem keeps its form with the same beta, and its value is divided by scale squ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,8 +211,3 @@ def prepare(objective: ScoreObjective, case: NeuronCase) -> NeuronProblem:
     return NeuronProblem(
         case, shifted / scale, labels, mass, objective.divergence, first + centre, scale
     )
-
-
-def with_case(problem: NeuronProblem, case: NeuronCase) -> NeuronProblem:
-    """The same data for other networks."""
-    return replace(problem, case=case)

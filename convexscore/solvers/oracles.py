@@ -50,7 +50,9 @@ class PartialPlaneOracle:
     ) -> Priced:
         n = self.neurons.n_samples
         if floor > 0.0 and current is not None:
-            pivots = self._rng.choice(n, size=max(_SAMPLED_LINES, n // _SAMPLED_SHARE), replace=False)
+            pivots = self._rng.choice(
+                n, size=max(_SAMPLED_LINES, n // _SAMPLED_SHARE), replace=False
+            )
             u, b = current
             if len(b):
                 nearest = np.abs(self.neurons.points @ u.T + b).argmin(axis=0)

@@ -40,7 +40,6 @@ class Penalty(Protocol):
     def longest_step(self, weights: Floats, step: Floats) -> float: ...
     def start(self, gradient: Floats, mu: float) -> tuple[Floats, Floats]: ...
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]: ...
-    def keep(self, which: NDArray) -> Penalty: ...
 
 
 def _norms(rows: Floats) -> Floats:
@@ -88,9 +87,6 @@ class NormPenalty:
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:
         return self.beta * _norms(weights) > 10.0 * mu
 
-    def keep(self, which: NDArray) -> NormPenalty:
-        return self
-
 
 @dataclass(frozen=True, eq=False)
 class SignedPenalty:
@@ -128,6 +124,3 @@ class SignedPenalty:
 
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:
         return -weights[:, 0] * self.unit > 10.0 * mu
-
-    def keep(self, which: NDArray) -> SignedPenalty:
-        return SignedPenalty(self.cost[which], self.unit)
