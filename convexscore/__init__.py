@@ -11,6 +11,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "fit_convex_score": "estimators",
     "ConvexScore": "estimators",
+    "fit_convex_diffusion": "diffusion",
+    "ConvexDiffusion": "diffusion",
     "certify": "certificates",
     "regularization_path": "paths",
     "RegularizationPath": "paths",
@@ -37,8 +39,10 @@ _SUBPACKAGES = (
     "plotting",
     "programs",
     "samplers",
+    "schedules",
     "solvers",
     "targets",
+    "training",
 )
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]

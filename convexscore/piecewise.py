@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._exceptions import NotIntegrableError
+from convexscore._knot_lookup import KnotLookup
 from convexscore._piecewise_law import PiecewiseLaw, cut_at_zeros
 from convexscore._random import RandomState, check_random_state
 
@@ -141,19 +142,29 @@ class PiecewiseLinearScore:
     def __call__(self, x: ArrayLike) -> Array:
         """Evaluate the score s at ``x`` (any shape; the same shape is returned)."""
         x = np.asarray(x, dtype=np.float64)
-        piece = np.searchsorted(self.knots, x, side="right")
-        knot = np.maximum(piece - 1, 0)
-        slope = self._slopes[piece]
+        piece = self._piece_of(x)
+        anchors, heights = self._anchors
         with np.errstate(over="ignore", invalid="ignore"):
-            change = slope * (x - self.knots[knot])
-        # A constant tail stays constant at infinity (0 * inf would be NaN).
-        change = np.where((slope == 0) & ~np.isnan(x), 0.0, change)
-        return (self.values[knot] + change)[()]
+            change = self._slopes[piece] * (x - anchors[piece])
+        if self._slopes[0] == 0 or self._slopes[-1] == 0:
+            # A constant tail stays constant at infinity (0 * inf would be NaN).
+            change = np.where((self._slopes[piece] == 0) & ~np.isnan(x), 0.0, change)
+        return (heights[piece] + change)[()]
+
+    @cached_property
+    def _piece_of(self) -> KnotLookup:
+        return KnotLookup(self.knots)
+
+    @cached_property
+    def _anchors(self) -> tuple[Array, Array]:
+        """A knot of each of the K + 1 pieces, and the score there."""
+        knot = np.maximum(np.arange(self.knots.size + 1) - 1, 0)
+        return self.knots[knot], self.values[knot]
 
     def derivative(self, x: ArrayLike) -> Array:
         """Evaluate s', the right derivative at the knots (any shape; the same is returned)."""
         x = np.asarray(x, dtype=np.float64)
-        slope = self._slopes[np.searchsorted(self.knots, x, side="right")]
+        slope = self._slopes[self._piece_of(x)]
         return np.where(np.isnan(x), np.nan, slope)[()]
 
     def affine(self, scale: float, shift: float = 0.0) -> PiecewiseLinearScore:

@@ -34,7 +34,7 @@ BatchStep: TypeAlias = Callable[[int, Floats, Floats], Floats]
 
 # Chains per call of the score: small enough that a hundred neurons of all of them stay in cache,
 # large enough that the call itself costs nothing.
-BATCH_SIZE = 2048
+BATCH_SIZE = 4096
 _SHOWN_CHAINS = 5
 
 

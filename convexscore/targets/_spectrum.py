@@ -22,6 +22,11 @@ class Spectrum:
         return len(self.axes) == 1
 
     @property
+    def is_round(self) -> bool:
+        """Every covariance is a multiple of the identity, exactly: axes do not matter."""
+        return bool((self.variances == self.variances[:, :1]).all())
+
+    @property
     def is_singular(self) -> bool:
         return bool((self.variances <= 0).any())
 

@@ -1,0 +1,311 @@
+"""What training returns: losses, times, weights and their gaps to the global optimum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexscore.certificates import certify
+from convexscore.networks import TwoLayerNetwork
+from convexscore.objectives import ScoreObjective
+from convexscore.report.tables import aligned
+from convexscore.solvers.result import Certificate
+from convexscore.training.history import DIVERGED, STATUSES, UNBOUNDED, History
+from convexscore.training.parameters import Layout, Units
+
+if TYPE_CHECKING:
+    from convexscore.training.optimizers import Optimizer
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.intp]
+
+# Objectives smaller than this share of their natural unit count as this much in relative gaps.
+_SMALL = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRuns:
+    r"""R trained networks with their histories at K epochs.  Units are those of the data.
+
+    Attributes
+    ----------
+    problem : ScoreObjective
+        The fixed problem on which losses are reported.
+    beta, activation, skip, conservative, optimizer
+        What was trained.
+    learning_rates : (R,)
+        NaN for L-BFGS.
+    restarts : (R,)
+        Which restart a run is; restart k has the same start and stream at every learning rate.
+    epochs, steps : (K,)
+        Passes over the data and gradient steps (L-BFGS: iterations) at the records; 0 is the start.
+    losses : (R, K)
+        :math:`\text{data} + \tfrac\beta2\sum_j\|u_j\|^2 + \|w_j\|^2`, what is descended.
+    path_losses : (R, K)
+        :math:`\text{data} + \beta\sum_j\|u_j\|\|w_j\|`, the least of ``losses`` over rescalings of
+        the neurons: what a certificate compares with the optimum.
+    data_losses : (R, K)
+        Without penalty.
+    seconds : (R, K)
+        Wall-clock time of training, without that of recording.  Runs trained at once share a clock;
+        L-BFGS runs have one each.
+    diverged : (R,)
+        Runs that blew up, frozen from there on at their last finite weights.
+    ended_at : (R,)
+        Step at which a run blew up (L-BFGS: iterations of every run); -1 otherwise.
+    statuses : tuple of str
+        "finished" (all epochs), "diverged", "unbounded" (downwards: beta is below the limit of score
+        matching), "stopped by the callback"; L-BFGS also "converged" and "stalled" (line search).
+    snapshot_epochs : (S,)
+        After which epochs there are networks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import objectives, training
+    >>> problem = objectives.score_matching(np.random.default_rng(0).normal(size=50))
+    >>> runs = training.train(problem, beta=20.0, width=10, optimizer=training.SGD(lr=[0.05, 1e4]),
+    ...                       n_epochs=200, snapshots=4, random_state=0)
+    >>> runs.statuses, runs.snapshot_epochs.tolist()
+    (('finished', 'diverged'), [0, 50, 100, 150, 200])
+    >>> runs.network(0, snapshot=0).n_neurons
+    10
+    """
+
+    problem: ScoreObjective
+    beta: float
+    activation: str
+    skip: bool
+    conservative: bool
+    optimizer: Optimizer
+    learning_rates: Floats
+    restarts: Ints
+    epochs: Ints
+    steps: Ints
+    losses: Floats
+    path_losses: Floats
+    data_losses: Floats
+    seconds: Floats
+    diverged: NDArray[np.bool_]
+    ended_at: Ints
+    statuses: tuple[str, ...]
+    snapshot_epochs: Ints
+    _snapshots: Floats = field(repr=False)
+    _layout: Layout = field(repr=False)
+    _units: Units = field(repr=False)
+
+    @property
+    def n_runs(self) -> int:
+        return len(self.losses)
+
+    @property
+    def width(self) -> int:
+        """Neurons m of every network."""
+        return self._layout.width
+
+    def __repr__(self) -> str:
+        best = f"{self.path_losses[self.best_run, -1]:.6g}"
+        return (
+            f"TrainingRuns({self.n_runs} runs of {self.width} {self.activation} neurons, "
+            f"{self.optimizer!r}, {int(self.epochs[-1])} epochs: best objective {best}, "
+            f"{int(self.diverged.sum())} diverged)"
+        )
+
+    # ---- networks ---------------------------------------------------------------------------
+
+    def network(self, run: int, *, snapshot: int = -1) -> TwoLayerNetwork:
+        """The network of one run at a snapshot, by default the last."""
+        self._check_run(run)
+        if not -len(self.snapshot_epochs) <= snapshot < len(self.snapshot_epochs):
+            raise ValueError(
+                f"snapshot must be an index of snapshot_epochs = {self.snapshot_epochs.tolist()}; got "
+                f"{snapshot}. Train with more snapshots."
+            )
+        return self._units.network(self._layout, self._snapshots[snapshot, run], self.activation)
+
+    @property
+    def networks(self) -> list[TwoLayerNetwork]:
+        """The final networks of all runs."""
+        return [self.network(run) for run in range(self.n_runs)]
+
+    @property
+    def best_run(self) -> int:
+        """The run with the lowest final ``path_losses`` among those that have not diverged."""
+        final = self.path_losses[:, -1]
+        if self.diverged.all():
+            return int(np.argmin(np.abs(final)))
+        return int(np.argmin(np.where(self.diverged, np.inf, final)))
+
+    @property
+    def best(self) -> TwoLayerNetwork:
+        """The final network of ``best_run``."""
+        return self.network(self.best_run)
+
+    # ---- distance to the optimum ------------------------------------------------------------
+
+    def certify(self, run: int | None = None, *, snapshot: int = -1, **options: Any) -> Certificate:
+        """Certificate of one network (default: the best) for its training problem; see `certify`.
+
+        Parameters
+        ----------
+        run, snapshot : int
+        **options
+            ``reference``, ``n_starts``, ``tol``, ``random_state`` of `convexscore.certify`.
+        """
+        problem = self.problem
+        return certify(
+            self.network(self.best_run if run is None else run, snapshot=snapshot),
+            problem.points,
+            beta=self.beta,
+            objective="score_matching" if problem.labels is None else "denoising",
+            labels=problem.labels,
+            skip=self.skip,
+            sample_weight=problem.sample_weight,
+            conservative=self.conservative,
+            **options,
+        )
+
+    def lower_bound(self, optimum: Any = None) -> float:
+        """A value below which no network of any width can go.
+
+        Parameters
+        ----------
+        optimum : Certificate, fitted ConvexScore or float, optional
+            Of the same problem; None: certify the best network, which solves the convex problem.
+        """
+        if optimum is None:
+            optimum = self.certify()
+        certificate = getattr(optimum, "certificate_", optimum)
+        if isinstance(certificate, Certificate):
+            if not np.isclose(certificate.beta, self.beta, rtol=1e-12, atol=0.0):
+                raise ValueError(
+                    f"optimum is for beta = {certificate.beta:g}, the runs are for beta = {self.beta:g}; "
+                    "pass the optimum of the same problem."
+                )
+            return float(certificate.dual_objective)
+        try:
+            bound = float(certificate)
+        except (TypeError, ValueError):
+            raise TypeError(
+                "optimum must be a Certificate, a fitted ConvexScore, a number or None; got "
+                f"{type(optimum).__name__}."
+            ) from None
+        return bound
+
+    def gaps(self, optimum: Any = None) -> Floats:
+        r"""Relative gaps (R, K) to the global optimum along training.
+
+        .. math:: (\text{path loss} - D) / |D|,
+
+        D the certified lower bound (where it all but vanishes: relative to 1e-6 times the total weight
+        over the variance of the points).
+
+        Parameters
+        ----------
+        optimum : Certificate, fitted ConvexScore or float, optional
+            As in `lower_bound`.
+
+        Raises
+        ------
+        ValueError
+            Score matching with beta below the boundedness limit has no optimum.
+        """
+        bound = self.lower_bound(optimum)
+        weights = self.problem.sample_weight
+        centred = self.problem.points - np.average(self.problem.points, axis=0, weights=weights)
+        variance = float(np.average(np.sum(centred**2, axis=1), weights=weights)) / self.problem.dim
+        natural = _SMALL * self.problem.total_weight / variance
+        return np.asarray((self.path_losses - bound) / max(abs(bound), natural))
+
+    # ---- tables -----------------------------------------------------------------------------
+
+    def rows(self, optimum: Any = None) -> list[dict[str, Any]]:
+        """One dictionary per run: what a report writes; gaps only if ``optimum`` is given."""
+        gaps = None if optimum is None else self.gaps(optimum)[:, -1]
+        rows = []
+        for run in range(self.n_runs):
+            rate = float(self.learning_rates[run])
+            row: dict[str, Any] = {
+                "run": run,
+                "restart": int(self.restarts[run]),
+                "learning rate": None if np.isnan(rate) else rate,
+                "objective": float(self.path_losses[run, -1]),
+                "loss": float(self.losses[run, -1]),
+                "seconds": float(self.seconds[run, -1]),
+                "status": self.statuses[run],
+            }
+            if gaps is not None:
+                row["gap"] = float(gaps[run])
+            rows.append(row)
+        return rows
+
+    def table(self, optimum: Any = None) -> str:
+        """The final state of all runs as text, one line each, best first."""
+        rows = sorted(
+            self.rows(optimum), key=lambda row: (row["status"] in _LOST, row["objective"])
+        )
+        names = [name for name in rows[0] if name != "status"]
+        lines = [[*names, "status"]]
+        for row in rows:
+            lines.append([*(_cell(row[name]) for name in names), row["status"]])
+        return "\n".join(aligned(lines, numbers=True))
+
+    def _check_run(self, run: int) -> None:
+        if not isinstance(run, int | np.integer) or not -self.n_runs <= run < self.n_runs:
+            raise ValueError(f"run must be an index of the {self.n_runs} runs; got {run!r}.")
+
+
+_LOST = (STATUSES[DIVERGED], STATUSES[UNBOUNDED])
+
+
+def runs_of(
+    history: History,
+    theta: Floats,
+    problem: ScoreObjective,
+    units: Units,
+    *,
+    optimizer: Optimizer,
+    restarts: Ints,
+    learning_rates: Floats,
+) -> TrainingRuns:
+    """The result in the units of the data; ``theta`` are the last weights."""
+    loss, kept = history.loss, history.n_kept
+    epochs = np.array(history.plan.epochs[:kept], dtype=np.intp)
+    snapshots, snapshot_epochs = list(history.snapshots), list(history.snapshot_epochs)
+    if not snapshot_epochs or snapshot_epochs[-1] != epochs[-1]:  # stopped by the callback
+        snapshots.append(theta)
+        snapshot_epochs.append(int(epochs[-1]))
+    unit = units.objective_unit
+    data = history.data[:, :kept]
+    return TrainingRuns(
+        problem=problem,
+        beta=loss.beta,
+        activation=loss.activation,
+        skip=loss.layout.skip,
+        conservative=loss.layout.conservative,
+        optimizer=optimizer,
+        learning_rates=learning_rates,
+        restarts=restarts,
+        epochs=epochs,
+        steps=history.steps[:kept],
+        losses=(data + loss.beta * history.decay[:, :kept]) * unit,
+        path_losses=(data + loss.beta * history.path_norm[:, :kept]) * unit,
+        data_losses=data * unit,
+        seconds=history.seconds[:, :kept],
+        diverged=np.isin(history.status, (DIVERGED, UNBOUNDED)),
+        ended_at=history.ended_at,
+        statuses=tuple(STATUSES[code] for code in history.status),
+        snapshot_epochs=np.array(snapshot_epochs, dtype=np.intp),
+        _snapshots=np.array(snapshots),
+        _layout=loss.layout,
+        _units=units,
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,289 @@
+"""Train many two-layer score networks at once on the objective that the convex solver minimises."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._random import RandomState, check_random_state
+from convexscore._threads import threads_for
+from convexscore._validation import check_choice, check_count, check_positive, check_weighted_points
+from convexscore.activations import get_activation
+from convexscore.objectives import ScoreObjective
+from convexscore.problem_options import ProblemOptions
+from convexscore.training.batches import full_batch
+from convexscore.training.first_order import descend
+from convexscore.training.history import Callback, History, Plan
+from convexscore.training.initialization import (
+    Initialization,
+    given_networks,
+    initial_parameters,
+)
+from convexscore.training.lbfgs import LBFGS, minimize_runs
+from convexscore.training.loss import TrainingLoss
+from convexscore.training.optimizers import Optimizer, get_optimizer
+from convexscore.training.parameters import Layout, Units
+from convexscore.training.result import TrainingRuns, runs_of
+from convexscore.training.sources import FreshNoise, check_problem, make_source
+
+DEFAULT_WIDTH = 100
+
+
+def train(
+    problem: ScoreObjective | FreshNoise,
+    *,
+    beta: float,
+    width: int | None = None,
+    optimizer: str | Optimizer = "adam",
+    n_restarts: int = 1,
+    n_epochs: int = 1000,
+    activation: str = "relu",
+    skip: bool = True,
+    conservative: bool = False,
+    initialization: Initialization = "data",
+    record: int | ArrayLike = 100,
+    snapshots: int | ArrayLike = 0,
+    rescale: bool = True,
+    reduction: str = "mean",
+    callback: Callback | None = None,
+    progress: bool = False,
+    random_state: RandomState = None,
+) -> TrainingRuns:
+    r"""Train two-layer networks by gradients: every learning rate times every restart, all at once.
+
+    .. math:: \min_{u,w,b,V,c}\ \sum_i m_i\left[\tfrac12\|s(x_i) - l_i\|^2 +
+              \delta\operatorname{tr}\nabla s(x_i)\right]
+              + \tfrac\beta2\sum_j\left(\|u_j\|^2 + \|w_j\|^2\right)
+
+    The objective of `ConvexScore` with the weight decay that a framework would use; at its minimum over
+    rescalings of the neurons it is :math:`\beta\sum_j\|u_j\|\|w_j\|`.
+
+    Parameters
+    ----------
+    problem : ScoreObjective or FreshNoise
+        From `objectives.score_matching` or `objectives.denoising`; with `FreshNoise` the noise is drawn
+        anew in every epoch and losses are reported on its fixed draw.
+    beta : float >= 0
+        Penalty, on sums over samples.
+    width : int, optional
+        Neurons m; default 100, or those of the network in ``initialization``.
+    optimizer : str or SGD, Adam, LBFGS
+        "sgd", "momentum", "nesterov", "adam", "lbfgs", or settings such as ``Adam(lr=[1e-2, 1e-3])``.
+    n_restarts : int
+        Restarts per learning rate.  Restart k starts from the same weights and sees the same batches
+        and noise at every learning rate.
+    n_epochs : int
+        Passes over the points (L-BFGS: most iterations).
+    activation : {"relu", "abs"}
+    skip : bool
+        Whether the unpenalised term V x is present.
+    conservative : bool
+        Several columns: :math:`w_j = y_j u_j`, V symmetric; u and y are trained.
+    initialization : {"data", "fan_in", "he"}, TwoLayerNetwork, or one network per restart
+        "data": kinks through the data, balanced neurons; "fan_in": uniform as in deep-learning
+        frameworks; "he": normal, biases zero.
+    record, snapshots : int or list of int
+        After which epochs losses and weights are kept: so many, evenly spaced, or these.  The first
+        and last loss and the last weights always are; snapshots imply losses.
+    rescale : bool
+        Train in the coordinates (x - mean) / scale, one scale for all columns (a power of two): the same
+        problem, with learning rates and initial weights that fit data of any location and scale.
+    reduction : {"mean", "sum"}
+        Whether the gradients the optimiser sees are those of the objective divided by the total weight
+        of the points (the usual meaning of a learning rate) or of the objective itself.
+    callback : callable, optional
+        ``callback(epoch, losses)`` at every recorded epoch, losses (R,); returning True ends the
+        training.  L-BFGS: after every run, with its number.
+    progress : bool
+        Show a progress bar, if tqdm is installed.
+    random_state : None, int, Generator or RandomState
+        Initial weights, batches and fresh noise, one stream per restart.
+
+    Returns
+    -------
+    TrainingRuns
+        R = (number of learning rates) * n_restarts runs, restarts of the first learning rate first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments out of range.
+
+    Notes
+    -----
+    A run does not depend on the runs beside it, to the last bit.  A run whose objective exceeds 1e8 times
+    its natural size is frozen at its last finite weights and marked in ``diverged``.
+    Per step O(R n m d) time, cache-sized blocks of memory; one column O(R (n + m log n)), by prefix sums
+    on the sorted points.  The jumps of the divergence term where a kink crosses a point are in no
+    gradient, which is why score matching is hard to descend.
+
+    References
+    ----------
+    Zhang, Pilanci (2024), arXiv 2402.01965, section on simulations: the non-convex training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import objectives, training
+    >>> x = np.random.default_rng(0).normal(size=60)
+    >>> problem = objectives.denoising(x, noise=0.5, random_state=0)
+    >>> runs = training.train(problem, beta=5.0, width=20, n_restarts=3, n_epochs=300, random_state=0)
+    >>> runs.losses.shape, runs.best
+    ((3, 101), TwoLayerNetwork(dim=1, n_neurons=20, activation='relu', skip=True))
+    >>> bool((runs.gaps() > -1e-9).all())  # nobody is below the certified optimum
+    True
+    """
+    fixed = check_problem(problem)
+    settings = get_optimizer(optimizer)
+    fresh = problem if isinstance(problem, FreshNoise) else None
+    if isinstance(settings, LBFGS) and fresh is not None:
+        raise ValueError(
+            "optimizer: L-BFGS needs a fixed objective, and FreshNoise draws a new one every epoch. Pass "
+            "problem.problem, or use Adam or SGD."
+        )
+    beta = check_positive(beta, name="beta", strict=False)
+    n_restarts = check_count(n_restarts, name="n_restarts")
+    n_epochs = check_count(n_epochs, name="n_epochs")
+    for name, flag in {
+        "skip": skip, "conservative": conservative, "rescale": rescale, "progress": progress,
+    }.items():  # fmt: skip
+        check_choice(flag, (True, False), name=name)
+    check_choice(reduction, ("mean", "sum"), name="reduction")
+    if callback is not None and not callable(callback):
+        raise TypeError(
+            f"callback must be None or a callable callback(epoch, losses); got "
+            f"{type(callback).__name__}. Pass the function itself, not its result."
+        )
+    plan = Plan.of(n_epochs, record, snapshots)
+    layout = Layout(fixed.dim, _width(width, initialization), skip, conservative and fixed.dim > 1)
+    units = Units.of(fixed, rescale)
+    inside = units.problem(fixed)
+    loss = TrainingLoss(layout, get_activation(activation).name, beta, inside.divergence)
+    rates = (np.nan,) if isinstance(settings, LBFGS) else settings.learning_rates
+    restart = np.tile(np.arange(n_restarts), len(rates))
+    streams = check_random_state(random_state).spawn(n_restarts)
+    # numbers of the weights and of the epochs are streams of their own
+    draws, epochs = zip(*(stream.spawn(2) for stream in streams), strict=True)
+    start = initial_parameters(initialization, inside.points, layout, units, draws, loss.activation)
+    theta = start[restart]
+    per_sample = 1.0 / fixed.total_weight if reduction == "mean" else 1.0
+    # one thread: the blocks are small, and results do not depend on how many cores there are
+    with threads_for(0), np.errstate(all="ignore"):
+        source = make_source(
+            inside, fresh, units, None if isinstance(settings, LBFGS) else settings.batch_size
+        )
+        history = History(plan, loss, full_batch(inside), theta)
+        if isinstance(settings, LBFGS):
+            theta = minimize_runs(
+                theta, loss, settings, history,
+                per_sample=per_sample, callback=callback, progress=progress,
+            )  # fmt: skip
+        else:
+            theta = descend(
+                theta, loss, source, settings, history,
+                rates=np.repeat(rates, n_restarts), streams=epochs, stream_of=restart,
+                n_epochs=n_epochs, per_sample=per_sample, callback=callback, progress=progress,
+            )  # fmt: skip
+    return runs_of(
+        history, theta, fixed, units, optimizer=settings, restarts=restart,
+        learning_rates=np.repeat(rates, n_restarts),
+    )  # fmt: skip
+
+
+def train_score_network(
+    X: ArrayLike,
+    *,
+    beta: float,
+    objective: str = "score_matching",
+    activation: str = "relu",
+    skip: bool = True,
+    noise: float | None = None,
+    n_draws: int = 1,
+    labels: str = "noisy",
+    fresh_noise: bool = False,
+    conservative: bool = False,
+    width: int | None = None,
+    optimizer: str | Optimizer = "adam",
+    n_restarts: int = 1,
+    n_epochs: int = 1000,
+    initialization: Initialization = "data",
+    record: int | ArrayLike = 100,
+    snapshots: int | ArrayLike = 0,
+    rescale: bool = True,
+    reduction: str = "mean",
+    callback: Callback | None = None,
+    progress: bool = False,
+    random_state: RandomState = None,
+    sample_weight: ArrayLike | None = None,
+) -> TrainingRuns:
+    """Train on data, with the options of `fit_convex_score` for the problem and of `train` for the rest.
+
+    Parameters
+    ----------
+    X : array_like of shape (n,) or (n, d)
+    beta, objective, activation, skip, noise, n_draws, labels, conservative, sample_weight
+        As in `ConvexScore`.  With the same ``random_state`` the noise of denoising, hence the problem,
+        is that of ``fit_convex_score(X, ...)``.
+    fresh_noise : bool
+        Denoising: draw new noise in every epoch; losses are those of the fixed noise.
+    width, optimizer, n_restarts, n_epochs, initialization, record, snapshots, rescale, reduction, \
+callback, progress, random_state
+        As in `train`.
+
+    Returns
+    -------
+    TrainingRuns
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore import fit_convex_score, training
+    >>> x = np.random.default_rng(0).normal(size=60)
+    >>> task = dict(objective="denoising", noise=0.5, beta=5.0, random_state=0)
+    >>> runs = training.train_score_network(x, optimizer="lbfgs", n_restarts=5, width=20, **task)
+    >>> optimum = fit_convex_score(x, **task)
+    >>> bool(-1e-9 < runs.gaps(optimum).min() < 1e-3)
+    True
+    """
+    check_choice(fresh_noise, (True, False), name="fresh_noise")
+    options = ProblemOptions(
+        objective, activation, skip, noise, n_draws, labels, conservative=conservative
+    )
+    points, weights = check_weighted_points(X, sample_weight)
+    rng = check_random_state(random_state)
+    problem: ScoreObjective | FreshNoise
+    if fresh_noise:
+        if options.noise is None:
+            raise ValueError(
+                "fresh_noise=True needs objective='denoising'; got 'score_matching', which has no noise."
+            )
+        problem = FreshNoise(points, options.noise, n_draws, labels, weights, rng)
+    else:
+        problem = options.build(points, weights, rng, name="X")
+    return train(
+        problem,
+        beta=beta,
+        width=width,
+        optimizer=optimizer,
+        n_restarts=n_restarts,
+        n_epochs=n_epochs,
+        activation=activation,
+        skip=skip,
+        conservative=conservative,
+        initialization=initialization,
+        record=record,
+        snapshots=snapshots,
+        rescale=rescale,
+        reduction=reduction,
+        callback=callback,
+        progress=progress,
+        random_state=rng,
+    )
+
+
+def _width(width: int | None, initialization: Initialization) -> int:
+    """Neurons asked for, or those of the network to start from."""
+    if width is not None:
+        return check_count(width, name="width")
+    networks = given_networks(initialization)
+    return networks[0].n_neurons if networks else DEFAULT_WIDTH
