@@ -22,6 +22,11 @@ NAMES = (
     "multitask_peers",
     "spiral_overfit",
     "high_dim_vs_adam",
+    "sampler_speed",
+    "diffusion_beta",
+    "diffusion_ladder",
+    "langevin_vs_ddpm",
+    "ising_score",
     "accuracy",
 )
 

@@ -9,18 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, log_ndtr
 
+from convexscore import targets
+
 Floats = NDArray[np.float64]
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True)
 class Law:
-    """A univariate law: n samples, log-density and its derivative, the score."""
+    """A law: n samples, (n,) or (n, dim); log-density (n,) and its gradient, the score."""
 
     name: str
     sample: Callable[[np.random.Generator, int], Floats]
     log_density: Callable[[Floats], Floats]
     score: Callable[[Floats], Floats]
+    dim: int = 1
+    multimodal: bool = False
 
 
 def mixture(name: str, weights: list[float], means: list[float], sds: list[float]) -> Law:
@@ -41,7 +45,48 @@ def mixture(name: str, weights: list[float], means: list[float], sds: list[float
         share = np.exp(log_parts(x) - log_density(x)[..., None])
         return (share * (m - x[..., None]) / s**2).sum(axis=-1)
 
-    return Law(name, sample, log_density, score)
+    return Law(name, sample, log_density, score, multimodal=len(w) > 1)
+
+
+def of_target(name: str, target: targets.Target, *, multimodal: bool = False) -> Law:
+    """A target of the package, with more than one column."""
+
+    def sample(rng: np.random.Generator, n: int) -> Floats:
+        return target.sample(n, random_state=rng)
+
+    return Law(name, sample, target.log_density, target.score, target.dim, multimodal)
+
+
+def independent(law: Law, dim: int) -> Law:
+    """``dim`` independent copies of a univariate law as columns."""
+    return Law(
+        f"{law.name}, d = {dim}",
+        lambda rng, n: law.sample(rng, n * dim).reshape(n, dim),
+        lambda x: law.log_density(x).sum(axis=1),
+        law.score,
+        dim,
+        law.multimodal,
+    )
+
+
+def _correlated_gaussian(dim: int, correlation: float) -> Law:
+    """Neighbouring columns have this correlation, distant ones its powers."""
+    steps = np.abs(np.subtract.outer(np.arange(dim), np.arange(dim)))
+    covariance = float(correlation) ** steps
+    return of_target(
+        f"correlated Gaussian, d = {dim}", targets.Gaussian(np.zeros(dim), covariance)
+    )
+
+
+def _three_clusters(dim: int) -> Law:
+    """Three round Gaussians, any two of them four standard deviations apart."""
+    means = np.zeros((3, dim))
+    means[:, :3] = 2.0 * np.sqrt(2.0) * np.eye(3)
+    return of_target(
+        f"mixture of 3, d = {dim}",
+        targets.GaussianMixture([0.3, 0.4, 0.3], means, 1.0),
+        multimodal=True,
+    )
 
 
 def _log_gamma_law(k: float) -> Law:
@@ -93,18 +138,38 @@ def _skew_normal_law(a: float) -> Law:
 # The standard data of the timing benchmarks.
 TWO_HUMPS = mixture("mixture of 2", [0.4, 0.6], [-2.0, 1.5], [0.7, 1.0])
 
+_LAPLACE = Law(
+    "Laplace",
+    lambda rng, n: rng.laplace(size=n),
+    lambda x: -np.abs(x) - np.log(2.0),
+    lambda x: -np.sign(x),
+)
+
 LAWS = (
     mixture("Gaussian", [1.0], [0.0], [1.0]),
     TWO_HUMPS,
     mixture("mixture of 3", [0.3, 0.4, 0.3], [-4.0, 0.0, 3.0], [0.8, 0.6, 1.0]),
-    Law(
-        "Laplace",
-        lambda rng, n: rng.laplace(size=n),
-        lambda x: -np.abs(x) - np.log(2.0),
-        lambda x: -np.sign(x),
-    ),
+    _LAPLACE,
     _student_law(5.0),
     _gamma_law(4.0),
     _log_gamma_law(4.0),
     _skew_normal_law(4.0),
 )
+
+# Shapes of the plane; the curves are drawn with a round pen, so that they have a density.
+PLANAR = (
+    _correlated_gaussian(2, 0.8),
+    of_target("ring of 8", targets.ring_of_gaussians(8, spread=0.35), multimodal=True),
+    of_target("two moons", targets.two_moons(thickness=0.15), multimodal=True),
+    of_target("banana", targets.banana()),
+    of_target("spiral", targets.spiral(thickness=0.8), multimodal=True),
+)
+
+TEN = (
+    _correlated_gaussian(10, 0.6),
+    _three_clusters(10),
+    independent(_LAPLACE, 10),
+    independent(_student_law(5.0), 10),
+)
+
+ALL = LAWS + PLANAR + TEN

@@ -13,6 +13,11 @@ _PUBLIC = {
     "ConvexScore": "estimators",
     "fit_convex_diffusion": "diffusion",
     "ConvexDiffusion": "diffusion",
+    "error_decomposition": "ddpm_errors",
+    "ErrorDecomposition": "ddpm_errors",
+    "error_sweep": "ddpm_errors",
+    "ErrorSweep": "ddpm_errors",
+    "ddpm_density": "ddpm_errors",
     "certify": "certificates",
     "regularization_path": "paths",
     "RegularizationPath": "paths",
@@ -34,6 +39,7 @@ _PUBLIC = {
 }
 _SUBPACKAGES = (
     "arrangements",
+    "ddpm_errors",
     "metrics",
     "objectives",
     "plotting",

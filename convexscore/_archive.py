@@ -17,8 +17,13 @@ from convexscore import __version__
 Floats = NDArray[np.float64]
 
 FORMAT = "convexscore fit"
-# 2: fits of several columns.
-SCHEMA_VERSION = 2
+# 2: fits of several columns.  3: diffusion models; the header names the model.
+SCHEMA_VERSION = 3
+# What the header of each model must hold.
+MODELS: dict[str, dict[str, type]] = {
+    "ConvexScore": {"n_features": int, "activation": str, "certificate": dict},
+    "ConvexDiffusion": {"n_features": int, "activation": str, "levels": list, "digest": str},
+}
 
 
 class BadFile(Exception):
@@ -118,14 +123,13 @@ def _parse_header(entry: NDArray[Any]) -> dict[str, Any]:
             f"{header.get('convexscore_version')}; this is convexscore {__version__}, which reads "
             f"versions 1 to {SCHEMA_VERSION}. Upgrade convexscore."
         )
-    kinds: dict[str, type] = {
-        "params": dict,
-        "certificate": dict,
-        "arrays": dict,
-        "activation": str,
-    }
-    if version > 1:
-        kinds["n_features"] = int
+    # before schema 3 there was one model, before schema 2 for one column
+    model = header.setdefault("model", "ConvexScore") if version < 3 else header.get("model")
+    if model not in MODELS:
+        raise BadFile(f"its header says model {model!r}; expected one of {', '.join(MODELS)}.")
+    kinds = {"params": dict, "arrays": dict, **MODELS[model]}
+    if version == 1:
+        header.setdefault("n_features", 1)
     for name, kind in kinds.items():
         if not isinstance(header.get(name), kind):
             raise BadFile(f"its header lacks {name!r}.")

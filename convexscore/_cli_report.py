@@ -1,23 +1,26 @@
-"""What `convexscore fit` prints: the data, the problem, the choice of beta, the proof, the law."""
+"""What `fit` and `diffuse` print: the data, the problem, the choice of beta, the proof, the law."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convexscore._columns import Table
 
 if TYPE_CHECKING:
+    from convexscore.diffusion import ConvexDiffusion
     from convexscore.estimators import ConvexScore
     from convexscore.selection import BetaSelection
 
 _SHOWN_KINKS = 12
 _SHOWN_BETAS = 9
 _SHOWN_COLUMNS = 12
-# Rows of the data at which the asymmetry is looked at.
+# Rows of the data at which the asymmetry is looked at, and that are compared with samples.
 _ROWS = 2_000
+# Pairs of true samples that say what distance is noise.
+_PAIRS = 20
 
 
 def describe_data(path: str | os.PathLike[str], table: Table) -> str:
@@ -157,4 +160,98 @@ def _law(fit: ConvexScore) -> str:
     return (
         f"density      mean {score.mean():.6g}, standard deviation {score.var() ** 0.5:.6g}, "
         f"entropy {score.entropy():.6g}"
+    )
+
+
+# ----------------------------------------------------------------------------------- diffusion
+
+
+def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
+    """The problem, the penalties, the certificates of all levels and the time it took."""
+    table = model.certificates_
+    lines = [_diffusion_problem(model), *_diffusion_betas(model)]
+    lines += [
+        f"{'levels' if not k else '':<13}{line}" for k, line in enumerate(repr(table).splitlines())
+    ]
+    optimal = sum(fit.certificate is not None and fit.certificate.optimal for fit in table)
+    lines.append(
+        f"certificate  {optimal} of {len(table)} levels optimal, largest relative gap "
+        f"{np.nanmax(table['gap']):.1e}; {table['neurons'].sum()} neurons in all"
+    )
+    lines.append(
+        f"time         {_time(seconds)}; the levels {_time(table['seconds'].sum())}, summed over workers"
+    )
+    return "\n".join(lines)
+
+
+def _diffusion_problem(model: ConvexDiffusion) -> str:
+    words = [
+        f"diffusion ({model.schedule})",
+        "ReLU" if model.activation == "relu" else "absolute value",
+        "skip connection" if model.skip else "no skip connection",
+        f"{model.n_draws_} draws a point",
+        f"{model.labels} labels",
+    ]
+    if model.conservative:
+        words.append("conservative")
+    to_z = model.standardization_
+    if to_z.name == "scale":
+        words.append(f"unit of the levels {to_z.inverse[0, 0]:.6g}")
+    elif to_z.name is not None:
+        words.append(f"standardised ({to_z.name})")
+    return "problem      " + ", ".join(words)
+
+
+def _diffusion_betas(model: ConvexDiffusion) -> list[str]:
+    selection = model.factor_selection_
+    if selection is None:
+        what = "by the rule" if model.beta in ("rule", "cv") else "given"
+        return [f"beta         {what}"]
+    lines = [
+        f"beta         {selection.factor:.4g} times the gradient noise of each level "
+        f"({model.cv}-fold cross-validation on {len(selection.levels)} levels)",
+        f"             {'factor':>10} {'held-out loss':>14} {'std. error':>11}",
+    ]
+    for f in np.flatnonzero(np.isfinite(selection.loss)):
+        mark = " <- chosen" if selection.factors[f] == selection.factor else ""
+        lines.append(
+            f"             {selection.factors[f]:>10.4g} {selection.loss[f]:>14.6g} "
+            f"{selection.standard_error[f]:>11.2g}{mark}"
+        )
+    return lines
+
+
+def describe_samples(samples: Any, table: Table, sampler: str, seconds: float) -> str:
+    """How far the samples are from the data, next to what two samples of one law differ by."""
+    data, drawn = (rows.reshape(len(rows), -1) for rows in (table.values, samples))
+    lines = [f"samples      {len(drawn)} ({sampler}) in {_time(seconds)}"]
+    for name, x, y in list(zip(table.names, data.T, drawn.T, strict=True))[:_SHOWN_COLUMNS]:
+        mean = np.average(x, weights=table.weights)
+        spread = np.sqrt(np.average((x - mean) ** 2, weights=table.weights))
+        lines.append(
+            f"             {name!r}: mean {y.mean():.6g} (data {mean:.6g}), standard deviation "
+            f"{y.std():.6g} (data {spread:.6g})"
+        )
+    if data.shape[1] > _SHOWN_COLUMNS:
+        lines.append(f"             ... ({data.shape[1] - _SHOWN_COLUMNS} more)")
+    if table.weights is None and min(len(data), len(drawn)) >= 4:
+        lines.append(_distance(drawn, data))
+    return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def _distance(drawn: Any, data: Any) -> str:
+    from convexscore.metrics import energy_distance, noise_floor
+
+    rng = np.random.default_rng(0)
+    a, b = (rng.permutation(rows)[:_ROWS] for rows in (drawn, data))
+    floor = noise_floor(
+        energy_distance, b, (len(a), len(b)), n_repeats=_PAIRS, random_state=rng.spawn(1)[0]
+    )
+    return (
+        f"             energy distance to the data {energy_distance(a, b):.3g}; two samples of the "
+        f"law of the data: {floor.mean:.3g} on average, one in twenty above {floor.upper:.3g}"
     )

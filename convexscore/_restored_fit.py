@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexscore._archive import BadFile
+from convexscore._stored_parts import (
+    STANDARDIZATION,
+    certificate_from,
+    feature_names_from,
+    require_finite,
+    require_same_problem,
+    standardization_from,
+)
 from convexscore._stored_score import (
     Probes,
-    inverse_error,
     require_same_as_piecewise,
     require_same_at_probes,
 )
@@ -19,25 +25,19 @@ from convexscore.estimators import ConvexScore
 from convexscore.networks import TwoLayerNetwork
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.selection import BetaSelection
-from convexscore.solvers.result import Certificate
-from convexscore.standardization import MODES, Standardization
+from convexscore.standardization import MODES
 
 Floats = NDArray[np.float64]
 
 _NETWORK = ("network_u", "network_w", "network_b", "network_offset")
 # What a fit of one column has, and what one of several has instead.
 _ONE = ("piecewise_knots", "piecewise_values", "piecewise_outer_slopes")
-_SEVERAL = (
-    "standardization_centre", "standardization_matrix", "standardization_inverse",
-    "start_points", "probe_points", "probe_scores",
-)  # fmt: skip
+_SEVERAL = (*STANDARDIZATION, "start_points", "probe_points", "probe_scores")
 _OPTIONAL_GROUPS = (
     ("network_skip",),
     ("noisy_points", "noise_labels"),
     ("selection_betas", "selection_loss", "selection_standard_error"),
 )
-# Fields that certificates of schema 1 did not have yet; their defaults are what was meant.
-_NEW_IN_CERTIFICATES = ("n_tried",)
 
 
 def fit_from(header: dict[str, Any], arrays: dict[str, Floats]) -> ConvexScore:
@@ -55,10 +55,10 @@ def fit_from(header: dict[str, Any], arrays: dict[str, Floats]) -> ConvexScore:
             offset=arrays["network_offset"],
             activation=header["activation"],
         )
-        certificate = _certificate(header["certificate"], header["schema_version"])
+        certificate = certificate_from(header["certificate"], header["schema_version"])
         selection = _selection(header, arrays)
         beta, blur = float(header["beta"]), float(header["blur"])
-        names = _feature_names(header, n_features)
+        names = feature_names_from(header, n_features)
         parts = (
             _parts_of_one(header, arrays)
             if n_features == 1
@@ -74,11 +74,7 @@ def fit_from(header: dict[str, Any], arrays: dict[str, Floats]) -> ConvexScore:
         require_same_as_piecewise(network, parts["piecewise_"], known)
     else:
         require_same_at_probes(network, Probes(arrays["probe_points"], arrays["probe_scores"]))
-    if not beta == certificate.beta > 0 or certificate.n_neurons != network.n_neurons:
-        raise BadFile(
-            f"its certificate is for beta {certificate.beta:g}, {certificate.n_neurons} neurons, "
-            f"the network for beta {beta:g} and {network.n_neurons}."
-        )
+    require_same_problem(certificate, beta, network.n_neurons)
     fit.network_, fit.certificate_ = network, certificate
     fit.beta_, fit.beta_selection_ = beta, selection
     fit.noisy_points_ = arrays.get("noisy_points")
@@ -106,10 +102,7 @@ def _check_entries(arrays: dict[str, Floats], n_features: int) -> None:
             raise BadFile(f"entries {', '.join(group)} belong together; some are missing.")
         if any(present) and len({arrays[name].shape for name in group}) > 1:
             raise BadFile(f"entries {', '.join(group)} differ in shape.")
-    for name, array in arrays.items():
-        # the held-out curve is NaN where the path was not followed
-        if not name.startswith("selection_") and not np.isfinite(array).all():
-            raise BadFile(f"entry {name!r} holds NaN or infinity.")
+    require_finite(arrays)
 
 
 def _parts_of_one(header: dict[str, Any], arrays: dict[str, Floats]) -> dict[str, Any]:
@@ -129,19 +122,7 @@ def _parts_of_several(header: dict[str, Any], arrays: dict[str, Floats], d: int)
         raise ValueError(
             f"standardization {name!r} with standardize={header['params'].get('standardize')!r}"
         )
-    made = Standardization(
-        arrays["standardization_centre"],
-        arrays["standardization_matrix"],
-        arrays["standardization_inverse"],
-        name,
-    )
-    if made.centre.shape != (d,) or not made.matrix.shape == made.inverse.shape == (d, d):
-        raise ValueError(f"the standardisation is not one of {d} columns")
-    off, known = inverse_error(made), float(header["standardization_error"])
-    if not off <= 2.0 * known + 1e-9:
-        raise ValueError(
-            f"the standardisation times its inverse is off by {off:.2g}, {known:.2g} on saving"
-        )
+    made = standardization_from(header, arrays, d)
     for entry in ("start_points", "probe_points", "probe_scores", "noisy_points"):
         rows = arrays.get(entry)
         if rows is not None and (rows.ndim != 2 or rows.shape[1] != d or not len(rows)):
@@ -149,29 +130,6 @@ def _parts_of_several(header: dict[str, Any], arrays: dict[str, Floats], d: int)
     if arrays["probe_points"].shape != arrays["probe_scores"].shape:
         raise ValueError("probe_points and probe_scores differ in shape")
     return {"standardization_": made, "start_points_": arrays["start_points"]}
-
-
-def _feature_names(header: dict[str, Any], d: int) -> dict[str, Any]:
-    names = header.get("feature_names")
-    if names is None:
-        return {}
-    if len(names) != d or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"feature_names must be {d} names; got {names!r}")
-    return {"feature_names_in_": np.array(names, dtype=object)}
-
-
-def _certificate(stored: dict[str, Any], schema: int) -> Certificate:
-    kinds = {"exact": bool, "n_neurons": int, "n_iter": int, "n_tried": int, "status": str}
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(Certificate):
-        if schema == 1 and field.name in _NEW_IN_CERTIFICATES:
-            continue
-        kind = kinds.get(field.name, float)
-        value = stored[field.name]
-        if kind is not float and type(value) is not kind:
-            raise ValueError(f"certificate field {field.name!r} is {value!r}")
-        values[field.name] = kind(value)
-    return Certificate(**values)
 
 
 def _selection(header: dict[str, Any], arrays: dict[str, Floats]) -> BetaSelection | None:

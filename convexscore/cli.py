@@ -1,4 +1,4 @@
-"""The command line: ``convexscore fit | sample | demo | bench``."""
+"""The command line: ``convexscore fit | diffuse | sample | demo | bench``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convexscore import __version__
+from convexscore._cli_data import add_data_options, read_table
+from convexscore._cli_diffuse import add_diffuse, require_step_allowed
 
 if TYPE_CHECKING:
+    from convexscore.diffusion import ConvexDiffusion
     from convexscore.estimators import ConvexScore
 
 # Options of the fit; those not given keep the library's own defaults, which live there only.
@@ -71,22 +74,10 @@ def _fit(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from convexscore._cli_report import describe_data, describe_fit
-    from convexscore._columns import read_columns
     from convexscore.estimators import fit_convex_score
 
-    table = read_columns(
-        arguments.data,
-        columns=_chosen_columns(arguments),
-        every=arguments.columns == "all",
-        weights=arguments.weights,
-        delimiter=arguments.delimiter,
-        drop_missing=arguments.drop_missing,
-    )
+    table = read_table(arguments)
     d = len(table.names)
-    if d > 2 and arguments.plot is not None:
-        raise ValueError(
-            f"--plot draws fits of one or two columns; {d} were chosen. Leave out --plot, or choose two."
-        )
     print(describe_data(arguments.data, table), flush=True)
     options = {name: getattr(arguments, name) for name in _FIT_OPTIONS if name in arguments}
     fit = fit_convex_score(table.values, sample_weight=table.weights, **options)
@@ -106,43 +97,45 @@ def _fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen_columns(arguments: argparse.Namespace) -> list[str] | None:
-    """What --column and --columns ask for; None: not said."""
-    if arguments.columns is None:
-        chosen: list[str] | None = arguments.column
-        return chosen
-    if arguments.column is not None:
-        raise ValueError("--column and --columns were both given; use one of them.")
-    if arguments.columns == "all":
-        return None
-    names = [name.strip() for name in arguments.columns.split(",")]
-    if not all(names):
-        raise ValueError(
-            f"--columns must be names with commas between them, or all; got {arguments.columns!r}."
-        )
-    return names
-
-
 def _sample(arguments: argparse.Namespace) -> int:
     from convexscore._columns import write_columns
+    from convexscore.estimators import ConvexScore
     from convexscore.persistence import load
 
     fit = load(arguments.fit)
-    one = fit.n_features_in_ == 1
-    method = arguments.method or ("exact" if one else "langevin")
     chain = {name: getattr(arguments, name) for name in ("step", "n_steps") if name in arguments}
-    if chain and one and method == "exact":
-        raise ValueError(
-            "--step and --n-steps belong to --method langevin or mala; exact has none."
-        )
-    samples = fit.sample(arguments.n, method=method, random_state=arguments.random_state, **chain)
+    draw = _draw_from_fit if isinstance(fit, ConvexScore) else _draw_from_model
+    method, samples = draw(fit, arguments, chain)
     write_columns(arguments.out, samples, _names(fit))
     if arguments.out is not None:
         print(f"{len(samples)} samples ({method}) written to {arguments.out}")
     return 0
 
 
-def _names(fit: ConvexScore) -> list[str]:
+def _draw_from_fit(fit: ConvexScore, arguments: Any, chain: dict[str, Any]) -> tuple[str, Any]:
+    one = fit.n_features_in_ == 1
+    method = arguments.method or ("exact" if one else "langevin")
+    if chain and one and method == "exact":
+        raise ValueError(
+            "--step and --n-steps belong to --method langevin or mala; exact has none."
+        )
+    seed = arguments.random_state
+    return method, fit.sample(arguments.n, method=method, random_state=seed, **chain)
+
+
+def _draw_from_model(
+    model: ConvexDiffusion, arguments: Any, chain: dict[str, Any]
+) -> tuple[str, Any]:
+    from convexscore._validation import check_choice
+    from convexscore.diffusion_sampling import SAMPLERS
+
+    method = check_choice(arguments.method or "ddpm", SAMPLERS, name="--method")
+    require_step_allowed(method, "step" in chain, option="--method")
+    seed = arguments.random_state
+    return method, model.sample(arguments.n, sampler=method, random_state=seed, **chain)
+
+
+def _names(fit: ConvexScore | ConvexDiffusion) -> list[str]:
     """Header of samples: the names of the columns where the fit knows them, else x or x1, x2, ..."""
     if fit.n_features_in_ == 1:
         return ["x"]
@@ -182,6 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"convexscore {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_fit(commands)
+    add_diffuse(commands)
     _add_sample(commands)
     demo = commands.add_parser(
         "demo", allow_abbrev=False, help="fit, certify, plot and sample a real data column"
@@ -206,22 +200,7 @@ def _add_fit(commands: Any) -> None:
         argument_default=argparse.SUPPRESS,
         epilog="Options not given have the defaults of convexscore.fit_convex_score.",
     )
-    fit.add_argument("data", type=Path, metavar="data.csv")
-    fit.add_argument(
-        "--column", action="append", default=None, metavar="NAME",
-        help="name or 0-based index, repeated for several; may be left out when there is one column "
-        "only",
-    )  # fmt: skip
-    fit.add_argument(
-        "--columns", default=None, metavar="{A,B,...,all}",
-        help="several at once: names with commas between them, or all but the weights",
-    )  # fmt: skip
-    fit.add_argument("--weights", default=None, metavar="COLUMN", help="column of sample weights")
-    fit.add_argument("--delimiter", default=None, help="default: found from the first lines")
-    fit.add_argument(
-        "--drop-missing", action="store_true", default=False,
-        help="leave out rows whose cell is empty or not a number, instead of stopping",
-    )  # fmt: skip
+    add_data_options(fit)
     fit.add_argument("--out", default=None, type=Path, metavar="fit.npz", help="save the fit")
     fit.add_argument("--plot", default=None, type=Path, metavar="fit.png", help="save a figure")
     model = fit.add_argument_group("model")
@@ -271,7 +250,7 @@ def _add_sample(commands: Any) -> None:
     sample = commands.add_parser(
         "sample",
         allow_abbrev=False,
-        help="draw samples from a saved fit",
+        help="draw samples from a saved fit or diffusion model",
         argument_default=argparse.SUPPRESS,
     )
     sample.add_argument("fit", type=Path, metavar="fit.npz")
@@ -280,11 +259,15 @@ def _add_sample(commands: Any) -> None:
         "--out", default=None, type=Path, metavar="samples.csv", help="default: standard output"
     )
     sample.add_argument(
-        "--method", default=None, metavar="{exact,langevin,mala}",
-        help="default: exact, with several columns langevin; mala then needs --conservative fits",
+        "--method", default=None, metavar="{exact,langevin,mala,ddpm,...}",
+        help="default: exact, with several columns langevin; mala then needs --conservative fits; "
+        "diffusion models: ddpm, ancestral, probability_flow, heun, annealed_langevin, "
+        "predictor_corrector",
     )  # fmt: skip
-    sample.add_argument("--step", type=float, help="step of the chain, in squared units of x")
-    sample.add_argument("--n-steps", type=int, help="steps of every chain")
+    sample.add_argument(
+        "--step", type=float, help="step of the chain, in squared units of x (diffusion: of Z)"
+    )
+    sample.add_argument("--n-steps", type=int, help="steps of every chain (of its grid)")
     sample.add_argument("--random-state", type=int, default=None, metavar="SEED")
     sample.set_defaults(command=_sample)
 

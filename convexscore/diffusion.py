@@ -46,8 +46,9 @@ SCHEDULES = ("vp", "ve")
 STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
 # Largest noise in standard deviations of the data: what is left of their law is its second moments.
 _LARGEST_LEVEL = 10.0
-# Smallest, at least: narrower features are not looked for unless sigma_min says so.
-_SMALLEST_LEVEL = 1e-3
+# Smallest level: the final denoising step takes as much variance as it hides, so it lies below a
+# bandwidth.  At least so many standard deviations: narrower features are not looked for unless sigma_min says so.
+_LOW_SHARE, _SMALLEST_LEVEL = 0.5, 1e-3
 # Noisy points that stand for the smoothed law, at least.
 _LINE_POINTS, _VECTOR_POINTS, _MOST_DRAWS = 8000, 2000, 50
 
@@ -76,7 +77,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     levels : array_like (L,), optional
         The VE noise levels themselves, decreasing; then the three above and below must be left alone.
     sigma_max, sigma_min : float, optional
-        VE noise, in units of Z.  Default: ten standard deviations, and 0.45 of a rule-of-thumb
+        VE noise, in units of Z.  Default: ten standard deviations, and 0.22 of a rule-of-thumb
         bandwidth for the densest quarter of the data (at least 0.001 standard deviations).
     activation, skip, conservative
         As in :class:`~convexscore.ConvexScore`.
@@ -85,7 +86,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         largest sampling fluctuation of any neuron's gradient, simulated with random multipliers of the
         training points (:func:`~convexscore.penalty_rule.gradient_noise`).  "cv": the factor, one for
         all levels, is chosen by cross-validation of the losses of up to ten levels together.  Below
-        20 points "cv" means "rule".
+        20 points, or 2 ``cv``, "cv" means "rule".
     n_draws : int, optional
         Noisy copies per point; default: as many as give 8000 noisy points for one column, 2000 for
         several, at most 50.
@@ -288,7 +289,8 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         check_choice(self.standardize, STANDARDIZE, name="standardize")
         check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
         check_count(self.n_starts, name="n_starts")
-        check_count(self.cv, name="cv", minimum=2)
+        if isinstance(self.beta, str):
+            check_count(self.cv, name="cv", minimum=2)
         if self.n_draws is not None:
             check_count(self.n_draws, name="n_draws")
         if self.levels is None:
@@ -314,11 +316,11 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         low = self.sigma_min
         if low is None:
             size = len(z) if weights is None else float(weights.sum() ** 2 / (weights**2).sum())
-            low = max(bandwidth(z / spread, size), _SMALLEST_LEVEL) * spread
+            low = max(_LOW_SHARE * bandwidth(z / spread, size), _SMALLEST_LEVEL) * spread
             if low >= check_positive(top, name="sigma_max"):
                 raise ValueError(
-                    f"sigma_max = {top:g} is not above the default sigma_min = {low:.3g} (a bandwidth "
-                    "of the data); give sigma_min as well, or a larger sigma_max."
+                    f"sigma_max = {top:g} is not above the default sigma_min = {low:.3g} (from a "
+                    "bandwidth of the data); give sigma_min as well, or a larger sigma_max."
                 )
         return geometric_levels(top, low, self.n_levels)
 

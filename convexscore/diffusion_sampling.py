@@ -12,10 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from convexscore import samplers
 from convexscore._random import RandomState, check_random_state
+from convexscore._time_grids import as_time_grid
 from convexscore._validation import check_choice, check_count, check_points, check_positive
 from convexscore.samplers import DiffusionResult
 from convexscore.schedules import (
     TimeGrid,
+    check_levels,
     exponential_grid,
     geometric_levels,
     ve_score_to_vp,
@@ -40,6 +42,8 @@ SAMPLERS = (*TIME_SAMPLERS, *LEVEL_SAMPLERS)
 _N_STEPS, _STEPS_PER_LEVEL = 250, 50
 # Annealed Langevin: step at the last level in units of its noise variance.
 _LANGEVIN_STEP = 0.1
+# OU time beyond which nothing changes, and before exp(-t) leaves the range of floats.
+_ALL_NOISE = 100.0
 
 
 class DiffusionMethods:
@@ -94,7 +98,8 @@ class DiffusionMethods:
             hint = "With schedule='ve' it is the noise sigma."
             return 1.0, check_positive(t, name="t", strict=False, hint=hint)
         hint = "With schedule='vp' it is the Ornstein-Uhlenbeck time."
-        scale, sigma = vp(check_positive(t, name="t", strict=False, hint=hint))
+        time = check_positive(t, name="t", strict=False, hint=hint)
+        scale, sigma = vp(min(time, _ALL_NOISE))
         return scale, sigma
 
     def _rows(self, x: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
@@ -106,6 +111,8 @@ class DiffusionMethods:
                 f"x must have shape (n, {d}) or ({d},); got {shape}. The model was fitted to {d} "
                 "columns."
             )
+        if array.size == 0:
+            return np.empty((0, d)), shape
         rows = check_points(array.reshape(-1, d), name="x", min_distinct=1)
         return rows, shape
 
@@ -175,8 +182,8 @@ class DiffusionMethods:
                 grid = exponential_grid(first, n_steps or _N_STEPS, end=last)
             elif n_steps is not None:
                 raise ValueError("n_steps and grid were both given; the grid has its own steps.")
-            times = grid.times if isinstance(grid, TimeGrid) else np.asarray(grid, dtype=np.float64)
-            start = self._start(n, x0, float(times[0]) if times.size else 0.0, start_seed)
+            grid = as_time_grid(grid)
+            start = self._start(n, x0, vp(min(grid.horizon, _ALL_NOISE)), start_seed)
             score = ve_score_to_vp(self.ladder_.score)
             result = TIME_SAMPLERS[sampler](score, start, grid, **options)
         else:
@@ -200,14 +207,17 @@ class DiffusionMethods:
             levels = self.levels_
             if not annealed:
                 levels = geometric_levels(levels[0], levels[-1], n_steps or _N_STEPS)
-        ladder = np.asarray(levels, dtype=np.float64)
-        top = float(ladder.flat[0]) if ladder.size else 1.0
-        start = self._start(n, x0, None, seed, sigma=top)
+        elif not annealed and n_steps is not None:
+            raise ValueError(
+                "n_steps and levels were both given; predictor-corrector takes one step per level."
+            )
+        ladder = check_levels(levels)
+        start = self._start(n, x0, (1.0, float(ladder[0])), seed)
         if not annealed:
             return samplers.predictor_corrector(self.ladder_.score, start, ladder, **options)
         step = options.pop("step", None)
         if step is None:
-            step = _LANGEVIN_STEP * float(ladder.flat[-1]) ** 2 if ladder.size else 1.0
+            step = _LANGEVIN_STEP * float(ladder[-1]) ** 2
         steps = n_steps or _STEPS_PER_LEVEL
         return samplers.annealed_langevin(
             self.ladder_.score, start, ladder, step=step, n_steps=steps, **options
@@ -217,21 +227,20 @@ class DiffusionMethods:
         self,
         n: int,
         x0: ArrayLike | None,
-        t: float | None,
+        noise: tuple[float, float],
         rng: np.random.Generator,
-        *,
-        sigma: float = 0.0,
     ) -> Floats:
-        """Initial states of Z: given ones, or the Gaussian with the moments of the noised data."""
+        """Initial states of Z: given ones, or the Gaussian with the moments of scale Z + sigma G."""
         d = self.n_features_in_
         if x0 is not None:
-            start = np.asarray(x0, dtype=np.float64)
-            if start.shape not in {(n, d), (n,) if d == 1 else (n, d)}:
+            start = check_points(x0, name="x0", min_distinct=1)
+            if start.shape != (n, d):
                 raise ValueError(
-                    f"x0 must have shape ({n}, {d}), one row per chain; got {start.shape}."
+                    f"x0 must have shape ({n}, {d}), one row per chain; got {np.shape(x0)}. Give as "
+                    "many rows as samples are wanted."
                 )
-            return self.standardization_.points(start.reshape(n, d))
-        scale, sigma = (1.0, sigma) if t is None else vp(max(t, 0.0))
+            return self.standardization_.points(start)
+        scale, sigma = noise
         mean, covariance = self.ladder_.mean, self.ladder_.covariance
         root = np.linalg.cholesky(scale**2 * covariance + sigma**2 * np.eye(d))
         return scale * mean + rng.standard_normal((n, d)) @ root.T

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -14,6 +13,7 @@ from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
 from convexscore._progress import progress_bar
+from convexscore._recorded_warnings import recorded_warnings
 from convexscore._threads import threads_for
 from convexscore.networks import TwoLayerNetwork
 from convexscore.piecewise import PiecewiseLinearScore
@@ -87,8 +87,7 @@ def fit_level(
     assert options.noise is not None
     network = piecewise = certificate = None
     error = ""
-    with warnings.catch_warnings(record=True) as caught, threads_for(x.size):
-        warnings.simplefilter("always")
+    with recorded_warnings() as messages, threads_for(x.size):
         try:
             noise_seed, search_seed = (np.random.default_rng(child) for child in seed.spawn(2))
             if x.shape[1] == 1:
@@ -109,7 +108,7 @@ def fit_level(
         certificate=certificate,
         seconds=perf_counter() - started,
         error=error,
-        messages=tuple(str(message.message) for message in caught),
+        messages=tuple(messages),
     )
 
 

@@ -16,9 +16,8 @@ from scipy.spatial.distance import cdist
 
 from convexscore.objectives import ScoreObjective, denoising
 from convexscore.problem_options import ProblemOptions
-from convexscore.selection import first_kink_beta
 from convexscore.smoothed_labels import smoothed_score
-from convexscore.solvers import line_problem, neuron_problem
+from convexscore.solvers import neuron_problem
 from convexscore.solvers.multivariate import largest_start
 from convexscore.solvers.oracles import make_oracle
 
@@ -102,6 +101,7 @@ def gradient_noise(
         labels=options.labels,
         sample_weight=None if sample_weight is None else weights,
         random_state=rng,
+        min_distinct=1,
     )
     multipliers = rng.standard_normal((len(x), _N_REPLICATES))
     residuals = _residuals(x, weights, objective, options, multipliers)
@@ -141,9 +141,29 @@ def _largest(
     objective: ScoreObjective, residual: Floats, options: ProblemOptions, rng: np.random.Generator
 ) -> float:
     """Largest gradient of a neuron against a residual, c and V at their best."""
-    problem = replace(objective, labels=residual)
     if objective.points.shape[1] == 1:
-        return first_kink_beta(line_problem.prepare(problem), options.case)
+        return _largest_on_the_line(objective, residual[:, 0], options)
+    problem = replace(objective, labels=residual)
     prepared = neuron_problem.prepare(problem, options.neuron_case)
     oracle = make_oracle(prepared, n_starts=_N_STARTS, random_state=rng, local=True)
     return largest_start(prepared, oracle)
+
+
+def _largest_on_the_line(
+    objective: ScoreObjective, residual: Floats, options: ProblemOptions
+) -> float:
+    """Of neurons with their kinks at points: between them the gradient is linear in the kink."""
+    order = np.argsort(objective.points[:, 0])
+    y, r = objective.points[order, 0], residual[order]
+    mass = np.ones(len(y)) if objective.sample_weight is None else objective.sample_weight[order]
+    r = r - np.average(r, weights=mass)
+    if options.skip:
+        away = y - np.average(y, weights=mass)
+        r = r - away * (np.sum(mass * r * away) / np.sum(mass * away**2))
+    gaps, force = np.diff(y), mass * r
+    # sum over the points right of each kink of force times distance, and the same on the left
+    right = np.append(np.cumsum((np.cumsum(force[:0:-1]) * gaps[::-1]))[::-1], 0.0)
+    left = np.append(0.0, np.cumsum(np.cumsum(force[:-1]) * gaps))
+    if options.activation == "abs":
+        return float(np.abs(left + right).max())
+    return float(max(np.abs(left).max(), np.abs(right).max()))

@@ -32,10 +32,13 @@ Floats = NDArray[np.float64]
 # The documented factor: the best single one over the laws of benchmarks/diffusion_beta.py, nearly.
 RULE_FACTOR = 0.15
 # Factors that cross-validation looks at, from "hardly any neuron" to "follows single points".
-FACTORS = 1.5 * 2.0 ** -np.arange(8.0)
+FACTORS = 1.5 * 2.0 ** -np.arange(7.0)
 # Levels whose losses are pooled, and points that stand for the data.
 _ANCHORS = {True: 10, False: 6}  # one column, several
 _MOST_POINTS = {True: 4000, False: 600}
+# The largest factor within this share of what the neurons gain is taken: below it a loss of noise, and
+# twice the neurons.
+_WORTHWHILE = 0.02
 # The path ends after so many factors without a new best loss.
 _PATIENCE = 2
 # Accuracy of fits on folds: far below differences of held-out losses.
@@ -43,6 +46,8 @@ _FOLD_TOL, _LINE_TOL = 0.02, 1e-6
 _N_STARTS = 32
 # As in selection.py: the noise of a fold grows like the square root of its share.
 _FOLD_EXPONENT = 0.5
+# Gradient noise below this share of the ladder's largest is rounding: no penalty to fit with.
+_NO_NOISE = 1e-9
 # Fewer points than this give no held-out loss worth minimising.
 FEWEST_POINTS = 20
 
@@ -147,9 +152,9 @@ def select_factor(
         if f - int(mean.argmin()) >= _PATIENCE:
             break
     mean, error = fold_statistics(losses, held_weight)
-    return FactorSelection(
-        float(FACTORS[int(np.nanargmin(mean))]), FACTORS.copy(), mean, error, np.array(levels)
-    )
+    best = float(np.nanmin(mean))
+    chosen = int(np.flatnonzero(mean <= best + _WORTHWHILE * (mean[0] - best))[0])
+    return FactorSelection(float(FACTORS[chosen]), FACTORS.copy(), mean, error, np.array(levels))
 
 
 @dataclass(eq=False)
@@ -175,7 +180,10 @@ def _advance(path: _Path, beta: float) -> tuple[_Path, float]:
     with threads_for(path.x.size):
         score: Any
         if path.problem is None:
-            objective = options.build(path.x, path.weights, np.random.default_rng(noise_seed))
+            # a fold may hold one point many times
+            objective = options.build(
+                path.x, path.weights, np.random.default_rng(noise_seed), min_distinct=1
+            )
             if path.x.shape[1] == 1:
                 path.problem = line_problem.prepare(objective)
             else:
@@ -246,8 +254,8 @@ def _short(value: Any) -> str:
 
 
 def betas_from(factor: float, noise: Sequence[float] | Floats) -> Floats:
-    """Beta of each level; a level without any noise (all points alike) gets the smallest positive."""
+    """Beta of each level; one whose noise is rounding (all points alike) gets the smallest other."""
     noise = np.asarray(noise, dtype=np.float64)
-    positive = noise[noise > 0.0]
-    floor = float(positive.min()) if positive.size else 1.0
-    return factor * np.where(noise > 0.0, noise, floor)
+    live = noise > _NO_NOISE * noise.max(initial=0.0)
+    floor = float(noise[live].min()) if live.any() else 1.0
+    return factor * np.where(live, noise, floor)

@@ -1,47 +1,44 @@
-"""Save a fit as one `.npz` file and read it back, verified; never a pickle."""
+"""Save a fit or a diffusion model as one `.npz` file and read it back, verified; never a pickle."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from convexscore._archive import (
-    SCHEMA_VERSION,
-    BadFile,
-    plain,
-    read_archive,
-    to_json,
-    write_archive,
-)
+from convexscore._archive import SCHEMA_VERSION, BadFile, read_archive, to_json, write_archive
 from convexscore._restored_fit import fit_from
-from convexscore._stored_score import (
-    difference_from_piecewise,
-    inverse_error,
-    probes_of,
+from convexscore._stored_parts import (
+    certificate_to_json,
+    feature_names_of,
+    params_of,
+    standardization_parts,
 )
+from convexscore._stored_score import difference_from_piecewise, probes_of
 from convexscore.estimators import ConvexScore
+
+if TYPE_CHECKING:
+    from convexscore.diffusion import ConvexDiffusion
 
 __all__ = ["SCHEMA_VERSION", "load", "save"]
 
 Floats = NDArray[np.float64]
 
 
-def save(fit: ConvexScore, path: str | os.PathLike[str]) -> Path:
+def save(fit: ConvexScore | ConvexDiffusion, path: str | os.PathLike[str]) -> Path:
     """Write a fitted estimator to one `.npz` file.
 
     Arrays are stored in float64, everything else in a JSON header (entry ``header``) with format
-    name, schema version, package version, parameters, certificate and beta.  The file is written
-    beside its destination and moved there when complete, so a crash leaves no half file.
+    name, schema version, package version, parameters, certificates and penalties.  The file is
+    written beside its destination and moved there when complete, so a crash leaves no half file.
 
     Parameters
     ----------
-    fit : ConvexScore
+    fit : ConvexScore or ConvexDiffusion
     path : path-like
         Used as it is (no suffix is added); an existing file is replaced.
 
@@ -53,7 +50,7 @@ def save(fit: ConvexScore, path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     TypeError
-        If ``fit`` is not a ConvexScore.
+        If ``fit`` is neither of the two.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
     OSError
@@ -62,9 +59,10 @@ def save(fit: ConvexScore, path: str | os.PathLike[str]) -> Path:
     Notes
     -----
     A ``random_state`` that is a generator has a position that cannot be given back: None is
-    stored, with a note in the header.  The training data are not stored, except what the fit
-    keeps of them: the noisy points and labels of denoising and, with several columns, the rows
-    (at most 5000) at which chains start.
+    stored, with a note in the header; arrays among the parameters come back as lists.  The training
+    data are not stored, except what the fit keeps of them: the noisy points and labels of denoising
+    and, with several columns, the rows (at most 5000) at which chains start.  A ConvexDiffusion
+    keeps none of them, only their mean and covariance.
 
     Examples
     --------
@@ -76,19 +74,31 @@ def save(fit: ConvexScore, path: str | os.PathLike[str]) -> Path:
     >>> bool(again.score_function(0.3) == fit.score_function(0.3))
     True
     """
-    if not isinstance(fit, ConvexScore):
-        raise TypeError(
-            f"fit must be a fitted ConvexScore; got {type(fit).__name__}. "
-            "Save what fit_convex_score returned."
-        )
-    check_is_fitted(fit)
+    header, arrays = _contents(fit)
     path = Path(path)
-    write_archive(path, _header_of(fit), _arrays_of(fit))
+    write_archive(path, header, arrays)
     return path
 
 
-def load(path: str | os.PathLike[str]) -> ConvexScore:
-    """Read a fit written by :func:`save` and verify it.
+def _contents(fit: object) -> tuple[dict[str, Any], dict[str, Floats]]:
+    if isinstance(fit, ConvexScore):
+        check_is_fitted(fit)
+        return _header_of(fit), _arrays_of(fit)
+    # whoever has a model has imported it already; nobody else waits for it
+    from convexscore._stored_diffusion import contents_of
+    from convexscore.diffusion import ConvexDiffusion
+
+    if isinstance(fit, ConvexDiffusion):
+        check_is_fitted(fit)
+        return contents_of(fit)
+    raise TypeError(
+        f"fit must be a fitted ConvexScore or ConvexDiffusion; got {type(fit).__name__}. "
+        "Save what fit_convex_score or fit_convex_diffusion returned."
+    )
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what was written by :func:`save` and verify it.
 
     Parameters
     ----------
@@ -96,8 +106,8 @@ def load(path: str | os.PathLike[str]) -> ConvexScore:
 
     Returns
     -------
-    ConvexScore
-        Fitted; scores, densities and samples are equal to the last bit.
+    ConvexScore or ConvexDiffusion
+        What was saved, fitted; scores, densities and samples are equal to the last bit.
 
     Raises
     ------
@@ -110,7 +120,11 @@ def load(path: str | os.PathLike[str]) -> ConvexScore:
     path = Path(path)
     try:
         header, arrays = read_archive(path)
-        return fit_from(header, arrays)
+        if header["model"] == "ConvexScore":
+            return fit_from(header, arrays)
+        from convexscore._restored_diffusion import diffusion_from
+
+        return diffusion_from(header, arrays)
     except BadFile as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error.__cause__
 
@@ -151,10 +165,7 @@ def _arrays_of_one(fit: ConvexScore) -> dict[str, Floats]:
 
 def _arrays_of_several(fit: ConvexScore) -> dict[str, Floats]:
     probes = probes_of(fit.network_, fit.start_points_)
-    return {
-        "standardization_centre": fit.standardization_.centre,
-        "standardization_matrix": fit.standardization_.matrix,
-        "standardization_inverse": fit.standardization_.inverse,
+    return standardization_parts(fit.standardization_)[1] | {
         "start_points": fit.start_points_,
         "probe_points": probes.points,
         "probe_scores": probes.scores,
@@ -162,23 +173,16 @@ def _arrays_of_several(fit: ConvexScore) -> dict[str, Floats]:
 
 
 def _header_of(fit: ConvexScore) -> dict[str, Any]:
-    params = {name: plain(value) for name, value in fit.get_params(deep=False).items()}
-    notes = []
-    if not isinstance(params["random_state"], int | None):
-        kind = type(params["random_state"]).__name__
-        params["random_state"] = None
-        notes.append(f"random_state was a {kind}, which cannot be stored; None stands for it")
+    params, notes = params_of(fit)
     selection = fit.beta_selection_
     header: dict[str, Any] = {
+        "model": "ConvexScore",
         "params": params,
         "n_features": int(fit.n_features_in_),
         "activation": fit.network_.activation,
         "beta": to_json(float(fit.beta_)),
         "blur": to_json(float(fit.blur_)),
-        "certificate": {
-            name: to_json(plain(value))
-            for name, value in dataclasses.asdict(fit.certificate_).items()
-        },
+        "certificate": certificate_to_json(fit.certificate_),
         "beta_selection": None
         if selection is None
         else {"beta": float(selection.beta), "beta_min": float(selection.beta_min)},
@@ -187,10 +191,5 @@ def _header_of(fit: ConvexScore) -> dict[str, Any]:
     if fit.n_features_in_ == 1:
         header["network_minus_piecewise"] = difference_from_piecewise(fit.network_, fit.piecewise_)
     else:
-        header["standardization"] = fit.standardization_.name
-        # rounding, large where columns are nearly dependent
-        header["standardization_error"] = inverse_error(fit.standardization_)
-    names = getattr(fit, "feature_names_in_", None)
-    if names is not None:
-        header["feature_names"] = [str(name) for name in names]
-    return header
+        header |= standardization_parts(fit.standardization_)[0]
+    return header | feature_names_of(fit)

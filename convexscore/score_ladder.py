@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# A level that went through times and back agrees to rounding only.
+_ABOVE = 1 + 1e-12
+
 
 @dataclass(frozen=True, eq=False)
 class ScoreLadder:
@@ -62,8 +65,9 @@ class ScoreLadder:
     def score(self, y: Floats, sigma: float) -> Floats:
         """Score of the law of X + sigma G at y (n, d)."""
         levels = self.levels
-        if sigma > levels[0] * (1 + 1e-12):
-            return self._gaussian(y, sigma)
+        if sigma > levels[0] * _ABOVE:
+            rotated, _, total = self._shrunk(y, sigma)
+            return -(rotated / sigma / total) @ self._axes.T
         if sigma <= levels[-1]:
             return self.scores[-1](y)
         upper, share = self._between(sigma)
@@ -75,6 +79,10 @@ class ScoreLadder:
 
     def denoise(self, y: Floats, sigma: float) -> Floats:
         """E[X | X + sigma G = y] by Tweedie's formula."""
+        if sigma > self.levels[0] * _ABOVE:
+            # not y + sigma^2 s: far above the data the two terms cancel to nothing but rounding
+            rotated, gain, _ = self._shrunk(y, sigma)
+            return self.mean + (rotated * gain) @ self._axes.T
         return y + sigma**2 * self.score(y, sigma)
 
     def _between(self, sigma: float) -> tuple[int, float]:
@@ -90,6 +98,10 @@ class ScoreLadder:
             return upper + 1, 0.0
         return upper, float(share)
 
-    def _gaussian(self, y: Floats, sigma: float) -> Floats:
-        rotated = (y - self.mean) @ self._axes
-        return -(rotated / (self._variances + sigma**2)) @ self._axes.T
+    def _shrunk(self, y: Floats, sigma: float) -> tuple[Floats, Floats, Floats]:
+        """The Gaussian: y along the axes, the posterior mean's share of it, (v + sigma^2) / sigma.
+
+        No square of sigma is formed: it may be beyond what a float holds.
+        """
+        total = self._variances / sigma + sigma
+        return (y - self.mean) @ self._axes, self._variances / sigma / total, total

@@ -189,6 +189,78 @@ def check_high_dim_vs_adam(found: dict) -> None:
     assert ours["neurons"] == adam["neurons"]
 
 
+def check_sampler_speed(found: dict) -> None:
+    rows = only_table(found, "Samplers")
+    assert len({row["chains"] for row in rows}) == 2
+    assert {row["sampler"] for row in rows} == {s.name for s in load("sampler_speed").SAMPLERS}
+    for row in rows:
+        assert row["ratio / scores"] == pytest.approx(row["ratio"] / row["scores a step"])
+        # one repeat in quick runs: the median is the ratio of the two times
+        assert row["ratio"] == pytest.approx(row["seconds"] / row["numpy draw seconds"])
+    parts = only_table(found, "Where the time")
+    network = next(row for row in parts if row["score"].startswith("network"))
+    assert 0.0 < network["products alone"] < 1.5 * network["score alone"]  # noise of few calls
+    for row in parts:
+        total = row["numpy draw"] + row["score alone"] + row["the rest"]
+        assert total == pytest.approx(row["ddpm"])
+        assert row["peak MB"] > 0.1  # a meter that reads less is broken
+
+
+def check_ising_score(found: dict) -> None:
+    rows = {row["samples of"]: row for row in only_table(found, "Samples")}
+    assert len(rows) == 8
+    for row in rows.values():
+        assert row["beyond the floor"] == pytest.approx(
+            row["total variation"] - row["floor of as many"]
+        )
+    for name in ("the law itself", "DDPM, exact score"):
+        assert abs(rows[name]["beyond the floor"]) < 4 * rows[name]["floor's deviation"]
+        assert rows[name]["distance from spins (rms)"] < 1e-6
+    # the judge sees what is missing: free spins have no correlations
+    free = rows["fitted free spins"]
+    assert free["beyond the floor"] > 8 * free["floor's deviation"]
+    assert free["strength of correlations"] < 0.3
+    levels = only_table(found, "Levels")
+    noise = [row["noise level"] for row in levels]
+    assert noise == sorted(noise, reverse=True)
+    assert len(levels) == load("ising_score").QUICK.n_levels
+    assert all(row["convex: relative error"] < 1.0 for row in levels)
+
+
+def check_langevin_vs_ddpm(found: dict) -> None:
+    rows = {row["sampler"]: row for row in only_table(found, "Exact scores")}
+    assert len(rows) == 7
+    calls = [row["score calls"] for row in rows.values()]
+    assert max(calls) - min(calls) <= 2
+    assert rows["Langevin from the large mode"]["weight of the small mode"] < 0.03
+    assert rows["Langevin from half and half"]["weight of the small mode"] > 0.45
+    assert abs(rows["DDPM"]["weight of the small mode"] - 0.2) < 0.02
+    assert rows["DDPM"]["energy distance / floor"] <= 1.0
+    learned = {row["samples"]: row for row in only_table(found, "Learned scores")}
+    share = learned["training sample"]["weight of the small mode"]
+    assert abs(learned["noise levels, DDPM"]["weight of the small mode"] - share) < 0.03
+    assert all(row["certified"] in (True, "") for row in learned.values())
+    assert {row["kind"] for row in found["data"]} == {"exact", "trace", "histogram"}
+
+
+def check_diffusion_beta(found: dict) -> None:
+    rows = only_table(found, "Error bound")
+    assert len(rows) == 2
+    for row in rows:
+        assert 0.0 < row["rule"] < 2.0 * row["no penalty"]
+    together = only_table(found, "Together")
+    for row in together:
+        if row["method"] == "cv per level":
+            assert row["error / cv per level (geometric mean)"] == 1.0
+
+
+def check_diffusion_ladder(found: dict) -> None:
+    totals = only_table(found, "Ladders")
+    assert [row["beta"] for row in totals] == ["rule", "cv"]
+    assert all(row["certified"] == "3 of 3" for row in totals)
+    assert len(only_table(found, "Levels")) == 6
+
+
 EXTRA = {
     "import_time": check_import_time,
     "small_beta": check_small_beta,
@@ -200,6 +272,11 @@ EXTRA = {
     "multitask_peers": check_multitask_peers,
     "spiral_overfit": check_spiral_overfit,
     "high_dim_vs_adam": check_high_dim_vs_adam,
+    "sampler_speed": check_sampler_speed,
+    "diffusion_beta": check_diffusion_beta,
+    "diffusion_ladder": check_diffusion_ladder,
+    "langevin_vs_ddpm": check_langevin_vs_ddpm,
+    "ising_score": check_ising_score,
     "accuracy": check_accuracy,
 }
 

@@ -68,6 +68,8 @@ def test_the_lessons_are_there():
     assert [path.name for path in NOTEBOOKS] == [
         "01_what_does_a_two_layer_network_learn.ipynb",
         "02_arrangements_and_exact_planar_scores.ipynb",
+        "03_denoising_and_annealed_langevin.ipynb",
+        "04_ddpm_three_sources_of_error.ipynb",
     ]
 
 

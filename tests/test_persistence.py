@@ -180,6 +180,31 @@ def test_a_file_of_version_0_1_0_loads():
     assert again.score_function(x) == pytest.approx(fit.score_function(x), abs=1e-7)
 
 
+def test_a_file_of_schema_2_loads():
+    """Several columns, written before there were diffusion models."""
+    path = DATA / "fit-schema-2.npz"
+    with np.load(path) as archive:
+        header = json.loads(archive["header"].item())
+    assert header["schema_version"] == 2 and "model" not in header
+    fit = load(path)
+    assert isinstance(fit, ConvexScore) and fit.get_params() == header["params"]
+    expected = [
+        [0.19503836413414855, 0.11827969690280238],
+        [0.6644741582014393, -1.0321732201034617],
+        [6.018564510104949, -2.5969813279394867],
+    ]
+    scores = fit.score_function([[0.0, 0.0], [2.0, 3.0], [-5.0, 1.0]])
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+    samples = [
+        [1.9826846382538441, -0.6854218692329126],
+        [0.4446542866495432, -0.11269133154193742],
+    ]
+    np.testing.assert_allclose(fit.sample(2, n_steps=5, random_state=0), samples, rtol=1e-10)
+    assert fit.beta_ == 1.1942594684603536 and fit.certificate_.n_neurons == 29
+    assert fit.feature_names_in_.tolist() == ["a", "b, c"]
+    assert len(fit.noisy_points_) == 80 and fit.beta_selection_.betas.size == 4
+
+
 def test_a_loaded_fit_can_be_fitted_again_with_the_same_result(tmp_path):
     x = bimodal()
     fit = fit_convex_score(x, random_state=0, n_betas=6, cv=3)
@@ -222,7 +247,9 @@ def test_generator_is_replaced_by_none_with_a_note(tmp_path, state):
 
 
 def test_only_fitted_estimators_are_saved(tmp_path):
-    with pytest.raises(TypeError, match="fit must be a fitted ConvexScore; got dict"):
+    with pytest.raises(
+        TypeError, match="fit must be a fitted ConvexScore or ConvexDiffusion; got dict"
+    ):
         save({}, tmp_path / "fit.npz")
     with pytest.raises(NotFittedError):
         save(ConvexScore(), tmp_path / "fit.npz")
@@ -358,6 +385,18 @@ def newer_schema(h, a):
 def no_schema(h, a):
     del h["schema_version"]
     return "schema version None"
+
+
+@spoils
+def no_model(h, a):
+    del h["model"]
+    return "header says model None; expected one of ConvexScore, ConvexDiffusion"
+
+
+@spoils
+def another_model(h, a):
+    h["model"] = "ConvexDiffusion"
+    return "header lacks 'levels'"
 
 
 @spoils

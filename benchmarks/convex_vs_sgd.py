@@ -1,0 +1,333 @@
+"""The same network trained two ways: one convex fit against restarts of SGD, Adam and L-BFGS.
+
+All sides minimise the objective of one `ScoreObjective` with identical, fixed noise; all gaps are to
+the same lower bound, below which no network of any width can go.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.gradient_peers import Effort, Peer, train_peers
+from benchmarks.harness import Check, Report, Row, figure, measure
+from convexscore import ConvergenceWarning, ConvexScore, certify, fit_convex_score
+from convexscore.objectives import ScoreObjective, denoising, score_matching
+from convexscore.selection import first_kink_beta
+from convexscore.solvers import line_problem, neuron_problem
+from convexscore.solvers.line_cases import LineCase
+from convexscore.solvers.multivariate import largest_start
+from convexscore.solvers.neuron_problem import NeuronCase
+from convexscore.solvers.oracles import make_oracle
+
+TITLE = "one convex fit against restarts of SGD, Adam and L-BFGS on the same objective"
+
+Floats = NDArray[np.float64]
+
+SM, DSM = "score_matching", "denoising"
+SHORT = {SM: "SM", DSM: "DSM"}
+LEVELS = (1e-2, 1e-3)  # of the lower bound's size: what counts as success
+CENTRES, WIDTH, NOISE = 3, 0.6, 0.6
+
+
+@dataclass(frozen=True)
+class Case:
+    """One problem; ``wider`` multiplies the width of the trained networks."""
+
+    objective: str
+    d: int
+    n: int
+    share: float  # of the beta from which on the best network has no neuron
+    wider: int = 1
+
+    @property
+    def skip(self) -> bool:
+        """Score matching with a skip connection; denoising without: MLPRegressor has none."""
+        return self.objective == SM
+
+    @property
+    def label(self) -> str:
+        wide = f", width x {self.wider}" if self.wider > 1 else ""
+        return f"{SHORT[self.objective]} d={self.d} n={self.n} β/βmax={self.share:g}{wide}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    cases: tuple[Case, ...]
+    effort: Effort
+    tolerances: tuple[float, ...] = (1e-2, 1e-3)  # several columns; the line is solved to 1e-10
+    fit_repeats: int = 3
+    least_width: int = 32
+    searches: int = 1024  # of the lower bound where not all neurons can be looked at
+    short_from: int = 10  # dimensions from which on training has a third of the steps
+
+
+_LINE = ((200, 0.1, 1), (1000, 0.3, 1), (1000, 0.1, 1), (1000, 0.1, 4), (1000, 0.03, 1))
+_PLANE = ((300, 0.3, 1), (300, 0.1, 1), (1000, 0.1, 1))
+_TEN = ((500, 0.3, 1),)
+FULL = Settings(
+    tuple(
+        Case(objective, d, *rest)
+        for objective in (SM, DSM)
+        for d, cases in ((1, _LINE), (2, _PLANE), (10, _TEN))
+        for rest in cases
+    ),
+    Effort(1000, 2000, 50, restarts=12, sweep_restarts=3, sklearn_runs=4),
+)
+QUICK = Settings(
+    (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.1, 2), Case(SM, 2, 50, 0.3), Case(DSM, 3, 60, 0.3)),
+    Effort(100, 200, 25, restarts=4, sweep_restarts=2, sklearn_runs=2, rates=(0.1, 0.01), records=12),
+    fit_repeats=1,
+    searches=256,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all sides minimise; ``noise`` restarts the stream the fit draws its noise from."""
+
+    case: Case
+    x: Floats
+    problem: ScoreObjective
+    beta: float
+    noise: np.random.SeedSequence
+    training_seed: int
+
+
+def make_task(case: Case, seed: int, number: int) -> Task:
+    """A mixture of three Gaussians; data, noise and training have streams of their own."""
+    streams = np.random.SeedSequence([seed, number]).spawn(3)
+    rng = np.random.default_rng(streams[0])
+    centres = np.linspace(-3.0, 3.0, CENTRES)[:, None]
+    if case.d > 1:
+        centres = 2.0 * rng.normal(size=(CENTRES, case.d))
+    x = centres[rng.integers(CENTRES, size=case.n)] + WIDTH * rng.normal(size=(case.n, case.d))
+    if case.objective == SM:
+        problem = score_matching(x)
+    else:
+        problem = denoising(x, noise=NOISE, random_state=np.random.default_rng(streams[1]))
+    beta = case.share * largest_beta(problem, case.skip)
+    return Task(case, x, problem, beta, streams[1], int(streams[2].generate_state(1)[0]))
+
+
+def largest_beta(problem: ScoreObjective, skip: bool) -> float:
+    """From this beta on the best network has no neuron."""
+    if problem.dim == 1:
+        return first_kink_beta(line_problem.prepare(problem), LineCase("relu", skip, None))
+    prepared = neuron_problem.prepare(problem, NeuronCase("relu", skip))
+    return largest_start(prepared, make_oracle(prepared, random_state=np.random.default_rng(0)))
+
+
+def fit(task: Task, tol: float | None) -> ConvexScore:
+    """The whole public call on the raw data: noise, solve, certificate."""
+    denoise = {} if task.case.objective == SM else {"noise": NOISE}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # shown by the gap
+        return fit_convex_score(
+            task.x, objective=task.case.objective, skip=task.case.skip, beta=task.beta, tol=tol,
+            random_state=np.random.default_rng(task.noise), **denoise,
+        )  # fmt: skip
+
+
+def lower_bound(task: Task, fitted: ConvexScore, searches: int) -> float:
+    """The certificate's bound; where neurons are searched for, the lower of it and a harder look."""
+    own = fitted.certificate_
+    if own.exact:
+        return float(own.dual_objective)
+    careful = certify(
+        fitted.network_, task.problem.points, beta=task.beta, objective=task.case.objective,
+        labels=task.problem.labels, skip=task.case.skip, reference="residual", n_starts=searches,
+    )  # fmt: skip
+    return min(float(own.dual_objective), float(careful.dual_objective))
+
+
+# ---------------------------------------------------------------------- one case
+@dataclass(frozen=True)
+class Found:
+    """Rows of one case: convex fits, peers, curves for the figure."""
+
+    fits: list[Row]
+    peers: list[Row]
+    curves: list[Row]
+
+
+def compare(task: Task, settings: Settings) -> Found:
+    """Fit, train, and hold everything against one lower bound."""
+    case = task.case
+    tolerances = (None,) if case.d == 1 else settings.tolerances
+    timed = [
+        (tol, *measure(lambda tol=tol: fit(task, tol), repeats=settings.fit_repeats if case.d < 3 else 1,
+                       warmup=int(case.d < 3)))
+        for tol in tolerances
+    ]  # fmt: skip
+    tightest = timed[-1][2]
+    bound = lower_bound(task, tightest, settings.searches)
+    m = max(settings.least_width, tightest.network_.n_neurons) * case.wider
+    effort = settings.effort
+    if case.d >= settings.short_from:
+        effort = replace(effort, steps=effort.steps // 3, batch_steps=effort.batch_steps // 3)
+    peers = train_peers(task.problem, task.beta, m, case.skip, effort, task.training_seed)
+    lowest = min(peer.lowest for peer in peers)
+    fits = [
+        {
+            "case": case.label,
+            "tol": 1e-10 if tol is None else tol,
+            "seconds": timing.wall,
+            "objective": fitted.certificate_.objective,
+            "lower bound": bound,
+            "gap": gap(fitted.certificate_.objective, bound),
+            "best of all runs, gap": gap(lowest, bound),
+            "above the best run, in tols": (fitted.certificate_.objective - lowest)
+            / abs(fitted.certificate_.objective)
+            / (1e-10 if tol is None else tol),
+            "exact": fitted.certificate_.exact,
+            "certified": fitted.certificate_.optimal,
+            "neurons": fitted.network_.n_neurons,
+            "width of the trained": m,
+            "runs' best / own bound": gap(lowest, fitted.certificate_.dual_objective),
+        }
+        for tol, timing, fitted in timed
+    ]
+    rows = [_row(case, peer, bound, fits) for peer in peers]
+    curves = [
+        {
+            "case": case.label,
+            "method": peer.name,
+            "seconds": peer.seconds,
+            "gaps": gap(np.minimum.accumulate(peer.objectives, axis=1), bound),
+        }
+        for peer in peers
+    ]
+    return Found(fits, rows, curves)
+
+
+def gap(value: Any, bound: float) -> Any:
+    """(value - bound) / |bound|."""
+    return (value - bound) / abs(bound)
+
+
+def _row(case: Case, peer: Peer, bound: float, fits: list[Row]) -> Row:
+    quantiles = np.quantile(gap(peer.best, bound), [0.1, 0.5, 0.9])
+    row: Row = {
+        "case": case.label,
+        "method": peer.name,
+        "learning rate": "" if peer.rate is None else peer.rate,
+        "gap, best run": gap(float(peer.best.min()), bound),
+        "10 %": quantiles[0],
+        "median": quantiles[1],
+        "90 %": quantiles[2],
+    }
+    for level in LEVELS:
+        row[f"within {level:.1%}"] = peer.success(bound + level * abs(bound))
+    row |= {
+        "one run (s)": peer.one_run,
+        "restarts": len(peer.best),
+        "all restarts (s)": peer.all_seconds,
+        "sweep (s)": peer.sweep_seconds,
+    }
+    for level in LEVELS:
+        expected = peer.expected_seconds(bound + level * abs(bound))
+        ours = min((f["seconds"] for f in fits if f["gap"] <= level), default=None)
+        row[f"to {level:.1%} (s)"] = "never" if expected is None else expected
+        row[f"/ convex, {level:.1%}"] = (
+            "" if expected is None or ours is None else expected / ours
+        )
+    row["one run / convex"] = peer.one_run / fits[-1]["seconds"]
+    return row
+
+
+# ---------------------------------------------------------------------- the report
+def run(settings: Settings, seed: int) -> Report:
+    found = []
+    for number, case in enumerate(settings.cases):
+        print(f"  {number + 1} of {len(settings.cases)}: {case.label}", flush=True)
+        found.append(compare(make_task(case, seed, number), settings))
+    fits = [row for part in found for row in part.fits]
+    rows = [row for part in found for row in part.peers]
+    curves = [row for part in found for row in part.curves]
+    tables = {"Convex fits": fits, "Trained by gradients": rows, "Ratios": _ratios(rows)}
+    return Report(tables, _checks(settings, fits, rows), _notes(settings), curves)
+
+
+def _ratios(rows: list[Row]) -> list[Row]:
+    """Per objective and dimension: what the best method needs, in convex fits."""
+    groups = dict.fromkeys(row["case"].rsplit(" n=", 1)[0] for row in rows)
+    out = []
+    for group in groups:
+        mine = [row for row in rows if row["case"].startswith(group + " ")]
+        cases = list(dict.fromkeys(row["case"] for row in mine))
+        line: Row = {"objective and dimension": group, "cases": len(cases)}
+        for level in LEVELS:
+            key = f"/ convex, {level:.1%}"
+            best = [
+                min((r[key] for r in mine if r["case"] == case and r[key] != ""), default=None)
+                for case in cases
+            ]
+            seen = [ratio for ratio in best if ratio is not None]
+            line[f"within {level:.1%}, all methods"] = float(
+                np.mean([row[f"within {level:.1%}"] for row in mine])
+            )
+            line[f"cases no run solves to {level:.1%}"] = best.count(None)
+            line[f"fastest method / convex, {level:.1%}"] = (
+                f"{min(seen):.3g} to {max(seen):.3g}" if seen else "never"
+            )
+        one = [row["one run / convex"] for row in mine]
+        line["one run / convex"] = f"{min(one):.3g} to {max(one):.3g}"
+        out.append(line)
+    return out
+
+
+def _checks(settings: Settings, fits: list[Row], rows: list[Row]) -> list[Check]:
+    exact = [f["best of all runs, gap"] for f in fits if f["exact"]]
+    searched = [f["best of all runs, gap"] for f in fits if not f["exact"]]
+    line = [row["/ convex, 1.0%"] for row in rows if " d=1 " in row["case"]]
+    checks = [
+        Check("lowest run of all against the certified lower bound, relative", min(exact), -1e-9,
+              at_least=True),
+        Check("largest (ours - best of all runs) / |ours| / tol",
+              max(f["above the best run, in tols"] for f in fits), 1.0),
+        Check("fits not certified to their tolerance", sum(not f["certified"] for f in fits), 0),
+    ]  # fmt: skip
+    if searched:
+        checks.append(
+            Check("the same where neurons are searched for, not enumerated", min(searched), -1e-9,
+                  at_least=True)
+        )  # fmt: skip
+    if any(ratio != "" for ratio in line):
+        checks.append(
+            Check("one column: fastest method to 1 %, expected seconds / ours",
+                  min(ratio for ratio in line if ratio != ""), 10.0, at_least=True, timing=True)
+        )  # fmt: skip
+    return checks
+
+
+def _notes(settings: Settings) -> list[str]:
+    effort = settings.effort
+    notes = [
+        f"Mixture of {CENTRES} Gaussians of width {WIDTH}; ReLU; score matching with skip connection, "
+        f"denoising (noise {NOISE}) without, as MLPRegressor has none.  Same fixed noise for all sides.",
+        f"Networks have max({settings.least_width}, neurons of the convex optimum) neurons, or the "
+        "multiple said.",
+        f"Full batch (Adam with cosine schedule, L-BFGS): {effort.steps} steps; batches of {effort.batch} "
+        f"(SGD with momentum 0.9, Adam, scikit-learn): {effort.batch_steps}; a third of that from "
+        f"d = {settings.short_from} on.  Rates {effort.rates}, {effort.sweep_restarts} restarts each; "
+        f"the rate of the lowest median then gets {effort.restarts} restarts.",
+        "Gap: (best recorded objective with ||u|| ||w|| - lower bound) / |lower bound|; 10 %, median and "
+        "90 % are over restarts at the best rate.",
+        "`to 1 % (s)`: expected seconds of restarting one run after the other until one is within 1 %, "
+        "its rate known; `never`: no restart was.  `/ convex`: over the fastest convex fit within it.",
+        "One run is timed alone, all restarts as the batch they are trained in (L-BFGS: one by one).",
+        "Lower bound: the certificate's; where neurons are searched for (more than two columns) the lower "
+        f"of it and of {settings.searches} searches at the network's residual.  `runs' best / own bound` "
+        "below zero: a run is below what the fit's own searches took for a bound.",
+    ]
+    if find_spec("torch") is None:
+        notes.append(
+            "torch left out: not installed.  It would train the same networks by the same updates."
+        )
+    return notes

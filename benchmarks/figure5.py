@@ -1,0 +1,245 @@
+"""Figure 5: denoising score matching of N(0, 1) at several noise levels, convex and trained.
+
+The training loss of SGD with learning rates 1, 1e-2 and 1e-6, summed over the noise levels, against
+the certified optimum; annealed-Langevin histograms of the convex scores and of the trained networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtr
+
+from benchmarks.figure_parts import (
+    CONVEX,
+    SIZES_ARE_OURS,
+    TRUTH,
+    Floats,
+    bound_check,
+    chance,
+    curve,
+    distances,
+    draw_histogram,
+    draw_losses,
+    histogram,
+    legend_below,
+    panels,
+    picked,
+    rate_color,
+    rate_label,
+    samples_or_reason,
+    slide_style,
+    stream,
+)
+from benchmarks.harness import Check, Report, Row
+from convexscore import ConvexScore, fit_convex_score
+from convexscore.objectives import denoising
+from convexscore.samplers import annealed_langevin
+from convexscore.schedules import geometric_levels
+from convexscore.training import SGD, TrainingRuns, log_epochs, train
+
+TITLE = "univariate denoising of N(0, 1): convex scores against SGD at learning rates 1, 1e-2, 1e-6"
+
+RATES = (1.0, 1e-2, 1e-6)
+EDGES = np.linspace(-4.0, 4.0, 41)
+STEP = 0.1  # of the annealed chains, in units of the variance of the noise at the last level
+
+
+@dataclass(frozen=True)
+class Settings:
+    n: int
+    n_levels: int
+    beta: float  # for labels -delta; beta / noise for labels -delta / noise
+    width: int
+    n_restarts: int
+    n_epochs: int
+    n_chains: int
+    n_steps: int
+    sigma_max: float = 3.0
+    sigma_min: float = 0.1
+
+    @property
+    def levels(self) -> Floats:
+        return geometric_levels(self.sigma_max, self.sigma_min, self.n_levels)
+
+
+FULL = Settings(1000, 8, 5.0, 50, 3, 3000, 5000, 100)
+QUICK = Settings(300, 4, 2.0, 20, 2, 300, 1000, 60)
+
+
+@dataclass(frozen=True)
+class Level:
+    """One noise level: the certified optimum and the runs on the same noisy points."""
+
+    noise: float
+    fit: ConvexScore
+    runs: TrainingRuns
+
+
+def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
+    """Fit and train on the same draw of the noise, independent of the data and of other levels."""
+    noise = float(settings.levels[k])
+    task: dict[str, Any] = {"noise": noise}
+    beta = settings.beta / noise
+    problem = denoising(x, random_state=stream(seed, 5, 10 + k), **task)
+    fit = fit_convex_score(x, objective="denoising", beta=beta, skip=False,
+                           random_state=stream(seed, 5, 10 + k), **task)  # fmt: skip
+    assert np.array_equal(np.ravel(fit.noisy_points_), np.ravel(problem.points))
+    runs = train(
+        problem, beta=beta, skip=False, width=settings.width, optimizer=SGD(lr=RATES),
+        n_restarts=settings.n_restarts, n_epochs=settings.n_epochs,
+        record=log_epochs(settings.n_epochs, 80), random_state=stream(seed, 5, 100 + k),
+    )  # fmt: skip
+    return Level(noise, fit, runs)
+
+
+def annealed(
+    scores: Sequence[Callable[..., Any]], settings: Settings, seed: int
+) -> tuple[Floats | None, str]:
+    """Chains down the levels, the same numbers for all scores."""
+    levels = settings.levels
+    start = levels[0] * stream(seed, 5, 3).normal(size=settings.n_chains)
+
+    def score(x: Floats, sigma: float) -> Any:
+        return scores[int(np.argmin(np.abs(levels - sigma)))](x)
+
+    return samples_or_reason(
+        partial(annealed_langevin, score, start, levels, step=STEP * float(levels[-1]) ** 2,
+                n_steps=settings.n_steps, random_state=stream(seed, 5, 4))
+    )  # fmt: skip
+
+
+def run(settings: Settings, seed: int) -> Report:
+    x = stream(seed, 5, 0).normal(size=settings.n)
+    solved = [solve_level(x, k, settings, seed) for k in range(settings.n_levels)]
+    samples, data = sampled(solved, x, settings, seed)
+    by_name = {row["score"]: row["KS distance"] for row in samples}
+    levels = [level_row(level) for level in solved]
+    lowest = min(float(level.runs.gaps(level.fit).min()) for level in solved)
+    diverged = [level.runs.diverged & (level.runs.learning_rates == RATES[0]) for level in solved]
+    small = max(row["1e-2: gap (median)"] / row["1e-6: gap (median)"] for row in levels)
+    convex = by_name["convex"]
+    checks = [
+        Check("convex fits: largest relative gap", max(r["convex gap"] for r in levels), 1e-8),
+        bound_check(lowest),
+        Check("learning rate 1: runs that diverge at some level",
+              int(np.any(diverged, axis=0).sum()), settings.n_restarts, at_least=True),
+        Check("gap of learning rate 1e-2 over that of 1e-6, largest over the levels", small, 1.0),
+        Check("KS distance to N(0, 1): convex over learning rate 1e-6",
+              convex / by_name["learning rate 1e-6"], 0.7),
+        Check("KS distance to N(0, 1): convex beyond that of the data",
+              convex - by_name["the data"], 0.05 + chance(settings.n_chains)),
+    ]  # fmt: skip
+    notes = [
+        SIZES_ARE_OURS,
+        f"n = {settings.n} points of N(0, 1), one draw of the noise a level, labels -delta / noise, beta = "
+        f"{settings.beta:g} / noise, ReLU without skip.  {settings.n_restarts} restarts of width "
+        f"{settings.width} per level and learning rate, plain SGD on all points, {settings.n_epochs} epochs.",
+        "Learning rates are per sample mean, the usual convention: 1 diverges, 1e-2 comes near the optimum, "
+        "1e-6 hardly moves, which is the behaviour the figure is about.  On the sum over samples the same "
+        f"rates would act {settings.n} times as large.",
+        "Loss of the figure: sum over levels of noise^2 times the loss; its certified bound is the sum of "
+        "the certified bounds.  Histograms: restart 0 of each learning rate.",
+        f"Annealed Langevin: {settings.n_chains} chains, {settings.n_steps} steps a level, step "
+        f"{STEP:g} sigma^2, start N(0, {settings.sigma_max:g}^2).  Outside: share of samples beyond "
+        "|x| = 4.",
+    ]
+    return Report({"Noise levels": levels, "Annealed Langevin": samples}, checks, notes, data)
+
+
+def level_row(level: Level) -> Row:
+    """How far each learning rate ends from the optimum of one level."""
+    gaps = level.runs.gaps(level.fit)[:, -1]
+    row: Row = {
+        "noise": level.noise,
+        "beta": level.runs.beta,
+        "convex objective": level.fit.certificate_.objective,
+        "convex gap": level.fit.certificate_.relative_gap,
+        "kinks": level.fit.network_.n_neurons,
+    }
+    for rate in RATES:
+        mine = level.runs.learning_rates == rate
+        alive = gaps[mine & ~level.runs.diverged]
+        name = rate_label(rate) if rate != 1e-2 else "1e-2"
+        row[f"{name}: diverged"] = int((mine & level.runs.diverged).sum())
+        row[f"{name}: gap (median)"] = float(np.median(alive)) if alive.size else float("nan")
+    return row
+
+
+def sampled(
+    solved: list[Level], x: Floats, settings: Settings, seed: int
+) -> tuple[list[Row], list[Row]]:
+    """Loss summed over the levels, and annealed samples of every ladder of scores."""
+    runs = solved[0].runs
+    total = sum(level.noise**2 * level.runs.losses for level in solved)
+    lost = np.any([level.runs.diverged for level in solved], axis=0)
+    bound = sum(level.noise**2 * level.fit.certificate_.dual_objective for level in solved)
+    data = [curve("sum", "optimum", [0.0], [bound])]
+    data += [
+        curve("sum", "loss", runs.epochs, total[k], rate=float(runs.learning_rates[k]),
+              diverged=bool(lost[k]))
+        for k in range(runs.n_runs)
+    ]  # fmt: skip
+    rows: list[Row] = [{"score": "the data", **distances(x, ndtr, EDGES),
+                        "outside": float(np.mean(np.abs(x) > 4.0)), "": ""}]  # fmt: skip
+    ladders: list[tuple[str, float, list[Any]]] = [
+        ("the truth", -1.0, [partial(_gaussian_score, level.noise) for level in solved]),
+        ("convex", 0.0, [level.fit.score_function for level in solved]),
+    ]
+    for rate in RATES:
+        first = int(np.flatnonzero(runs.learning_rates == rate)[0])
+        name = "1e-2" if rate == 1e-2 else rate_label(rate)
+        ladders.append((f"learning rate {name}", rate, [s.runs.network(first) for s in solved]))
+    for name, rate, scores in ladders:
+        found, reason = annealed(scores, settings, seed)
+        drawn = {**histogram("samples", name, found, EDGES, reason), "rate": rate}
+        data.append(drawn)
+        rows.append({"score": name, **distances(found, ndtr, EDGES), "outside": drawn["outside"],
+                     "": reason})  # fmt: skip
+    return rows, data
+
+
+def _gaussian_score(noise: float, x: Floats) -> Floats:
+    return -x / (1.0 + noise**2)
+
+
+def draw(report: Report) -> Any:
+    """Training loss on the left, a histogram per score."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    with slide_style():
+        fig, axes = panels(2, 3, 16.5, 8.6)
+        grid = axes[0, 0].get_gridspec()
+        for ax in axes[:, 0]:
+            ax.remove()
+        left = fig.add_subplot(grid[:, 0])
+        bound = picked(report, "sum", "optimum")[0]["y"][0]
+        draw_losses(left, report, "sum", ylim=(0.6 * bound, 30.0 * bound), who="SGD")
+        left.set(yscale="log", ylabel="training loss, all noise levels")
+        left.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+        names = ["convex", *(f"learning rate {n}" for n in ("1", "1e-2", "1e-6"))]
+        table = {row["score"]: row for row in report.tables["Annealed Langevin"]}
+        x = np.linspace(-4.0, 4.0, 201)
+        for ax, name in zip(axes[:, 1:].ravel(), names, strict=True):
+            (row,) = picked(report, "samples", name)
+            rate = row["rate"]
+            draw_histogram(ax, row, color=rate_color(rate, RATES) if rate else CONVEX, label=name)
+            ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=TRUTH, label="N(0, 1)")
+            ax.set(title="convex scores" if name == "convex" else f"SGD, {name}",
+                   xlim=(-4, 4), ylim=(0, 0.5))  # fmt: skip
+            if row["y"]:
+                text = f"KS distance {table[name]['KS distance']:.3f}"
+                if row["outside"] > 1e-3:
+                    text += f"\n{100 * row['outside']:.0f} % beyond |x| = 4"
+                ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=12)
+        for ax in axes[1, 1:]:
+            ax.set_xlabel("x")
+        legend_below(fig, [left], columns=4)
+        fig.suptitle("Denoising N(0, 1): training loss, and annealed-Langevin samples", fontsize=18)
+    return fig

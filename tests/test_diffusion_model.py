@@ -1,0 +1,884 @@
+"""ConvexDiffusion: every level is an independent certified fit; scores, samples, units, errors."""
+
+import copy
+import itertools
+import pickle
+import warnings
+from dataclasses import replace
+from inspect import signature
+
+import joblib
+import numpy as np
+import pytest
+from oracles import conic_optimum
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.estimator_checks import check_estimator
+
+import convexscore.level_fits as level_fits
+from convexscore import ConvexDiffusion, certify, fit_convex_diffusion, metrics, targets
+from convexscore._exceptions import ConvergenceWarning, SolverError
+from convexscore.diffusion_sampling import SAMPLERS
+from convexscore.problem_options import ProblemOptions
+from convexscore.schedules import exponential_grid, geometric_levels, vp
+
+LINE = targets.GaussianMixture([0.6, 0.4], [-2.0, 2.0], [0.36, 0.16])
+CASES = list(itertools.product(["relu", "abs"], [True, False]))
+GRID = np.linspace(-5.0, 5.0, 101)
+
+
+def line(n=60, seed=0):
+    return LINE.sample(n, random_state=seed)
+
+
+def plane(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 2)) @ [[0.9, 0.3], [0.0, 0.5]] + rng.choice([-2.0, 2.0], (n, 1))
+
+
+def quick(data, **options):
+    fixed = {"n_levels": 4, "beta": 4.0, "n_draws": 3, "random_state": 0}
+    return fit_convex_diffusion(data, **{**fixed, **options})
+
+
+@pytest.fixture(scope="module")
+def on_line():
+    return quick(line())
+
+
+@pytest.fixture(scope="module")
+def on_plane():
+    return quick(plane(), n_levels=3, n_draws=2, tol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def good_model():
+    """Enough data and levels that samples can be judged."""
+    return fit_convex_diffusion(line(1500), n_levels=14, beta="rule", n_draws=4, random_state=0)
+
+
+def brute_force_labels(x, at, noise):
+    """The score of the points blurred by the noise, in dense loops over the noisy points."""
+    labels = np.empty_like(at)
+    for k, y in enumerate(at):
+        log_kernel = -0.5 * np.sum((x - y) ** 2, axis=1) / noise**2
+        kernel = np.exp(log_kernel - log_kernel.max())
+        labels[k] = (kernel @ (x - y)) / kernel.sum() / noise**2
+    return labels
+
+
+# --------------------------------------------------------------------- every level is its own problem
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Every objective that a fit builds."""
+    seen = []
+    build = ProblemOptions.build
+
+    def recorder(self, *arguments, **named):
+        seen.append(build(self, *arguments, **named))
+        return seen[-1]
+
+    monkeypatch.setattr(ProblemOptions, "build", recorder)
+    return seen
+
+
+@pytest.mark.parametrize("labels", ["smoothed", "noisy"])
+@pytest.mark.parametrize("activation, skip", CASES)
+def test_levels_of_one_column_are_the_conic_optimum(recorded, labels, activation, skip):
+    x = line(14)
+    betas = [3.0, 2.0, 1.0]
+    model = fit_convex_diffusion(
+        x, levels=[3.0, 1.0, 0.3], schedule="ve", beta=betas, n_draws=2, labels=labels,
+        activation=activation, skip=skip, random_state=0,
+    )  # fmt: skip
+    assert model.standardization_.name is None  # Z = X: networks and problems in the same units
+    assert len(recorded) == len(model.networks_) == 3
+    moves = []
+    for k, (problem, level) in enumerate(zip(recorded, [3.0, 1.0, 0.3], strict=True)):
+        points = problem.points
+        delta = (points - np.tile(x[:, None], (2, 1))) / level
+        moves.append(delta)
+        wanted = brute_force_labels(x[:, None], points, level)
+        given = wanted if labels == "smoothed" else -delta / level
+        np.testing.assert_allclose(problem.labels, given, rtol=1e-9, atol=1e-9)
+        optimum = conic_optimum(
+            points[:, 0], given[:, 0], betas[k], activation=activation, skip=skip, divergence=0.0
+        )
+        found = model.certificates_[k].certificate.objective
+        assert found == pytest.approx(optimum, rel=1e-6, abs=1e-7)
+        network = model.networks_[k]
+        misfit = 0.5 * np.sum((network(points[:, 0]) - given[:, 0]) ** 2)
+        assert misfit + betas[k] * network.path_norm() == pytest.approx(optimum, rel=1e-6, abs=1e-7)
+        np.testing.assert_allclose(
+            model.ladder_.scores[k](GRID[:, None])[:, 0], network(GRID), rtol=1e-8, atol=1e-9
+        )
+    # the same displacements at every level, standard normal ones
+    np.testing.assert_allclose(moves[1], moves[0], atol=1e-9)
+    np.testing.assert_allclose(moves[2], moves[0], atol=1e-9)
+    assert 0.6 < np.std(moves[0]) < 1.4
+
+
+@pytest.mark.parametrize("options", [{}, {"activation": "abs", "skip": False, "conservative": True}])
+def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
+    x, tol = plane(25), 1e-3
+    model = fit_convex_diffusion(
+        x, levels=[3.0, 0.5], schedule="ve", beta=[2.0, 1.0], n_draws=2, tol=tol, random_state=0,
+        **options,
+    )  # fmt: skip
+    for k, problem in enumerate(recorded):
+        level = model.levels_[k]
+        wanted = brute_force_labels(x, problem.points, level)
+        np.testing.assert_allclose(problem.labels, wanted, rtol=1e-8, atol=1e-9)
+        proof = certify(
+            model.networks_[k], problem.points, beta=model.betas_[k], objective="denoising",
+            labels=wanted, tol=tol, skip=options.get("skip", True),
+            conservative=options.get("conservative", False),
+        )  # fmt: skip
+        row = model.certificates_[k].certificate
+        assert proof.optimal and proof.relative_gap <= tol
+        assert row.relative_gap <= tol and row.objective == pytest.approx(proof.objective, rel=1e-9)
+        # negative control: the network of the other level does not solve this problem
+        other = certify(
+            model.networks_[1 - k], problem.points, beta=model.betas_[k], objective="denoising",
+            labels=wanted, tol=tol, skip=options.get("skip", True),
+            conservative=options.get("conservative", False),
+        )  # fmt: skip
+        assert not other.optimal
+
+
+def test_a_beta_of_one_level_changes_that_level_only():
+    x = line()
+    a, b = (quick(x, beta=betas) for betas in ([9.0, 6.0, 4.0, 2.0], [9.0, 6.0, 1.0, 2.0]))
+    same = [
+        np.array_equal(f(GRID), g(GRID)) for f, g in zip(a.networks_, b.networks_, strict=True)
+    ]
+    assert same == [True, True, False, True]
+
+
+def test_networks_are_scores_in_the_units_of_the_data(on_plane):
+    x = plane(10, seed=1)
+    for level, network in zip(on_plane.levels_, on_plane.networks_, strict=True):
+        np.testing.assert_allclose(on_plane.ve_score(x, level), network(x), rtol=1e-8, atol=1e-9)
+
+
+# ------------------------------------------------------------------------------------ the table
+
+
+def test_table_of_certificates(on_line):
+    table = on_line.certificates_
+    assert len(table) == 4 and table.optimal
+    assert np.array_equal(table["level"], on_line.levels_)
+    assert np.array_equal(table["beta"], on_line.betas_)
+    assert table["neurons"].tolist() == [f.certificate.n_neurons for f in table]
+    assert (table["gap"] <= 1e-8).all() and (table["violation"] <= 1e-8).all()
+    assert table["exact"].all() and (table["seconds"] > 0).all()
+    assert set(table["status"]) == {"optimal"}
+    columns = table.to_dict()
+    assert list(columns) == list(table.COLUMNS)
+    assert all(isinstance(column, list) and len(column) == 4 for column in columns.values())
+    shown = repr(table).splitlines()
+    assert shown[0].split() == list(table.COLUMNS) and len(shown) == 5
+    assert len({len(row.rstrip()) for row in shown}) == 1
+    with pytest.raises(KeyError, match="no column 'width'; choose from level, beta"):
+        table["width"]
+    pandas = pytest.importorskip("pandas")
+    assert pandas.DataFrame(columns).shape == (4, len(table.COLUMNS))
+
+
+def test_a_level_that_fails_is_left_out_and_named(monkeypatch):
+    x = line()
+    solve = level_fits.univariate.solve
+    whole = quick(x)
+    calls = itertools.count()
+
+    def fails_second(*arguments, **named):
+        if next(calls) == 1:
+            raise FloatingPointError("no luck today")
+        return solve(*arguments, **named)
+
+    monkeypatch.setattr(level_fits.univariate, "solve", fails_second)
+    lost = f"{whole.levels_[1]:.3g}"
+    with pytest.warns(ConvergenceWarning, match=rf"1 of 4 noise levels failed.*levels {lost}\).*luck"):
+        model = quick(x)
+    table = model.certificates_
+    assert len(table) == 4 and not table.optimal
+    assert table["status"][1] == "failed: FloatingPointError: no luck today"
+    assert np.isnan(table["gap"][1]) and table["neurons"][1] == 0 and not table["exact"][1]
+    assert "no luck today" in repr(table)
+    # the others are what they were, and the model works without the lost one
+    keep = [0, 2, 3]
+    assert np.array_equal(model.levels_, whole.levels_[keep])
+    assert np.array_equal(model.betas_, whole.betas_[keep])
+    for mine, k in zip(model.networks_, keep, strict=True):
+        assert np.array_equal(mine(GRID), whole.networks_[k](GRID))
+    assert np.isfinite(model.sample(50, n_steps=20, random_state=0)).all()
+    assert np.isfinite(model.score_function(GRID, 0.3)).all()
+
+
+def test_only_one_level_left_still_samples(monkeypatch):
+    solve = level_fits.univariate.solve
+    calls = itertools.count()
+
+    def only_first(*arguments, **named):
+        if next(calls) > 0:
+            raise ValueError("broken")
+        return solve(*arguments, **named)
+
+    monkeypatch.setattr(level_fits.univariate, "solve", only_first)
+    with pytest.warns(ConvergenceWarning, match="3 of 4 noise levels failed"):
+        model = quick(line())
+    assert len(model.levels_) == 1
+    assert np.isfinite(model.score_function(GRID, 0.01)).all()
+    assert np.isfinite(model.score_function(GRID, 4.0)).all()
+    levels = {"levels": model.levels_, "n_steps": 5}
+    assert np.isfinite(model.sample(9, sampler="annealed_langevin", **levels)).all()
+
+
+def test_all_levels_fail(monkeypatch):
+    def broken(*arguments, **named):
+        raise ValueError("broken")
+
+    monkeypatch.setattr(level_fits.univariate, "solve", broken)
+    model = ConvexDiffusion(n_levels=2, beta=1.0, n_draws=1)
+    with pytest.raises(SolverError, match="no noise level could be fitted.*ValueError: broken"):
+        model.fit(line())
+    with pytest.raises(NotFittedError):
+        model.score_function(0.0, 1.0)
+
+
+def test_levels_short_of_the_tolerance_are_kept_with_a_warning(monkeypatch):
+    fit_problem = level_fits.fit_problem
+
+    def stopped_early(*arguments, **named):
+        fit = fit_problem(*arguments, **named)
+        loose = replace(fit.certificate, relative_gap=0.25, status="stopped early")
+        return replace(fit, certificate=loose)
+
+    monkeypatch.setattr(level_fits, "fit_problem", stopped_early)
+    wanted = "2 of 2 noise levels are not optimal.*largest relative gap 0.25"
+    with pytest.warns(ConvergenceWarning, match=wanted):
+        model = quick(plane(15), n_levels=2, n_draws=1)
+    assert len(model.levels_) == 2 and not model.certificates_.optimal
+    assert model.certificates_["status"].tolist() == ["stopped early"] * 2
+
+
+# --------------------------------------------------------------------------- randomness and workers
+
+
+def parts(model):
+    return [
+        part for net in model.networks_ for part in (net.u, net.w, net.b, net.offset, net.skip)
+    ]
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_workers_change_nothing(on_plane, backend):
+    with joblib.parallel_config(backend=backend):
+        model = quick(plane(), n_levels=3, n_draws=2, tol=1e-3, n_jobs=2)
+    for mine, serial in zip(parts(model), parts(on_plane), strict=True):
+        assert np.array_equal(mine, serial)
+    other = quick(plane(), n_levels=3, n_draws=2, tol=1e-3, random_state=1)
+    assert not np.array_equal(other.networks_[1].offset, on_plane.networks_[1].offset)
+
+
+def test_threads_leave_the_warnings_of_the_process_alone():
+    before = (warnings.filters[:], warnings.showwarning)
+    with joblib.parallel_config(backend="threading"):
+        quick(line(200), n_levels=12, n_draws=20, n_jobs=4)
+    assert (warnings.filters[:], warnings.showwarning) == before
+    with pytest.warns(UserWarning, match="still heard"):
+        warnings.warn("still heard", UserWarning, stacklevel=1)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_seed_is_a_sample_whatever_runs_beside_it(on_plane, sampler):
+    how = {"sampler": sampler, "n_steps": 8}
+    many = on_plane.sample(130, random_state=3, **how)
+    np.testing.assert_array_equal(many, on_plane.sample(130, random_state=3, **how))
+    few = on_plane.sample(40, random_state=3, **how)
+    np.testing.assert_allclose(many[:40], few, rtol=1e-7, atol=1e-7)
+    cut = on_plane.sample(130, random_state=3, batch_size=17, **how)
+    np.testing.assert_allclose(many, cut, rtol=1e-7, atol=1e-7)
+    assert not np.allclose(many, on_plane.sample(130, random_state=4, **how))
+
+
+def test_random_states_of_sample(on_line):
+    generator = np.random.default_rng(0)
+    first, second = (on_line.sample(5, n_steps=4, random_state=generator) for _ in range(2))
+    assert not np.array_equal(first, second)
+    again = on_line.sample(5, n_steps=4, random_state=np.random.default_rng(0))
+    assert np.array_equal(first, again)
+    legacy = [np.random.RandomState(1) for _ in range(2)]  # noqa: NPY002
+    assert np.array_equal(*(on_line.sample(5, n_steps=4, random_state=state) for state in legacy))
+    fresh = [on_line.sample(5, n_steps=4) for _ in range(2)]
+    assert not np.array_equal(*fresh)
+
+
+def test_fit_reproduces_and_leaves_global_state_alone():
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    a, b = (quick(line(), beta="rule") for _ in range(2))
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert all(np.array_equal(p, q) for p, q in zip(parts(a), parts(b), strict=True))
+    assert np.array_equal(a.betas_, b.betas_)
+
+
+# ----------------------------------------------------------------------------- symmetries of the data
+
+
+def relative(a, b):
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+@pytest.mark.parametrize("schedule", ["vp", "ve"])
+@pytest.mark.parametrize("scale, offset", [(1e8, 0.0), (1e-8, 0.0), (1.0, 1e6), (1e8, 3e9)])
+def test_units_and_origin_of_a_column(schedule, scale, offset):
+    x = line()
+    options = {"schedule": schedule, "beta": "rule"}
+    base, mapped = quick(x, **options), quick(scale * x + offset, **options)
+    unit = 1.0 if schedule == "vp" else scale  # of t
+    # an offset of a million spreads leaves ten digits of the data
+    digits = 1e-12 * max(1.0, abs(offset) / scale) + 1e-9
+    assert relative(mapped.betas_, base.betas_) < 1e3 * digits
+    for t in (0.02, 0.3, 3.0):
+        at = scale * GRID + offset
+        got = mapped.score_function(at, t * unit) * scale
+        assert relative(got, base.score_function(GRID, t)) < 1e4 * digits
+        got = (mapped.denoise(at, t * unit) - offset) / scale
+        assert relative(got, base.denoise(GRID, t)) < 1e4 * digits
+    if schedule == "vp":
+        how = {"n_steps": 20, "random_state": 0}
+        y = (mapped.sample(60, **how) - offset) / scale
+        assert relative(y, base.sample(60, **how)) < 1e5 * digits
+
+
+@pytest.mark.parametrize("scale", [1e8, 1e-8])
+def test_ve_levels_without_standardisation_sample_at_every_scale(scale):
+    base, mapped = (quick(factor * line(200), schedule="ve") for factor in (1.0, scale))
+    y, z = (
+        model.sample(300, sampler="annealed_langevin", n_steps=10, random_state=0)
+        for model in (base, mapped)
+    )
+    np.testing.assert_allclose(z / scale, y, rtol=1e-5, atol=1e-6)
+    # the OU time of X itself is another clock at another scale, its samples are as good
+    for model, factor in ((base, 1.0), (mapped, scale)):
+        drawn = model.sample(300, sampler="ddpm", n_steps=100, random_state=0) / factor
+        assert metrics.energy_distance(drawn, line(300, seed=9)) < 0.05
+
+
+@pytest.mark.parametrize("scale, offset", [(1e-8, 0.0), (1e8, 3e9)])
+def test_units_and_origin_of_the_plane(on_plane, scale, offset):
+    mapped = quick(scale * plane() + offset, n_levels=3, n_draws=2, tol=1e-3)
+    at = plane(50, seed=5)
+    for t in (0.05, 1.0):
+        got = mapped.score_function(scale * at + offset, t) * scale
+        # not the last bit: the search may stop at another network within the tolerance
+        assert relative(got, on_plane.score_function(at, t)) < 0.05
+
+
+def test_rotations_change_no_more_than_another_seed():
+    """The noise does not turn with the data, so equal fits are equal in law only."""
+    x, angle = plane(60), 0.7
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    at = plane(100, seed=5)
+    options = {"n_levels": 2, "n_draws": 10, "tol": 0.02}
+    base, other = (quick(x, random_state=seed, **options) for seed in (0, 1))
+    turned = quick(x @ turn.T, **options)
+    assert np.allclose(turned.standardization_.matrix, base.standardization_.matrix)
+    np.testing.assert_allclose(turned.levels_, base.levels_, rtol=1e-9)
+    for t in (0.1, 0.5):
+        wanted = base.score_function(at, t)
+        seeds = np.sqrt(np.mean((other.score_function(at, t) - wanted) ** 2))
+        back = turned.score_function(at @ turn.T, t) @ turn
+        assert np.sqrt(np.mean((back - wanted) ** 2)) < 3.0 * seeds
+        not_back = turned.score_function(at, t)  # negative control
+        assert np.sqrt(np.mean((not_back - wanted) ** 2)) > 3.0 * seeds
+
+
+# ------------------------------------------------------------------------------------------- weights
+
+
+def test_weight_zero_is_absence_and_the_unit_of_weights_goes_to_beta():
+    x = line()
+    weight = np.random.default_rng(0).uniform(0.5, 2.0, x.size)
+    weight[::4] = 0.0
+    model = quick(x, sample_weight=weight, beta="rule")
+    absent = quick(x[weight > 0], sample_weight=weight[weight > 0], beta="rule")
+    assert all(np.array_equal(p, q) for p, q in zip(parts(model), parts(absent), strict=True))
+    heavy = quick(x, sample_weight=5.0 * weight, beta="rule")
+    np.testing.assert_allclose(heavy.betas_, 5.0 * model.betas_, rtol=1e-9)
+    assert relative(heavy.score_function(GRID, 0.3), model.score_function(GRID, 0.3)) < 1e-7
+    ones = quick(x, sample_weight=np.ones(x.size))
+    assert relative(ones.score_function(GRID, 0.3), quick(x).score_function(GRID, 0.3)) < 1e-9
+
+
+def test_integer_weights_are_repetitions_in_law():
+    """The displacements differ, their number makes them irrelevant; beta counts noisy points."""
+    x = line(40)
+    weight = np.where(x > 0, 3, 1)
+    options = {"levels": [3.0, 1.0, 0.4], "schedule": "ve", "beta": 2000.0, "n_draws": 400}
+    weighted = quick(x, sample_weight=weight, **options)
+    repeated = quick(np.repeat(x, weight), **options)
+    plain = quick(x, **options)
+    for sigma in (3.0, 0.6):
+        wanted = repeated.score_function(GRID, sigma)
+        assert relative(weighted.score_function(GRID, sigma), wanted) < 0.05
+        assert relative(plain.score_function(GRID, sigma), wanted) > 0.08  # negative control
+    # the Gaussian above the ladder has the weighted moments
+    np.testing.assert_allclose(weighted.ladder_.mean, repeated.ladder_.mean)
+    np.testing.assert_allclose(weighted.ladder_.covariance, repeated.ladder_.covariance)
+
+
+# -------------------------------------------------------------------- scores and denoisers in context
+
+
+def test_vp_score_is_the_score_of_the_process_it_says(good_model):
+    """Against the exact score of mu + e^-t (X - mu) + sqrt(1 - e^-2t) G / M."""
+    to_z = good_model.standardization_
+    mu, m = to_z.centre[0], to_z.matrix[0, 0]
+    z_law = targets.GaussianMixture(LINE.weights, (LINE.means - mu) * m, LINE.covariances * m**2)
+    for t in (0.02, 0.2, 1.0, 2.0):
+        scale, sigma = vp(t)
+        z = z_law.noised(scale, sigma).sample(2000, random_state=1)
+        wanted = z_law.noised(scale, sigma).score(z) * m
+        x = mu + z / m
+        size = np.sqrt(np.mean(wanted**2))
+        assert np.sqrt(np.mean((good_model.score_function(x, t) - wanted) ** 2)) < 0.15 * size
+        clean = mu + z_law.denoise(z, scale, sigma) / m
+        error = np.sqrt(np.mean((good_model.denoise(x, t) - clean) ** 2))
+        assert error < 0.1 * x.std()
+        if t <= 1.0:  # negative control: the score at another time
+            wrong = good_model.score_function(x, t / 4)
+            assert np.sqrt(np.mean((wrong - wanted) ** 2)) > 0.2 * size
+
+
+@pytest.mark.parametrize("name", ["on_line", "on_plane"])
+def test_vp_score_ve_score_and_denoiser_are_one_function(name, request):
+    model = request.getfixturevalue(name)
+    x = line(30, seed=2) if name == "on_line" else plane(30, seed=2)
+    mu, m = model.standardization_.centre, np.diag(model.standardization_.matrix)[0]
+    mu = mu[0] if name == "on_line" else mu
+    for t in (0.0, 0.01, 0.4, 2.0, 5.0, 40.0):
+        scale, sigma = vp(t)
+        vp_score = model.score_function(x, t)
+        y = mu + (x - mu) / scale
+        np.testing.assert_allclose(
+            vp_score, model.ve_score(y, sigma / scale) / scale, rtol=1e-7, atol=1e-9
+        )
+        if t < 10.0:  # beyond, the formula cancels; the method does not
+            tweedie = mu + (x - mu + (sigma / m) ** 2 * vp_score) / scale
+            np.testing.assert_allclose(model.denoise(x, t), tweedie, rtol=1e-6, atol=1e-6)
+    mean = x.shape[:-1] if name == "on_plane" else x.shape
+    assert np.shape(model.denoise(x, 60.0)) == np.shape(x)
+    centre = np.broadcast_to(mu, np.shape(x))
+    np.testing.assert_allclose(model.denoise(x, 60.0), centre, rtol=1e-9, atol=1e-12)
+    assert mean[0] == 30
+
+
+@pytest.mark.parametrize("t", [100.0, 800.0, 1e5])
+def test_times_beyond_all_noise(on_line, t):
+    scale = on_line.standardization_.matrix[0, 0]
+    wanted = -scale * on_line.standardization_.points(GRID[:, None])[:, 0]
+    np.testing.assert_allclose(on_line.score_function(GRID, t), wanted, rtol=1e-9)
+
+
+def test_ve_denoiser_is_tweedie():
+    model = quick(line(), schedule="ve")
+    for sigma in (0.0, 0.05, 0.7, 8.0, 30.0):
+        score = model.score_function(GRID, sigma)
+        assert np.array_equal(score, model.ve_score(GRID, sigma))
+        np.testing.assert_allclose(
+            model.denoise(GRID, sigma), GRID + sigma**2 * score, rtol=1e-9, atol=1e-9
+        )
+
+
+def test_default_ladder_spans_the_data():
+    model = quick(line(400), n_levels=7)
+    ratios = model.levels_[1:] / model.levels_[:-1]
+    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-9)
+    assert model.levels_[0] == pytest.approx(10.0)  # standard deviations
+    assert 0.01 < model.levels_[-1] < 0.3
+    assert model.horizon_ == pytest.approx(0.5 * np.log(101.0))
+    assert model.end_ == pytest.approx(0.5 * np.log1p(model.levels_[-1] ** 2))
+
+
+def test_fewer_levels_from_given_ends_and_draws():
+    model = quick(line(), sigma_max=4.0, sigma_min=0.25, n_levels=5)
+    np.testing.assert_allclose(model.levels_, [4.0, 2.0, 1.0, 0.5, 0.25])
+    assert model.n_draws_ == 3
+    assert quick(line(), n_draws=None, n_levels=2).n_draws_ == 50
+    assert quick(line(1000), n_draws=None, n_levels=2).n_draws_ == 8
+
+
+# --------------------------------------------------------------------------------------- samplers
+
+HOW = {
+    "ddpm": {},
+    "ancestral": {},
+    "probability_flow": {},
+    "heun": {"n_steps": 60},
+    "annealed_langevin": {"levels": geometric_levels(8.0, 0.1, 40), "n_steps": 12},
+    "predictor_corrector": {},
+}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_all_samplers_agree_with_the_law(good_model, sampler):
+    n = 2000
+    y = good_model.sample(n, sampler=sampler, random_state=1, **HOW[sampler])
+    assert y.shape == (n,) and np.isfinite(y).all()
+    others = good_model.sample(n, sampler="heun", n_steps=60, random_state=2)
+    floor = metrics.noise_floor(metrics.kolmogorov_smirnov, LINE.sample, n, random_state=0)
+    assert metrics.kolmogorov_smirnov(y, others) < 1.5 * floor.upper
+    truth = LINE.sample(n, random_state=3)
+    # 1500 training points are themselves a KS distance of 0.03 away
+    assert metrics.kolmogorov_smirnov(y, truth) < 2.0 * floor.upper
+    # negative control: a Gaussian of the same moments
+    gaussian = np.random.default_rng(0).normal(LINE.mean, np.sqrt(LINE.covariance[0, 0]), n)
+    assert metrics.kolmogorov_smirnov(gaussian, truth) > 3.0 * floor.upper
+
+
+def test_ve_levels_in_the_units_of_the_data():
+    x = 50.0 + 3.0 * line(400)
+    levels = geometric_levels(60.0, 0.3, 12)
+    model = quick(x, schedule="ve", levels=levels, beta="rule")
+    assert np.array_equal(model.levels_, levels)
+    x0 = 50.0 + 60.0 * np.random.default_rng(0).normal(size=800)
+    y = model.sample(800, sampler="annealed_langevin", x0=x0, random_state=0)
+    truth = 50.0 + 3.0 * line(20_000, seed=1)
+    floor = np.mean([metrics.energy_distance(50.0 + 3.0 * line(400, seed=k), truth)
+                     for k in range(2, 30)])  # fmt: skip
+    assert metrics.energy_distance(y, truth) < 5.0 * floor
+    gaussian = x.mean() + x.std() * np.random.default_rng(0).normal(size=800)
+    assert metrics.energy_distance(gaussian, truth) > 10.0 * floor  # negative control
+    one_start = model.sample(3, sampler="annealed_langevin", x0=x0[:3], n_steps=1, levels=[60.0],
+                             step=1e-8, denoise=False, random_state=0)  # fmt: skip
+    np.testing.assert_allclose(one_start, x0[:3], atol=1e-2)  # x0 is in units of X
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("name", ["on_line", "on_plane"])
+def test_results_and_trajectories_are_in_the_units_of_the_data(name, sampler, request):
+    model = request.getfixturevalue(name)
+    shift = 1000.0 if name == "on_line" else np.array([1000.0, -500.0])
+    moved = quick((line() if name == "on_line" else plane()) + shift,
+                  **({} if name == "on_line" else {"n_levels": 3, "n_draws": 2, "tol": 1e-3}))  # fmt: skip
+    how = {"sampler": sampler, "n_steps": 4, "random_state": 0, "return_result": True}
+    result = moved.sample(6, keep_trajectory=True, **how)
+    shape = (6,) if name == "on_line" else (6, 2)
+    assert result.samples.shape == shape and result.trajectory.shape[1:] == shape
+    assert np.array_equal(result.trajectory[-1], result.samples)
+    assert len(result.trajectory) == len(result.times) and result.times[-1] == 0.0
+    reach = 12.0 * np.abs(model.sample(200, n_steps=10)).max()
+    assert np.abs(result.trajectory - shift).max() < 6.0 * reach
+    plain = moved.sample(6, **{**how, "return_result": False})
+    assert np.array_equal(plain, result.samples)
+    assert moved.sample(6, **how).trajectory is None
+
+
+def test_start_in_the_units_of_the_data(on_plane):
+    x0 = plane(7, seed=3)
+    result = on_plane.sample(7, x0=x0, n_steps=3, keep_trajectory=True, return_result=True)
+    np.testing.assert_allclose(result.trajectory[0], x0, rtol=1e-12)
+    column = quick(line())
+    for start in (line(5), line(5)[:, None], line(5).tolist()):
+        result = column.sample(5, x0=start, n_steps=3, keep_trajectory=True, return_result=True)
+        np.testing.assert_allclose(result.trajectory[0], np.ravel(start), rtol=1e-12)
+
+
+def test_default_start_is_the_gaussian_with_the_moments(on_plane):
+    result = on_plane.sample(4000, n_steps=1, denoise=False, keep_trajectory=True,
+                             return_result=True, random_state=0)  # fmt: skip
+    start = result.trajectory[0]
+    scale, sigma = vp(on_plane.horizon_)
+    x, unit = plane(), on_plane.standardization_.inverse[0, 0]
+    wanted = scale**2 * np.cov(x.T, bias=True) + sigma**2 * unit**2 * np.eye(2)
+    error = 5.0 * np.sqrt(2.0 / 4000) * wanted.max()
+    assert np.abs(np.cov(start.T) - wanted).max() < error
+    # the process forgets towards the mean of the data, the centre of Z
+    assert np.abs(start.mean(axis=0) - x.mean(axis=0)).max() < error
+    assert on_plane.sample(1, n_steps=2).shape == (1, 2)
+    assert quick(line()).sample(1, n_steps=2).shape == (1,)
+
+
+def test_own_grid(on_line):
+    grid = exponential_grid(2.0, 7, end=0.01)
+    a = on_line.sample(5, grid=grid, random_state=0)
+    assert np.array_equal(a, on_line.sample(5, grid=grid.times.tolist(), random_state=0))
+    assert not np.array_equal(a, on_line.sample(5, n_steps=7, random_state=0))
+
+
+# ------------------------------------------------------------------------------------------- shapes
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (7,), (7, 1), (2, 3), (0,), (2, 3, 4)])
+def test_one_column_keeps_every_shape(on_line, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    for value in (on_line.score_function(x, 0.3), on_line.denoise(x, 0.3), on_line.ve_score(x, 0.3)):
+        assert np.shape(value) == shape
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (5, 2), (0, 2)])
+def test_two_columns_keep_their_shape(on_plane, shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    for value in (on_plane.score_function(x, 0.3), on_plane.denoise(x, 0.3)):
+        assert np.shape(value) == shape
+    if x.size:
+        row = on_plane.score_function(np.reshape(x, (-1, 2))[0], 0.3)
+        np.testing.assert_allclose(row, np.reshape(on_plane.score_function(x, 0.3), (-1, 2))[0])
+
+
+def test_few_points():
+    for data in ([1.0, 2.0], [1.0, 2.0, 4.0], [[0.0, 1.0], [1.0, 0.0]]):
+        for beta in (1.0, "rule", "cv"):
+            model = fit_convex_diffusion(data, n_levels=2, beta=beta, n_draws=4, random_state=0)
+            assert np.isfinite(model.sample(3, n_steps=5, random_state=0)).all()
+
+
+def test_constant_and_dependent_columns_stay_what_they_are():
+    x = line(40)
+    flat = quick(np.column_stack([x, np.full(40, 3.0)]), n_levels=2)
+    y = flat.sample(20, n_steps=50, random_state=0)
+    np.testing.assert_allclose(y[:, 1], 3.0, atol=0.05)
+    twice = quick(np.column_stack([x, 2.0 * x]), n_levels=2)
+    y = twice.sample(20, n_steps=50, random_state=0)
+    np.testing.assert_allclose(y[:, 1], 2.0 * y[:, 0], atol=0.3)
+
+
+def test_frames_bring_their_names():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(plane(), columns=["east", "north"])
+    options = {"n_levels": 2, "n_draws": 1}
+    model = quick(frame, **options)
+    assert model.feature_names_in_.tolist() == ["east", "north"] and model.n_features_in_ == 2
+    plain = quick(plane(), **options)
+    assert np.array_equal(model.score_function(frame, 0.3), plain.score_function(plane(), 0.3))
+    model.fit(plane())
+    assert not hasattr(model, "feature_names_in_")
+    series = quick(pandas.Series(line()))
+    assert np.array_equal(series.score_function(GRID, 0.3), quick(line()).score_function(GRID, 0.3))
+
+
+def test_input_is_not_changed():
+    x = plane(20)
+    x.setflags(write=False)
+    quick(x, n_levels=2, n_draws=1, sample_weight=np.ones(20)).sample(3, x0=x[:3], n_steps=2)
+
+
+# --------------------------------------------------------------------------------- the estimator
+
+
+def test_function_and_estimator_have_the_same_options():
+    of_function = {
+        name: parameter.default
+        for name, parameter in signature(fit_convex_diffusion).parameters.items()
+        if name not in ("X", "sample_weight")
+    }
+    assert of_function == ConvexDiffusion().get_params()
+
+
+def test_clone_and_parameters(on_line):
+    copied = clone(on_line)
+    assert copied.get_params() == on_line.get_params() and not hasattr(copied, "networks_")
+    copied.set_params(beta=9.0, skip=False)
+    before = copied.get_params()
+    assert copied.fit(line()) is copied and copied.get_params() == before
+    with pytest.raises(ValueError, match="Invalid parameter 'width'"):
+        copied.set_params(width=3)
+
+
+def test_pickle_and_copy(on_plane):
+    how = {"n_steps": 5, "random_state": 0}
+    for other in (pickle.loads(pickle.dumps(on_plane)), copy.deepcopy(on_plane)):
+        assert np.array_equal(other.sample(9, **how), on_plane.sample(9, **how))
+        assert repr(other.certificates_) == repr(on_plane.certificates_)
+
+
+def test_unfitted_estimator_says_so():
+    model = ConvexDiffusion()
+    calls = (
+        lambda: model.score_function(0.5, 1.0), lambda: model.denoise(0.5, 1.0),
+        lambda: model.ve_score(0.5, 1.0), lambda: model.sample(3),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(NotFittedError):
+            call()
+
+
+def test_failed_fit_leaves_no_half_fitted_estimator():
+    model = ConvexDiffusion(beta=-1.0, n_levels=2)
+    with pytest.raises(ValueError, match="beta"):
+        model.fit(line())
+    with pytest.raises(NotFittedError):
+        model.sample(1)
+
+
+def test_refit_with_another_number_of_columns():
+    model = ConvexDiffusion(n_levels=2, beta=4.0, n_draws=2, random_state=0).fit(plane())
+    model.fit(line())
+    assert model.sample(3, n_steps=2).shape == (3,) and model.n_features_in_ == 1
+
+
+def test_scikit_learn_s_own_checks():
+    # As for ConvexScore: a plain (n,) vector is welcome, and a dictionary as a cell is a ValueError.
+    by_design = {"check_fit1d", "check_dtype_object"}
+    estimator = ConvexDiffusion(n_levels=2, beta=9.0, n_draws=1, tol=0.1, n_starts=8, random_state=0)
+    results = check_estimator(estimator, on_fail=None, on_skip=None)
+    surprising = [
+        f"{result['check_name']}: {result['exception']}"
+        for result in results
+        if result["status"] == "failed" and result["check_name"] not in by_design
+    ]
+    assert surprising == []
+    passed = {result["check_name"] for result in results if result["status"] == "passed"}
+    assert len(passed) >= 40
+    assert {"check_no_attributes_set_in_init", "check_parameters_default_constructible"} <= passed
+
+
+def test_progress_bars(capsys):
+    pytest.importorskip("tqdm")
+    quick(line(), n_levels=3, beta="cv", progress=True)
+    shown = capsys.readouterr().err
+    for bar in ("gradient noise", "cross-validation", "noise levels"):
+        assert bar in shown
+    assert "3/3" in shown
+    quick(line(), n_levels=3).sample(3, n_steps=2)
+    assert capsys.readouterr().err == ""
+
+
+# -------------------------------------------------------------------------------------- bad input
+
+BAD_OPTIONS = [
+    ({"schedule": "vpp"}, "schedule must be one of 'vp', 've'; got 'vpp'"),
+    ({"n_levels": 1}, "n_levels must be an integer >= 2; got 1"),
+    ({"n_levels": 2.5}, "n_levels must be an integer"),
+    ({"levels": [1.0, 2.0]}, "levels must be at least 2 strictly decreasing.*geometric_levels"),
+    ({"levels": [1.0]}, "levels must be at least 2"),
+    ({"levels": [2.0, 0.0]}, "levels must be at least 2 strictly decreasing noise levels sigma > 0"),
+    ({"levels": ["a"]}, "levels must be a one-dimensional array of real numbers"),
+    ({"levels": [2.0, 1.0], "sigma_max": 3.0}, "levels and sigma_max/sigma_min were both given"),
+    ({"levels": [2.0, 1.0], "sigma_min": 0.3}, "levels and sigma_max/sigma_min were both given"),
+    ({"sigma_max": 1e-3}, "sigma_max = 0.001 is not above the default sigma_min.*give sigma_min"),
+    ({"sigma_max": -1.0}, "sigma_max must be finite and > 0; got -1"),
+    ({"sigma_max": "a"}, "sigma_max must be a number > 0; got 'a'"),
+    ({"sigma_min": 0.0}, "sigma_min must be finite and > 0; got 0"),
+    ({"sigma_max": 1.0, "sigma_min": 2.0}, "sigma_min must be < sigma_max.*Swap them"),
+    ({"beta": [1.0, 2.0]}, "beta must be.*3 of them, one per level.*got \\[1.0, 2.0\\]"),
+    ({"beta": -1.0}, "beta must be.*got -1.0"),
+    ({"beta": np.nan}, "beta must be.*got nan"),
+    ({"beta": "auto"}, "beta must be 'cv', 'rule', a number > 0 or one per level; got 'auto'"),
+    ({"beta": None}, "beta must be.*got None"),
+    ({"n_draws": 0}, "n_draws must be an integer >= 1; got 0"),
+    ({"labels": "exact"}, "labels must be one of 'noisy', 'smoothed'; got 'exact'"),
+    ({"standardize": True}, "standardize must be one of 'auto', 'scale', None.*got True"),
+    ({"cv": 1, "beta": "cv"}, "cv must be an integer >= 2; got 1"),
+    ({"tol": 0.0}, "tol must be finite and > 0; got 0"),
+    ({"n_starts": 0}, "n_starts must be an integer >= 1; got 0"),
+    ({"n_jobs": 0}, "n_jobs"),
+    ({"activation": "tanh"}, "activation must be one of 'relu', 'abs'; got 'tanh'"),
+    ({"skip": "yes"}, "skip must be one of True, False; got 'yes'"),
+    ({"conservative": 2}, "conservative must be one of True, False; got 2"),
+    ({"sample_weight": [1.0, 2.0]}, r"sample_weight must have shape \(60,\).*got \(2,\)"),
+    ({"sample_weight": np.full(60, -1.0)}, "sample_weight must be finite and >= 0"),
+]
+
+
+@pytest.mark.parametrize("options, message", BAD_OPTIONS, ids=[str(o)[:40] for o, _ in BAD_OPTIONS])
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        quick(line(), **{"n_levels": 3, "n_draws": 1, "beta": 1.0, **options})
+
+
+BAD_DATA = [
+    ([1.0], "x must hold at least 2 values; got 1"),
+    ([2.0, 2.0, 2.0], "x is constant"),
+    (np.ones((5, 2)), "X is constant: all rows are equal"),
+    ([1.0, np.nan, 2.0], "x must be finite; 1 of 3 values"),
+    (np.array([[1.0, np.inf], [0.0, 1.0]]), "X must be finite.*row 0"),
+    (np.ones((2, 2, 2)), r"X must have shape \(n,\) or \(n, d\).*\(2, 2, 2\)"),
+    (np.ones((3, 0)), "X must have at least one column"),
+    ([[1.0, 2.0]], "X must hold at least 2 points; got 1.*X.ravel"),
+    (["a", "b"], "x must be numeric"),
+    ([1j, 2j], "Complex data not supported"),
+]
+
+
+@pytest.mark.parametrize("data, message", BAD_DATA, ids=[str(m)[:30] for _, m in BAD_DATA])
+def test_bad_data_are_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        quick(data)
+
+
+@pytest.mark.parametrize("mode", ["columns", "whitening"])
+def test_constant_column_cannot_be_standardised(mode):
+    x = np.column_stack([line(20), np.ones(20)])
+    with pytest.raises(ValueError, match="needs columns that vary, but column 1 of X is constant"):
+        quick(x, standardize=mode)
+
+
+BAD_SAMPLE = [
+    ({"sampler": "langevin"}, "sampler must be one of 'ddpm'.*got 'langevin'"),
+    ({"n_steps": 0}, "n_steps must be an integer >= 1; got 0"),
+    ({"n_steps": 5, "grid": [2.0, 1.0]}, "n_steps and grid were both given"),
+    ({"grid": [1.0, 2.0]}, "times must be at least two strictly decreasing"),
+    ({"grid": [2.0, -1.0]}, "times must be at least two strictly decreasing numbers >= 0"),
+    ({"grid": [[2.0, 1.0]]}, r"grid must be a one-dimensional.*\(1, 2\)"),
+    ({"grid": "abc"}, "grid must be a one-dimensional array of real numbers"),
+    ({"grid": []}, "grid must be a one-dimensional array of real numbers, not empty"),
+    ({"grid": [np.nan, 1.0]}, "grid must be finite"),
+    ({"levels": [2.0, 1.0]}, "levels has no meaning for sampler='ddpm'; use grid"),
+    ({"sampler": "annealed_langevin", "grid": [2.0, 1.0]}, "grid has no meaning.*use levels"),
+    ({"sampler": "annealed_langevin", "levels": [1.0, 2.0]}, "levels must be.*decreasing"),
+    ({"sampler": "annealed_langevin", "levels": "abc"}, "levels must be a one-dimensional"),
+    ({"sampler": "annealed_langevin", "levels": []}, "levels must be a one-dimensional"),
+    ({"sampler": "annealed_langevin", "step": -1.0}, "step must be finite and > 0"),
+    ({"sampler": "predictor_corrector", "levels": [2.0, 1.0], "n_steps": 7}, "both given"),
+    ({"x0": np.ones(4)}, r"x0 must have shape \(5, 1\), one row per chain; got \(4,\)"),
+    ({"x0": np.ones((5, 2))}, r"x0 must have shape \(5, 1\).*got \(5, 2\)"),
+    ({"x0": np.full(5, np.nan)}, "x0 must be finite"),
+    ({"x0": ["a"] * 5}, "x0 must be numeric"),
+    ({"batch_size": 0}, "batch_size must be an int >= 1"),
+    ({"random_state": -1}, "random_state must be None, an int >= 0"),
+    ({"n": 0}, "n must be an integer >= 1; got 0"),
+    ({"n": 2.5}, "n must be an integer >= 1; got 2.5"),
+]
+
+
+@pytest.mark.parametrize("options, message", BAD_SAMPLE, ids=[str(o)[:50] for o, _ in BAD_SAMPLE])
+def test_bad_requests_for_samples_are_refused(on_line, options, message):
+    with pytest.raises(ValueError, match=message):
+        on_line.sample(**{"n": 5, **options})
+
+
+def test_unknown_options_of_a_sampler_are_refused(on_line):
+    with pytest.raises(TypeError, match="variances"):
+        on_line.sample(5, sampler="ancestral", variances="posterior")
+    with pytest.raises(ValueError, match="variance"):
+        on_line.sample(5, sampler="ancestral", variance="both")
+
+
+@pytest.mark.parametrize("t, message", [
+    (-1.0, "t must be finite and >= 0; got -1.*Ornstein"), (np.nan, "t must be finite"),
+    ("a", "t must be a number >= 0; got 'a'"), (None, "t must be a number"),
+    (True, "t must be a number"), (np.inf, "t must be finite"),
+])  # fmt: skip
+def test_bad_times_are_refused(on_line, t, message):
+    for method in (on_line.score_function, on_line.denoise):
+        with pytest.raises(ValueError, match=message):
+            method(GRID, t)
+    with pytest.raises(ValueError, match="sigma must be"):
+        on_line.ve_score(GRID, t)
+
+
+def test_bad_points_are_refused(on_line, on_plane):
+    for method in (on_plane.score_function, on_plane.denoise, on_plane.ve_score):
+        for x in (np.ones((3, 3)), np.ones(3), 1.0, np.ones((2, 2, 2))):
+            with pytest.raises(ValueError, match=r"x must have shape \(n, 2\) or \(2,\); got"):
+                method(x, 0.3)
+        with pytest.raises(ValueError, match="x must be finite"):
+            method([np.nan, 1.0], 0.3)
+    with pytest.raises(ValueError, match="x must be finite; 1 of 2 values are NaN"):
+        on_line.score_function([np.nan, 1.0], 0.3)
+    with pytest.raises(ValueError, match="t must be finite and >= 0.*noise sigma"):
+        quick(line(), schedule="ve", n_levels=2).score_function(GRID, -1.0)
