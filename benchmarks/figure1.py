@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figure_parts import (
+from benchmarks.figure_look import (
     CONVEX,
-    SIZES_ARE_OURS,
     TRUTH,
+    panels,
+    slide_style,
+)
+from benchmarks.figure_parts import (
+    SIZES_ARE_OURS,
     Floats,
     curve,
-    panels,
     picked,
-    slide_style,
     stream,
 )
 from benchmarks.harness import Check, Report, Row

@@ -14,21 +14,23 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.figure_look import (
+    draw_losses,
+    draw_samples,
+    draw_scores,
+    legend_below,
+    panels,
+    slide_style,
+)
 from benchmarks.figure_parts import (
     SIZES_ARE_OURS,
     Window,
     bound_check,
     chance,
     compared_scores,
-    draw_losses,
-    draw_samples,
-    draw_scores,
-    legend_below,
     over_closest,
-    panels,
     picked,
     rate_rows,
-    slide_style,
     stream,
     with_density,
 )
@@ -113,21 +115,26 @@ def run(settings: Settings, seed: int) -> Report:
     ]  # fmt: skip
     notes = [
         SIZES_ARE_OURS,
-        f"n = {settings.n}, beta = {settings.betas[0]:g} and {settings.betas[1]:g}, no skip connection; {settings.n_restarts} "
-        f"restarts of width {settings.width} per learning rate, Adam, all points in every step, "
-        f"{settings.n_epochs} epochs.  Curves: loss with weight decay; gaps: after rescaling the neurons.",
+        f"n = {settings.n}, beta = {settings.betas[0]:g} and {settings.betas[1]:g}, no skip connection; "
+        f"{settings.n_restarts} restarts of width {settings.width} per learning rate, Adam, all points "
+        f"in every step, {settings.n_epochs} epochs.  Curves: loss with weight decay; gaps: after "
+        "rescaling the neurons.",
         "The divergence term of score matching jumps where a kink crosses a point, which no gradient "
         "sees: the quadratic term drives kinks off the data, down to the zero network (gap 1).",
         f"Langevin: {settings.n_chains} chains, {settings.n_steps} steps of {STEP:g}.  Trained networks: "
-        "per learning rate the lowest objective of all runs at the last epoch, and at any recorded one (best "
-        "epoch, drawn).  Outside: share of samples beyond |x| = 5.",
+        "per learning rate the lowest objective of all runs at the last epoch, and at any recorded one "
+        "(best epoch, drawn).  Outside: share of samples beyond |x| = 5.",
     ]
     return Report({"Training": table, "Langevin samples": samples}, checks, notes, data)
 
 
 def draw(report: Report) -> Any:
     """A row per law: training loss, scores, histograms."""
-    titles = ("training loss", "score (trained: best epoch)", "Langevin samples (outlines: trained)")
+    titles = (
+        "training loss",
+        "score (trained: best epoch)",
+        "Langevin samples (outlines: trained)",
+    )
     with slide_style():
         fig, axes = panels(len(LAWS), 3, 16.5, 9.0)
         for k, (ax, panel) in enumerate(zip(axes, LAWS, strict=True)):

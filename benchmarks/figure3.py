@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from benchmarks.figure_parts import (
+from benchmarks.figure_look import (
     CONVEX,
-    SIZES_ARE_OURS,
     TRUTH,
+    legend_below,
+    panels,
+    slide_style,
+)
+from benchmarks.figure_parts import (
+    SIZES_ARE_OURS,
     Floats,
     bound_check,
     curve,
-    legend_below,
-    panels,
     picked,
     rate_label,
     short,
-    slide_style,
     stream,
 )
 from benchmarks.harness import Check, Report, Row
@@ -86,8 +88,9 @@ def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
     beta = SHARE * gradient_noise(x, options, rng=stream(seed, 3, 2))
     problem = denoising(x, random_state=stream(seed, 3, 100 + k), **task)
     fit = fit_convex_score(
-        x, objective="denoising", beta=beta, tol=settings.tol, random_state=stream(seed, 3, 100 + k), **task
-    )
+        x, objective="denoising", beta=beta, tol=settings.tol,
+        random_state=stream(seed, 3, 100 + k), **task,
+    )  # fmt: skip
     assert np.array_equal(fit.noisy_points_, problem.points)
     runs = train(
         problem, beta=beta, width=settings.width, optimizer=Adam(lr=RATES),
@@ -118,15 +121,15 @@ def run(settings: Settings, seed: int) -> Report:
     ]  # fmt: skip
     notes = [
         SIZES_ARE_OURS,
-        f"{settings.n_points} points of the spiral, {settings.n_draws} noisy copies, smoothed labels, ReLU "
-        f"with skip; beta is {SHARE:g} times the sampling noise of the gradients, a third of the rule of "
-        "`fit_convex_diffusion`: the points lie on a curve.  Gaps over all lines of the plane.",
+        f"{settings.n_points} points of the spiral, {settings.n_draws} noisy copies, smoothed labels, "
+        f"ReLU with skip; beta is {SHARE:g} times the sampling noise of the gradients, a third of the "
+        "rule of `fit_convex_diffusion`: the points lie on a curve.  Gaps over all lines of the plane.",
         f"Adam: {settings.n_restarts} restarts of width {settings.width} for each learning rate of "
-        f"{' and '.join(map(rate_label, RATES))}, {settings.n_epochs} epochs on the same noisy points; gaps "
-        "to the certified bound at the last epoch.",
+        f"{' and '.join(map(rate_label, RATES))}, {settings.n_epochs} epochs on the same noisy points; "
+        "gaps to the certified bound at the last epoch.",
         f"{settings.n_particles} chains from the uniform law on |x_1|, |x_2| <= {SQUARE:g}; "
-        f"{settings.n_steps} steps a level of {STEP:g} times the variance of its noise.  Langevin at the last "
-        "level takes as many steps in all.",
+        f"{settings.n_steps} steps a level of {STEP:g} times the variance of its noise.  Langevin at the "
+        "last level takes as many steps in all.",
     ]
     return Report({"Noise levels": rows, "Particles": samples}, checks, notes, data)
 
@@ -185,13 +188,18 @@ def particles(
         {
             "particles": name,
             "energy distance": energy_distance(points, truth),
-            "distance to the curve (rms)": float(np.sqrt(np.mean(cKDTree(truth).query(points)[0] ** 2))),
+            "distance to the curve (rms)": rms(cKDTree(truth).query(points)[0]),
         }
         for name, points in found.items()
     ]
     shown = [cloud("particles", ends[k], noise=settings.levels[k]) for k in settings.shown[:-1]]
     shown += [cloud("particles", run.samples, noise=settings.levels[-1])]
     return rows, [*shown, cloud("curve", x), cloud("start", start)]
+
+
+def rms(values: Floats) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def cloud(name: str, points: Floats, **more: Any) -> Row:
@@ -224,13 +232,12 @@ def draw(report: Report) -> Any:
     """A column per noise level: the vector field above, the particles at its end below."""
     fields, clouds = picked(report, "plane", "field"), picked(report, "plane", "particles")
     (spiral_points,) = picked(report, "plane", "curve")
-    gaps = {row["noise"]: row["convex gap"] for row in report.tables["Noise levels"]}
+    gaps = [report.tables["Noise levels"][k]["convex gap"] for k in report.settings["shown"]]
     with slide_style():
-        fig, axes = panels(2, len(fields), 3.6 * len(fields) + 0.6, 7.9)
+        fig, axes = panels(2, len(fields), 3.2 * len(fields) + 0.5, 7.2)
         for k, (row, dots) in enumerate(zip(fields, clouds, strict=True)):
             draw_field(axes[0, k], row)
-            gap = next(gap for noise, gap in gaps.items() if np.isclose(noise, row["noise"], rtol=1e-3))
-            axes[0, k].set_title(f"noise {row['noise']:.2g}\ncertified gap {100 * gap:.2g} %")
+            axes[0, k].set_title(f"noise {row['noise']:.2g}\ncertified gap {100 * gaps[k]:.2g} %")
             axes[1, k].plot(spiral_points["x"], spiral_points["y"], color=TRUTH, linewidth=1.0,
                             label="spiral")  # fmt: skip
             axes[1, k].plot(dots["x"], dots["y"], "o", color=CONVEX, markersize=3.2, alpha=0.55,
@@ -256,7 +263,9 @@ def draw_field(ax: Any, row: Row) -> None:
     cell = 2.0 * half_width(row["noise"]) / N_ARROWS
     unit = value / np.where(norm > 0, norm, 1.0)[:, None]
     long = unit * (0.92 * cell * (0.4 + 0.6 * growth / growth.max()))[:, None]
-    ax.plot(*row["noisy"], "o", color="0.65", markersize=3.0, markeredgewidth=0, label="noisy points")
+    ax.plot(
+        *row["noisy"], "o", color="0.65", markersize=3.0, markeredgewidth=0, label="noisy points"
+    )
     ax.quiver(
         at[:, 0], at[:, 1], long[:, 0], long[:, 1], color=CONVEX, angles="xy", scale_units="xy",
         scale=1.0, pivot="mid", width=0.0055, headwidth=3.4, headlength=3.8, headaxislength=3.4,

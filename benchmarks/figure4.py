@@ -14,21 +14,23 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.figure_look import (
+    draw_losses,
+    draw_samples,
+    draw_scores,
+    legend_below,
+    panels,
+    slide_style,
+)
 from benchmarks.figure_parts import (
     SIZES_ARE_OURS,
     Window,
     bound_check,
     chance,
     compared_scores,
-    draw_losses,
-    draw_samples,
-    draw_scores,
-    legend_below,
     over_closest,
-    panels,
     picked,
     rate_rows,
-    slide_style,
     stream,
     with_density,
 )
@@ -39,7 +41,9 @@ from convexscore.samplers.langevin import LangevinResult
 from convexscore.targets import GaussianMixture
 from convexscore.training import SGD, log_epochs, train
 
-TITLE = "four categories, ReLU or |.|, skip or not: SGD against the convex optimum, score, histogram"
+TITLE = (
+    "four categories, ReLU or |.|, skip or not: SGD against the convex optimum, score, histogram"
+)
 
 LAW = GaussianMixture([1.0], [0.0], 1.0)
 CATEGORIES = {
@@ -136,10 +140,10 @@ def run(settings: Settings, seed: int) -> Report:
         f"0.9, batches of {settings.batch}, {settings.n_epochs} epochs.  Curves: loss with weight decay; "
         "gaps: after rescaling the neurons.",
         f"Langevin: {settings.n_chains} chains, {settings.n_steps} steps of {STEP:g}.  Trained networks: "
-        "per learning rate the lowest objective of all runs at the last epoch, and at any recorded one (best "
-        "epoch, drawn).  Outside: share of samples beyond |x| = 4.",
-        "`a density`: where the optimum has none (its tails point outwards), the score drawn and sampled is "
-        "the optimum with integrable tails; bounds and gaps are those of the optimum.",
+        "per learning rate the lowest objective of all runs at the last epoch, and at any recorded one "
+        "(best epoch, drawn).  Outside: share of samples beyond |x| = 4.",
+        "`a density`: where the optimum has none (its tails point outwards), the score drawn and sampled "
+        "is the optimum with integrable tails; bounds and gaps are those of the optimum.",
     ]
     return Report(
         {"Convex optima": optima, "Training": table, "Langevin samples": samples},
@@ -161,7 +165,9 @@ def draw(report: Report) -> Any:
             ax[1].set_xlabel("")
             ax[2].set_ylim(0.0, 0.48)
             ax[0].set_title(panel)
-        for ax, label in zip(axes[:, 0], ("training loss", "score", "Langevin samples"), strict=True):
+        for ax, label in zip(
+            axes[:, 0], ("training loss", "score", "Langevin samples"), strict=True
+        ):
             ax.set_ylabel(label)
         legend_below(fig, [*axes[:, 0]], columns=6)
         fig.suptitle("Score matching of N(0, 1): SGD and the convex optimum (trained scores: best epoch)",

@@ -14,25 +14,27 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from benchmarks.figure_parts import (
+from benchmarks.figure_look import (
     CONVEX,
-    SIZES_ARE_OURS,
     TRUTH,
+    draw_histogram,
+    draw_losses,
+    legend_below,
+    panels,
+    rate_color,
+    slide_style,
+)
+from benchmarks.figure_parts import (
+    SIZES_ARE_OURS,
     Floats,
     bound_check,
     chance,
     curve,
     distances,
-    draw_histogram,
-    draw_losses,
     histogram,
-    legend_below,
-    panels,
     picked,
-    rate_color,
     rate_label,
     samples_or_reason,
-    slide_style,
     stream,
 )
 from benchmarks.harness import Check, Report, Row
@@ -120,14 +122,13 @@ def run(settings: Settings, seed: int) -> Report:
     by_name = {row["score"]: row["KS distance"] for row in samples}
     levels = [level_row(level) for level in solved]
     lowest = min(float(level.runs.gaps(level.fit).min()) for level in solved)
-    diverged = [level.runs.diverged & (level.runs.learning_rates == RATES[0]) for level in solved]
     small = max(row["1e-2: gap (median)"] / row["1e-6: gap (median)"] for row in levels)
     convex = by_name["convex"]
     checks = [
         Check("convex fits: largest relative gap", max(r["convex gap"] for r in levels), 1e-8),
         bound_check(lowest),
-        Check("learning rate 1: runs that diverge at some level",
-              int(np.any(diverged, axis=0).sum()), settings.n_restarts, at_least=True),
+        Check("learning rate 1: restarts that at every level end as near as with 1e-2",
+              unharmed(solved), 0),
         Check("gap of learning rate 1e-2 over that of 1e-6, largest over the levels", small, 1.0),
         Check("KS distance to N(0, 1): convex over learning rate 1e-6",
               convex / by_name["learning rate 1e-6"], 0.7),
@@ -136,14 +137,15 @@ def run(settings: Settings, seed: int) -> Report:
     ]  # fmt: skip
     notes = [
         SIZES_ARE_OURS,
-        f"n = {settings.n} points of N(0, 1), one draw of the noise a level, labels -delta / noise, beta = "
-        f"{settings.beta:g} / noise, ReLU without skip.  {settings.n_restarts} restarts of width "
-        f"{settings.width} per level and learning rate, plain SGD on all points, {settings.n_epochs} epochs.",
-        "Learning rates are per sample mean, the usual convention: 1 diverges, 1e-2 comes near the optimum, "
-        "1e-6 hardly moves, which is the behaviour the figure is about.  On the sum over samples the same "
-        f"rates would act {settings.n} times as large.",
-        "Loss of the figure: sum over levels of noise^2 times the loss; its certified bound is the sum of "
-        "the certified bounds.  Histograms: restart 0 of each learning rate.",
+        f"n = {settings.n} points of N(0, 1), one draw of the noise a level, labels -delta / noise, beta "
+        f"= {settings.beta:g} / noise, ReLU without skip.  {settings.n_restarts} restarts of width "
+        f"{settings.width} per level and learning rate, plain SGD on all points, {settings.n_epochs} "
+        "epochs.",
+        "Learning rates are per sample mean, the usual convention: 1 is too large, 1e-2 comes near the "
+        "optimum, 1e-6 hardly moves, which is what the figure is about.  On the sum over samples the "
+        f"same rates would act {settings.n} times as large.",
+        "Loss of the figure: sum over levels of noise^2 times the loss; its certified bound is the sum "
+        "of the certified bounds.  Histograms: restart 0 of each learning rate.",
         f"Annealed Langevin: {settings.n_chains} chains, {settings.n_steps} steps a level, step "
         f"{STEP:g} sigma^2, start N(0, {settings.sigma_max:g}^2).  Outside: share of samples beyond "
         "|x| = 4.",
@@ -168,6 +170,16 @@ def level_row(level: Level) -> Row:
         row[f"{name}: diverged"] = int((mine & level.runs.diverged).sum())
         row[f"{name}: gap (median)"] = float(np.median(alive)) if alive.size else float("nan")
     return row
+
+
+def unharmed(solved: list[Level]) -> int:
+    """Restarts that learning rate 1 neither blows up nor leaves farther from the optimum than 1e-2."""
+    fine = []
+    for level in solved:
+        gaps, rates = level.runs.gaps(level.fit)[:, -1], level.runs.learning_rates
+        large, middle = rates == RATES[0], rates == RATES[1]
+        fine.append(~level.runs.diverged[large] & (gaps[large] <= gaps[middle]))
+    return int(np.all(fine, axis=0).sum())
 
 
 def sampled(

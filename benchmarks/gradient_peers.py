@@ -33,7 +33,7 @@ class Effort:
     sklearn_runs: int
     rates: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01, 0.003)
     sklearn_rates: tuple[float, ...] = (1e-2, 1e-3)
-    records: int = 40
+    records: int = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +134,7 @@ def _first_order(name, make, problem, effort, common):  # type: ignore[no-untype
     runs, all_seconds = train((rate,), effort.restarts)
     alone, _ = train((rate,), 1)
     lowest = min(float(r.path_losses.min()) for r in (sweep, runs))
-    return Peer(
-        name, rate, runs.path_losses, alone.seconds[0], all_seconds, sweep_seconds, lowest
-    )
+    return Peer(name, rate, runs.path_losses, alone.seconds[0], all_seconds, sweep_seconds, lowest)
 
 
 def _lbfgs(problem, effort, common):  # type: ignore[no-untyped-def]
@@ -152,12 +150,12 @@ def _lbfgs(problem, effort, common):  # type: ignore[no-untyped-def]
     )
     seconds = perf_counter() - started
     losses = runs.path_losses
-    return Peer("L-BFGS", None, losses, runs.seconds.mean(axis=0), seconds, 0.0, float(losses.min()))
+    return Peer(
+        "L-BFGS", None, losses, runs.seconds.mean(axis=0), seconds, 0.0, float(losses.min())
+    )
 
 
-def _sklearn(
-    problem: ScoreObjective, beta: float, width: int, effort: Effort, seed: int
-) -> Peer:
+def _sklearn(problem: ScoreObjective, beta: float, width: int, effort: Effort, seed: int) -> Peer:
     """MLPRegressor on standardised points, which is the same problem; see `high_dim_vs_adam`.
 
     It shows its weights at the end only: one record.

@@ -194,6 +194,9 @@ def fit(truth: Truth) -> Any:
         sigma_max=settings.sigma_max,
         sigma_min=settings.sigma_min,
         standardize=None,  # spins have their scale
+        beta="rule",
+        tol=2e-2,
+        n_starts=8,
         n_jobs=settings.jobs,
         random_state=truth.seed,
     )
@@ -216,7 +219,7 @@ def score_errors(truth: Truth, model: Any, gaussian: Any, memory: Any) -> list[R
                 score, noised.score, z, relative=True
             )
         row |= {
-            "beta": certificate.beta,
+            "beta": fit.beta,
             "neurons": fit.certificate.n_neurons,
             "relative gap": fit.certificate.relative_gap,
             "seconds": fit.seconds,

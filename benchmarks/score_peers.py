@@ -1,4 +1,7 @@
-"""Other ways to a univariate score: kernel density, one Gaussian, a mixture by EM."""
+"""Other ways to a score: kernel density, one Gaussian, a mixture by EM.
+
+Data are (n,), or (n, d) with d > 1; scores take and return the same.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,26 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float64]
 ScoreFunction = Callable[[Floats], Floats]
 
 # Rows of a kernel matrix handled at once: it stays in the cache.
 _BLOCK = 1 << 16
+# EM stops adding components after this many without a smaller BIC.
+_PATIENCE = 3
 
 
 def silverman_bandwidth(x: Floats) -> float:
-    """0.9 min(sd, IQR / 1.34) n^(-1/5)."""
-    quartiles = np.quantile(x, [0.25, 0.75])
-    spread = min(float(x.std(ddof=1)), float(quartiles[1] - quartiles[0]) / 1.34)
-    return 0.9 * spread * x.size ** (-0.2)
+    """One column: 0.9 min(sd, IQR / 1.34) n^(-1/5).  Several: for whitened data, sd = 1."""
+    n = len(x)
+    if x.ndim == 1:
+        quartiles = np.quantile(x, [0.25, 0.75])
+        spread = min(float(x.std(ddof=1)), float(quartiles[1] - quartiles[0]) / 1.34)
+        return 0.9 * spread * n ** (-0.2)
+    d = x.shape[1]
+    return float((4.0 / (n * (d + 2.0))) ** (1.0 / (d + 4.0)))
 
 
 def cross_validated_bandwidth(x: Floats) -> float:
@@ -41,39 +51,59 @@ def cross_validated_bandwidth(x: Floats) -> float:
 
 def leave_one_out_likelihood(x: Floats, bandwidth: float) -> float:
     """Mean log-density of each point under the kernel estimate from the others."""
+    points = _columns(x) / bandwidth
+    n, d = points.shape
     total = 0.0
-    rows = max(1, _BLOCK // x.size)
-    for start in range(0, x.size, rows):
-        part = np.arange(start, min(start + rows, x.size))
-        square = ((x[part, None] - x) / bandwidth) ** 2
+    rows = max(1, _BLOCK // n)
+    for start in range(0, n, rows):
+        part = np.arange(start, min(start + rows, n))
+        square = cdist(points[part], points, "sqeuclidean")
         square[np.arange(part.size), part] = np.inf
         nearest = square.min(axis=1)
         sums = np.exp(-0.5 * (square - nearest[:, None])).sum(axis=1)
         total += float((np.log(sums) - 0.5 * nearest).sum())
-    constant = np.log((x.size - 1) * bandwidth * np.sqrt(2.0 * np.pi))
-    return total / x.size - float(constant)
+    constant = np.log(n - 1) + d * np.log(bandwidth * np.sqrt(2.0 * np.pi))
+    return total / n - float(constant)
 
 
 def kernel_score(x: Floats, bandwidth: float) -> ScoreFunction:
-    """Score of the Gaussian kernel density estimate."""
+    """Score of the kernel density estimate with round Gaussian kernels."""
+    centres = _columns(x)
 
     def score(points: Floats) -> Floats:
-        out = np.empty(points.size)
-        rows = max(1, _BLOCK // x.size)
-        for start in range(0, points.size, rows):
-            gap = (x - points[start : start + rows, None]) / bandwidth
-            square = gap * gap
+        at = _columns(points)
+        out = np.empty_like(at)
+        rows = max(1, _BLOCK // len(centres))
+        for start in range(0, len(at), rows):
+            y = at[start : start + rows]
+            square = cdist(y, centres, "sqeuclidean") / bandwidth**2
             kernel = np.exp(-0.5 * (square - square.min(axis=1, keepdims=True)))
-            out[start : start + rows] = np.einsum("ij,ij->i", kernel, gap) / kernel.sum(axis=1)
-        return out / bandwidth
+            mean = (kernel @ centres) / kernel.sum(axis=1, keepdims=True)
+            out[start : start + rows] = mean - y
+        return (out / bandwidth**2).reshape(points.shape)
 
     return score
 
 
+def whitened(x: Floats, fit: Callable[[Floats], ScoreFunction]) -> ScoreFunction:
+    """``fit`` on whitened columns, its score mapped back; one column is left as it is."""
+    if x.ndim == 1:
+        return fit(x)
+    mean = x.mean(axis=0)
+    root = np.linalg.cholesky(np.cov(x.T))  # x = mean + root z
+    to_z = np.linalg.inv(root)
+    score = fit((x - mean) @ to_z.T)
+    return lambda points: score((points - mean) @ to_z.T) @ to_z
+
+
 def gaussian_score(x: Floats) -> ScoreFunction:
-    """Score of the Gaussian with the sample's mean and variance."""
-    mean, variance = float(x.mean()), float(x.var())
-    return lambda points: (mean - points) / variance
+    """Score of the Gaussian with the sample's mean and covariance."""
+    mean = x.mean(axis=0)
+    if x.ndim == 1:
+        variance = float(x.var())
+        return lambda points: (mean - points) / variance
+    precision = np.linalg.inv(np.cov(x.T, bias=True))
+    return lambda points: (mean - points) @ precision
 
 
 def em_mixture_score(
@@ -82,16 +112,30 @@ def em_mixture_score(
     """Score of the Gaussian mixture of smallest BIC among EM fits, and its number of components."""
     from sklearn.mixture import GaussianMixture
 
-    fits = []
+    points = _columns(x)
+    best, smallest, since = None, np.inf, 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # EM that did not settle still has its likelihood
         for k in range(1, max_components + 1):
-            fits.append(GaussianMixture(k, n_init=n_init, random_state=seed).fit(x[:, None]))
-    best = min(fits, key=lambda fit: fit.bic(x[:, None]))
-    means, variances = best.means_[:, 0], best.covariances_[:, 0, 0]
+            fit = GaussianMixture(k, n_init=n_init, random_state=seed).fit(points)
+            bic = fit.bic(points)
+            since = 0 if bic < smallest else since + 1
+            if bic < smallest:
+                best, smallest = fit, bic
+            if since == _PATIENCE:
+                break
+    assert best is not None
+    means, precisions = best.means_, best.precisions_
 
-    def score(points: Floats) -> Floats:
-        share = best.predict_proba(points[:, None])
-        return (share * (means - points[:, None]) / variances).sum(axis=1)
+    def score(at: Floats) -> Floats:
+        share = best.predict_proba(_columns(at))
+        out = np.zeros_like(_columns(at))
+        for part, mean, precision in zip(share.T, means, precisions, strict=True):
+            out += part[:, None] * ((mean - _columns(at)) @ precision)
+        return out.reshape(at.shape)
 
     return score, int(best.n_components)
+
+
+def _columns(x: Floats) -> Floats:
+    return x[:, None] if x.ndim == 1 else x

@@ -47,7 +47,8 @@ STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
 # Largest noise in standard deviations of the data: what is left of their law is its second moments.
 _LARGEST_LEVEL = 10.0
 # Smallest level: the final denoising step takes as much variance as it hides, so it lies below a
-# bandwidth.  At least so many standard deviations: narrower features are not looked for unless sigma_min says so.
+# bandwidth.  At least so many standard deviations: narrower features are not looked for unless
+# sigma_min says so.
 _LOW_SHARE, _SMALLEST_LEVEL = 0.5, 1e-3
 # Noisy points that stand for the smoothed law, at least.
 _LINE_POINTS, _VECTOR_POINTS, _MOST_DRAWS = 8000, 2000, 50

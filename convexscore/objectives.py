@@ -173,7 +173,9 @@ def denoising(
     draws = check_count(n_draws, name="n_draws")
     check_choice(labels, ("noisy", "smoothed"), name="labels")
     weights = check_weights(sample_weight, n)
-    rng = check_random_state(random_state)
+    # A stream of its own: data are often drawn by default_rng(k).normal(), and noise with the same seed k
+    # would be those very numbers.
+    rng = np.random.default_rng(check_random_state(random_state).integers(2**63))
     delta = rng.standard_normal((draws, n, d))
     if weights is not None and not (weights > 0).all():
         # After drawing: the noise of a point does not depend on the weights of others.

@@ -30,6 +30,9 @@ _MOST_POINTS = 1000
 # Kernels between noisy and training points are formed in blocks of at most this many numbers.
 _BLOCK = 1 << 21
 _N_STARTS = 32
+# Noise is taken as at least this share of the gradient of the labels themselves: at small levels discrete
+# data have no sampling noise, and penalties a thousandth of what the first neuron pays buy only neurons.
+_SMALLEST_SHARE = 0.03
 
 
 def gradient_noise(
@@ -50,7 +53,8 @@ def gradient_noise(
     the derivative of the label :math:`\hat s` in the weights of the points, and for noisy labels
     :math:`r_k = \xi_{i(k)} (l_k - \hat s(\tilde x_k))`.  The result is the median of
     :math:`\max_{\|u\| = 1, b} \|\sum_k r_k\, \sigma(u^\top \tilde x_k + b)\|` after c and V have
-    taken their share, in the units of beta (sums over ``n * n_draws`` points).
+    taken their share, in the units of beta (sums over ``n * n_draws`` points); at least 0.03 of the
+    largest gradient of the labels themselves.
 
     Parameters
     ----------
@@ -106,7 +110,10 @@ def gradient_noise(
     multipliers = rng.standard_normal((len(x), _N_REPLICATES))
     residuals = _residuals(x, weights, objective, options, multipliers)
     largest = [_largest(objective, residual, options, rng) for residual in residuals]
-    return float(np.median(largest)) * float(np.sqrt(n / size))
+    assert objective.labels is not None
+    signal = _largest(objective, objective.labels, options, rng)
+    ratio = n / size
+    return max(float(np.median(largest)) * float(np.sqrt(ratio)), _SMALLEST_SHARE * signal * ratio)
 
 
 def _residuals(
@@ -162,7 +169,7 @@ def _largest_on_the_line(
         r = r - away * (np.sum(mass * r * away) / np.sum(mass * away**2))
     gaps, force = np.diff(y), mass * r
     # sum over the points right of each kink of force times distance, and the same on the left
-    right = np.append(np.cumsum((np.cumsum(force[:0:-1]) * gaps[::-1]))[::-1], 0.0)
+    right = np.append(np.cumsum(np.cumsum(force[:0:-1]) * gaps[::-1])[::-1], 0.0)
     left = np.append(0.0, np.cumsum(np.cumsum(force[:-1]) * gaps))
     if options.activation == "abs":
         return float(np.abs(left + right).max())

@@ -563,5 +563,5 @@ def test_commands_of_the_readme_run(data):
     assert len(commands) >= 3
     for command in commands:
         words = shlex.split(command.replace("NAME", "value").replace("OTHER", "weight"))[1:]
-        if words[0] in ("fit", "sample"):
+        if words[0] in ("fit", "sample", "diffuse"):
             assert main(words) == 0

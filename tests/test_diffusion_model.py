@@ -120,7 +120,9 @@ def test_levels_of_one_column_are_the_conic_optimum(recorded, labels, activation
     assert 0.6 < np.std(moves[0]) < 1.4
 
 
-@pytest.mark.parametrize("options", [{}, {"activation": "abs", "skip": False, "conservative": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"activation": "abs", "skip": False, "conservative": True}]
+)
 def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
     x, tol = plane(25), 1e-3
     model = fit_convex_diffusion(
@@ -151,9 +153,7 @@ def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
 def test_a_beta_of_one_level_changes_that_level_only():
     x = line()
     a, b = (quick(x, beta=betas) for betas in ([9.0, 6.0, 4.0, 2.0], [9.0, 6.0, 1.0, 2.0]))
-    same = [
-        np.array_equal(f(GRID), g(GRID)) for f, g in zip(a.networks_, b.networks_, strict=True)
-    ]
+    same = [np.array_equal(f(GRID), g(GRID)) for f, g in zip(a.networks_, b.networks_, strict=True)]
     assert same == [True, True, False, True]
 
 
@@ -200,7 +200,9 @@ def test_a_level_that_fails_is_left_out_and_named(monkeypatch):
 
     monkeypatch.setattr(level_fits.univariate, "solve", fails_second)
     lost = f"{whole.levels_[1]:.3g}"
-    with pytest.warns(ConvergenceWarning, match=rf"1 of 4 noise levels failed.*levels {lost}\).*luck"):
+    with pytest.warns(
+        ConvergenceWarning, match=rf"1 of 4 noise levels failed.*levels {lost}\).*luck"
+    ):
         model = quick(x)
     table = model.certificates_
     assert len(table) == 4 and not table.optimal
@@ -242,7 +244,7 @@ def test_all_levels_fail(monkeypatch):
 
     monkeypatch.setattr(level_fits.univariate, "solve", broken)
     model = ConvexDiffusion(n_levels=2, beta=1.0, n_draws=1)
-    with pytest.raises(SolverError, match="no noise level could be fitted.*ValueError: broken"):
+    with pytest.raises(SolverError, match=r"no noise level could be fitted.*ValueError: broken"):
         model.fit(line())
     with pytest.raises(NotFittedError):
         model.score_function(0.0, 1.0)
@@ -268,14 +270,12 @@ def test_levels_short_of_the_tolerance_are_kept_with_a_warning(monkeypatch):
 
 
 def parts(model):
-    return [
-        part for net in model.networks_ for part in (net.u, net.w, net.b, net.offset, net.skip)
-    ]
+    return [part for net in model.networks_ for part in (net.u, net.w, net.b, net.offset, net.skip)]
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_workers_change_nothing(on_plane, backend):
-    with joblib.parallel_config(backend=backend):
+def test_threads_change_nothing(on_plane):
+    """All backends: test_diffusion_backends.py."""
+    with joblib.parallel_config(backend="threading"):
         model = quick(plane(), n_levels=3, n_draws=2, tol=1e-3, n_jobs=2)
     for mine, serial in zip(parts(model), parts(on_plane), strict=True):
         assert np.array_equal(mine, serial)
@@ -310,7 +310,7 @@ def test_random_states_of_sample(on_line):
     assert not np.array_equal(first, second)
     again = on_line.sample(5, n_steps=4, random_state=np.random.default_rng(0))
     assert np.array_equal(first, again)
-    legacy = [np.random.RandomState(1) for _ in range(2)]  # noqa: NPY002
+    legacy = [np.random.RandomState(1) for _ in range(2)]
     assert np.array_equal(*(on_line.sample(5, n_steps=4, random_state=state) for state in legacy))
     fresh = [on_line.sample(5, n_steps=4) for _ in range(2)]
     assert not np.array_equal(*fresh)
@@ -364,7 +364,7 @@ def test_ve_levels_without_standardisation_sample_at_every_scale(scale):
     # the OU time of X itself is another clock at another scale, its samples are as good
     for model, factor in ((base, 1.0), (mapped, scale)):
         drawn = model.sample(300, sampler="ddpm", n_steps=100, random_state=0) / factor
-        assert metrics.energy_distance(drawn, line(300, seed=9)) < 0.05
+        assert metrics.energy_distance(drawn, line(5000, seed=9)) < 0.05
 
 
 @pytest.mark.parametrize("scale, offset", [(1e-8, 0.0), (1e8, 3e9)])
@@ -562,8 +562,8 @@ def test_ve_levels_in_the_units_of_the_data():
 def test_results_and_trajectories_are_in_the_units_of_the_data(name, sampler, request):
     model = request.getfixturevalue(name)
     shift = 1000.0 if name == "on_line" else np.array([1000.0, -500.0])
-    moved = quick((line() if name == "on_line" else plane()) + shift,
-                  **({} if name == "on_line" else {"n_levels": 3, "n_draws": 2, "tol": 1e-3}))  # fmt: skip
+    fine = {} if name == "on_line" else {"n_levels": 3, "n_draws": 2, "tol": 1e-3}
+    moved = quick((line() if name == "on_line" else plane()) + shift, **fine)
     how = {"sampler": sampler, "n_steps": 4, "random_state": 0, "return_result": True}
     result = moved.sample(6, keep_trajectory=True, **how)
     shape = (6,) if name == "on_line" else (6, 2)
@@ -615,7 +615,11 @@ def test_own_grid(on_line):
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (7, 1), (2, 3), (0,), (2, 3, 4)])
 def test_one_column_keeps_every_shape(on_line, shape):
     x = np.random.default_rng(0).normal(size=shape)
-    for value in (on_line.score_function(x, 0.3), on_line.denoise(x, 0.3), on_line.ve_score(x, 0.3)):
+    for value in (
+        on_line.score_function(x, 0.3),
+        on_line.denoise(x, 0.3),
+        on_line.ve_score(x, 0.3),
+    ):
         assert np.shape(value) == shape
 
 
@@ -723,7 +727,9 @@ def test_refit_with_another_number_of_columns():
 def test_scikit_learn_s_own_checks():
     # As for ConvexScore: a plain (n,) vector is welcome, and a dictionary as a cell is a ValueError.
     by_design = {"check_fit1d", "check_dtype_object"}
-    estimator = ConvexDiffusion(n_levels=2, beta=9.0, n_draws=1, tol=0.1, n_starts=8, random_state=0)
+    estimator = ConvexDiffusion(
+        n_levels=2, beta=9.0, n_draws=1, tol=0.1, n_starts=8, random_state=0
+    )
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     surprising = [
         f"{result['check_name']}: {result['exception']}"
@@ -755,7 +761,10 @@ BAD_OPTIONS = [
     ({"n_levels": 2.5}, "n_levels must be an integer"),
     ({"levels": [1.0, 2.0]}, "levels must be at least 2 strictly decreasing.*geometric_levels"),
     ({"levels": [1.0]}, "levels must be at least 2"),
-    ({"levels": [2.0, 0.0]}, "levels must be at least 2 strictly decreasing noise levels sigma > 0"),
+    (
+        {"levels": [2.0, 0.0]},
+        "levels must be at least 2 strictly decreasing noise levels sigma > 0",
+    ),
     ({"levels": ["a"]}, "levels must be a one-dimensional array of real numbers"),
     ({"levels": [2.0, 1.0], "sigma_max": 3.0}, "levels and sigma_max/sigma_min were both given"),
     ({"levels": [2.0, 1.0], "sigma_min": 0.3}, "levels and sigma_max/sigma_min were both given"),
@@ -880,5 +889,5 @@ def test_bad_points_are_refused(on_line, on_plane):
             method([np.nan, 1.0], 0.3)
     with pytest.raises(ValueError, match="x must be finite; 1 of 2 values are NaN"):
         on_line.score_function([np.nan, 1.0], 0.3)
-    with pytest.raises(ValueError, match="t must be finite and >= 0.*noise sigma"):
+    with pytest.raises(ValueError, match=r"t must be finite and >= 0.*noise sigma"):
         quick(line(), schedule="ve", n_levels=2).score_function(GRID, -1.0)

@@ -104,19 +104,31 @@ def test_score_matching_keeps_points_and_drops_zero_weights():
         score_matching(X, sample_weight=only)
 
 
+def noise_of(seed):
+    """The stream that `denoising` draws from: derived from the seed, not the seed's own."""
+    return np.random.default_rng(np.random.default_rng(seed).integers(2**63))
+
+
+def test_noise_is_not_the_data_drawn_with_the_same_seed():
+    x = np.random.default_rng(3).normal(size=200)
+    problem = denoising(x, noise=1.0, random_state=3)
+    delta = problem.points[:, 0] - x
+    assert abs(np.corrcoef(x, delta)[0, 1]) < 0.2  # 1 if both were the same numbers
+
+
 def test_noise_in_the_plane_is_stacked_draw_after_draw():
     X = np.random.default_rng(0).gamma(2.0, size=(1500, 2))
     problem = denoising(X, noise=0.3, n_draws=2, random_state=1)
-    delta = np.random.default_rng(1).standard_normal((2, 1500, 2))
+    delta = noise_of(1).standard_normal((2, 1500, 2))
     assert np.array_equal(problem.points[1500:], X + 0.3 * delta[1])
     assert np.array_equal(problem.labels[:1500], -delta[0] / 0.3)
     assert kstest(-0.3 * problem.labels.ravel(), "norm").pvalue > 0.01
     assert problem.divergence == 0.0 and problem.sample_weight is None
 
 
-def test_one_column_draws_the_noise_it_always_drew():
+def test_one_column_draws_the_noise_of_the_same_numbers_in_one_axis():
     x = np.random.default_rng(0).normal(size=30)
-    delta = np.random.default_rng(5).standard_normal((3, 30))
+    delta = noise_of(5).standard_normal((3, 30))
     for points in (x, x[:, None]):
         problem = denoising(points, noise=0.7, n_draws=3, random_state=5)
         assert np.array_equal(problem.points, (x + 0.7 * delta).reshape(-1, 1))

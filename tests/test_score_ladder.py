@@ -156,7 +156,9 @@ def test_the_denoiser_far_above_keeps_its_digits(sigma):
     gain = LINE.covariance[0, 0] / sigma / sigma  # of y - mean, to leading order
     wanted = LINE.mean + (y - LINE.mean) * gain
     np.testing.assert_allclose(ladder.denoise(y, sigma), wanted, rtol=1e-8)
-    np.testing.assert_allclose(ladder.score(y, sigma), -(y / sigma) / sigma, rtol=1e-4, atol=1e-4 / sigma)
+    np.testing.assert_allclose(
+        ladder.score(y, sigma), -(y / sigma) / sigma, rtol=1e-4, atol=1e-4 / sigma
+    )
 
 
 def test_below_the_ladder_is_the_score_of_the_last_level():
