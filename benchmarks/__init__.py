@@ -13,6 +13,11 @@ from types import ModuleType
 # In the order they are run: the cheap ones first.
 NAMES = (
     "import_time",
+    "figure1",
+    "figure2",
+    "figure3",
+    "figure4",
+    "figure5",
     "small_beta",
     "univariate_scaling",
     "univariate_vs_conic",
@@ -27,7 +32,8 @@ NAMES = (
     "diffusion_ladder",
     "langevin_vs_ddpm",
     "ising_score",
-    "accuracy",
+    "convex_vs_sgd",
+    "score_accuracy",
 )
 
 

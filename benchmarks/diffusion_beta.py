@@ -36,7 +36,7 @@ class Settings:
     n_laws: int
 
 
-FULL = Settings(500, 300, 4, 1, 14, 6, 4000, 5)
+FULL = Settings(500, 200, 4, 1, 14, 5, 4000, 5)
 QUICK = Settings(150, 40, 1, 1, 4, 2, 1000, 1)
 
 

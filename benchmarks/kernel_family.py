@@ -52,7 +52,7 @@ def kernel_family_score(
     Time O(n d M^2) for each bandwidth and fold, M centres.
     """
     points = x.reshape(len(x), -1)
-    n, d = points.shape
+    n = len(points)
     mean = points.mean(axis=0)
     root = np.linalg.cholesky(np.atleast_2d(np.cov(points.T, bias=True)))
     z = np.linalg.solve(root, (points - mean).T).T

@@ -73,9 +73,7 @@ def _correlated_gaussian(dim: int, correlation: float) -> Law:
     """Neighbouring columns have this correlation, distant ones its powers."""
     steps = np.abs(np.subtract.outer(np.arange(dim), np.arange(dim)))
     covariance = float(correlation) ** steps
-    return of_target(
-        f"correlated Gaussian, d = {dim}", targets.Gaussian(np.zeros(dim), covariance)
-    )
+    return of_target(f"correlated Gaussian, d = {dim}", targets.Gaussian(np.zeros(dim), covariance))
 
 
 def _three_clusters(dim: int) -> Law:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from time import process_time
 
 import numpy as np
@@ -88,7 +89,7 @@ def initial_weights(dim: int, width: int, rng: np.random.Generator) -> Weights:
     """Uniform in +-1 / sqrt(fan in): three matrices, each followed by its bias."""
     sizes = (dim, width, width, dim)
     out: Weights = []
-    for rows, columns in zip(sizes[:-1], sizes[1:], strict=True):
+    for rows, columns in pairwise(sizes):
         bound = rows**-0.5
         out += [rng.uniform(-bound, bound, (rows, columns)), rng.uniform(-bound, bound, columns)]
     return out

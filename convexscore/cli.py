@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convexscore import __version__
+from convexscore._cli_bench import add_bench_parser
 from convexscore._cli_data import add_data_options, read_table
 from convexscore._cli_diffuse import add_diffuse, require_step_allowed
 
@@ -43,10 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     parser = _parser()
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command is not _bench:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    arguments.rest = rest
+    arguments = parser.parse_args(argv)
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -152,17 +149,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    if not Path("benchmarks", "__main__.py").is_file():
-        raise ValueError(
-            "the benchmarks are not part of the installed package; run `convexscore bench` in a "
-            f"clone of the repository (no benchmarks folder in {Path.cwd()})."
-        )
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments.rest], check=False
-    ).returncode
-
-
 # ------------------------------------------------------------------------------------ arguments
 
 
@@ -182,12 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--out", default="demo_output", metavar="FOLDER", help="%(default)s")
     demo.set_defaults(command=_demo)
-    bench = commands.add_parser(
-        "bench",
-        allow_abbrev=False,
-        help="run the benchmarks of a clone (further arguments are passed on)",
-    )
-    bench.set_defaults(command=_bench)
+    add_bench_parser(commands)
     return parser
 
 

@@ -27,8 +27,9 @@ Floats = NDArray[np.float64]
 # The grid ends this factor below the beta of the first neuron.
 _GRID_RATIO = 1e-3
 # Cross-validation stops following the path after this many values without a new minimum, or after one
-# that is worse than no neurons at all.
+# that loses this share of what the neurons gained: over-fitted problems cost the most time by far.
 _PATIENCE = 3
+_LOST = 0.25
 # A gain that counts, as a share of what the neurons gained so far.
 _WORTHWHILE = 0.005
 # Accuracy of the fits on folds: far below the differences of held-out losses.
@@ -184,10 +185,10 @@ def _follow(
 
 def _settled(mean: Floats) -> bool:
     """Whether smaller penalties have stopped to help: no gain that counts for some values."""
-    worth = _WORTHWHILE * (float(mean[0]) - float(mean.min()))
-    last = int(np.flatnonzero(mean <= mean.min() + worth)[0])
+    gained = float(mean[0]) - float(mean.min())
+    last = int(np.flatnonzero(mean <= mean.min() + _WORTHWHILE * gained)[0])
     since = len(mean) - 1 - last
-    return since >= _PATIENCE or (since > 0 and bool(mean[-1] > mean[0]))
+    return since >= _PATIENCE or (since > 0 and bool(mean[-1] > mean.min() + _LOST * gained))
 
 
 @dataclass

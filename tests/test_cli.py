@@ -491,19 +491,6 @@ def test_demo_runs_where_it_is_told(monkeypatch, capsys):
     assert capsys.readouterr().out == "the table\nthe table\n"
 
 
-def test_bench_outside_a_clone_says_where_to_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert "run `convexscore bench` in a clone" in fails(capsys, "bench", "--quick")
-
-
-def test_bench_passes_arguments_and_exit_code_on(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    Path("benchmarks").mkdir()
-    Path("benchmarks/__main__.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(3)\n")
-    assert main(["bench", "memory", "--quick", "--out", "here"]) == 3
-    assert capfd.readouterr().out == "['memory', '--quick', '--out', 'here']\n"
-
-
 # --------------------------------------------------------------------------------- the program
 
 

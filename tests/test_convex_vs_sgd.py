@@ -14,9 +14,9 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:  # benchmarks/ is no part of the installed package
     sys.path.insert(0, ROOT)
 
-from benchmarks import convex_vs_sgd, gradient_peers, high_dim_vs_adam  # noqa: E402
-from benchmarks.convex_vs_sgd import DSM, SM, Case, make_task  # noqa: E402
+from benchmarks import convex_vs_sgd, gradient_peers, high_dim_vs_adam, training_cases  # noqa: E402
 from benchmarks.gradient_peers import Effort, Peer  # noqa: E402
+from benchmarks.training_cases import DSM, SM, Case, make_task  # noqa: E402
 from convexscore import TwoLayerNetwork, certify  # noqa: E402
 
 TINY = convex_vs_sgd.Settings(
@@ -30,7 +30,7 @@ TINY = convex_vs_sgd.Settings(
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_fit_minimises_what_the_networks_are_trained_on(d):
     task = make_task(Case(DSM, d, 40, 0.3), 5)
-    fitted = convex_vs_sgd.fit(task, 1e-3)
+    fitted = training_cases.fit(task, 1e-3)
     noisy = fitted.noisy_points_.reshape(task.problem.points.shape)
     assert np.allclose(noisy, task.problem.points, rtol=1e-13, atol=1e-13)
     assert np.allclose(fitted.noise_labels_.reshape(noisy.shape), task.problem.labels, atol=1e-12)
@@ -41,8 +41,8 @@ def test_the_fit_minimises_what_the_networks_are_trained_on(d):
 
 def test_data_and_noise_are_different_numbers():
     task = make_task(Case(DSM, 3, 200, 0.3), 0)
-    noise = -convex_vs_sgd.NOISE * task.problem.labels
-    assert np.allclose(task.x + convex_vs_sgd.NOISE * noise, task.problem.points)
+    noise = -training_cases.NOISE * task.problem.labels
+    assert np.allclose(task.x + training_cases.NOISE * noise, task.problem.points)
     rng = np.random.default_rng(np.random.SeedSequence([0, 3, 200]).spawn(3)[0])
     data = rng.standard_normal(2000)
     assert len(np.intersect1d(noise.round(9), data.round(9))) == 0
@@ -63,8 +63,8 @@ def test_cases_of_one_size_share_data_and_noise():
 @pytest.mark.parametrize(("objective", "d"), [(SM, 1), (DSM, 1), (SM, 2), (DSM, 2)])
 def test_largest_beta_is_where_the_first_neuron_comes(objective, d):
     task = make_task(Case(objective, d, 40, 1.0), 2)
-    above = convex_vs_sgd.fit(replace(task, beta=task.beta * 1.001), 1e-8)
-    below = convex_vs_sgd.fit(replace(task, beta=task.beta * 0.97), 1e-8)
+    above = training_cases.fit(replace(task, beta=task.beta * 1.001), 1e-8)
+    below = training_cases.fit(replace(task, beta=task.beta * 0.97), 1e-8)
     assert above.network_.path_norm() <= 1e-9 < below.network_.path_norm()
 
 
@@ -148,14 +148,14 @@ def test_report_is_consistent(report):
 
 
 def test_checks_can_fail(report):
-    fits, rows = report.tables["Convex fits"], report.tables["Trained by gradients"]
+    fits = report.tables["Convex fits"]
     wrong = {
         "above the certified lower bound": {"gap, best of all runs": -1e-6},
         "(ours - best of all runs)": {"ours above it": 2.0},
         "not certified": {"certified": False},
     }
     for name, change in wrong.items():
-        checks = convex_vs_sgd._checks([{**fits[0], **change}, *fits[1:]], rows)
+        checks = convex_vs_sgd._checks([{**fits[0], **change}, *fits[1:]])
         (check,) = (check for check in checks if name in check.text)
         assert check.verdict == "FAIL"
         assert sum(c.verdict == "FAIL" for c in checks if not c.timing) == 1
@@ -163,12 +163,12 @@ def test_checks_can_fail(report):
 
 def test_lower_bound_is_the_lower_one_where_neurons_are_searched_for():
     task = make_task(Case(DSM, 4, 40, 0.3), 1)
-    fitted = convex_vs_sgd.fit(task, 1e-2)
+    fitted = training_cases.fit(task, 1e-2)
     assert not fitted.certificate_.exact
-    bound = convex_vs_sgd.lower_bound(task, fitted, 64)
+    bound = training_cases.lower_bound(task, fitted, 64)
     assert bound <= fitted.certificate_.dual_objective
     fitted.certificate_ = replace(fitted.certificate_, dual_objective=bound + 1.0)
-    assert convex_vs_sgd.lower_bound(task, fitted, 64) <= bound + 1e-9 * abs(bound)
+    assert training_cases.lower_bound(task, fitted, 64) <= bound + 1e-9 * abs(bound)
 
 
 def test_figure_has_three_panels_at_most_and_two_tables(report):

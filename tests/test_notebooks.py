@@ -70,6 +70,7 @@ def test_the_lessons_are_there():
         "02_arrangements_and_exact_planar_scores.ipynb",
         "03_denoising_and_annealed_langevin.ipynb",
         "04_ddpm_three_sources_of_error.ipynb",
+        "05_why_convex_the_same_network_trained_two_ways.ipynb",
     ]
 
 
