@@ -34,6 +34,7 @@ NAMES = (
     "ising_score",
     "convex_vs_sgd",
     "score_accuracy",
+    "speed",  # last: gathers what the others wrote
 )
 
 

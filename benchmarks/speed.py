@@ -68,8 +68,6 @@ COMPARISONS = (
                aim=".*tol 0.0001: conic / ours"),
     Comparison("multitask_peers", "seconds / ours", "{solver}", "two columns, group lasso",
                aim="n = 100: .*seconds / ours"),
-    Comparison("accuracy", "ratio to ours", "{method}", "one column, another estimator",
-               table="Fitting time"),
     Comparison("convex_vs_sgd", "one run / convex", "{method}",
                "one training run (not its arriving anywhere)", table="Trained"),
     Comparison("convex_vs_sgd", "/ convex, 1.0%", "{method}", "until a run is within 1 %",

@@ -49,6 +49,7 @@ def only_table(found: dict, title: str) -> list[dict]:
 # ---------------------------------------------------------------------- every benchmark, small
 # These have test files of their own.
 ELSEWHERE = {
+    "speed",
     "figure1",
     "figure2",
     "figure3",

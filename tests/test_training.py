@@ -256,7 +256,9 @@ def test_score_matching_of_gaussian_data_is_learned():
     assert gaps.min() > -1e-9 and gaps[:, -1].max() < 1e-5
 
 
-@pytest.mark.parametrize(("X", "beta", "some"), [(X1, 0.7, True), (X1, 40.0, False), (X2, 4.0, True)])
+@pytest.mark.parametrize(
+    ("X", "beta", "some"), [(X1, 0.7, True), (X1, 40.0, False), (X2, 4.0, True)]
+)
 def test_training_from_the_optimum_stays_there(X, beta, some):
     optimum = fit_convex_score(X, objective="denoising", noise=0.5, beta=beta, random_state=0)
     network = optimum.network_.balanced()
