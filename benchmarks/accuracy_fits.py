@@ -38,7 +38,7 @@ METHODS = (
 
 # Noise of the denoising fits in units of 0.45 rule-of-thumb bandwidths, the smallest level of
 # ConvexDiffusion: the bias of the noised law grows with its fourth power.
-NOISE = 0.7
+NOISE = 1.4
 # Noisy points, at least: smoothed labels have no label noise, more copies cost only time.
 _LINE_POINTS, _VECTOR_POINTS = 8000, 2000
 # With several columns beta is chosen on this many points and multiplied by the root of n over it.

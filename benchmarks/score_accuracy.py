@@ -52,7 +52,7 @@ FULL = Settings(
     laws=tuple(law.name for law in ALL),
     sizes=(500, 2000),
     n_seeds=4,
-    n_seeds_columns=3,
+    n_seeds_columns=2,
     fresh=20_000,
     silu_laws=("mixture of 3", "Laplace", "ring of 8", "two moons", "spiral",
                "mixture of 3, d = 10", "Laplace, d = 10"),

@@ -49,7 +49,7 @@ _LARGEST_LEVEL = 10.0
 # Smallest level: the final denoising step takes as much variance as it hides, so it lies below a
 # bandwidth.  At least so many standard deviations: narrower features are not looked for unless
 # sigma_min says so.
-_LOW_SHARE, _SMALLEST_LEVEL = 0.5, 1e-3
+_SMALLEST_LEVEL = 1e-3
 # Noisy points that stand for the smoothed law, at least.
 _LINE_POINTS, _VECTOR_POINTS, _MOST_DRAWS = 8000, 2000, 50
 
@@ -76,7 +76,8 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     n_levels : int >= 2
         Levels of the geometric ladder from ``sigma_max`` down to ``sigma_min``.
     levels : array_like (L,), optional
-        The VE noise levels themselves, decreasing; then the three above and below must be left alone.
+        The VE noise levels themselves, decreasing, in units of Z; ``n_levels`` is then not used and
+        ``sigma_max`` and ``sigma_min`` must be left alone.
     sigma_max, sigma_min : float, optional
         VE noise, in units of Z.  Default: ten standard deviations, and 0.22 of a rule-of-thumb
         bandwidth for the densest quarter of the data (at least 0.001 standard deviations).
@@ -317,7 +318,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         low = self.sigma_min
         if low is None:
             size = len(z) if weights is None else float(weights.sum() ** 2 / (weights**2).sum())
-            low = max(_LOW_SHARE * bandwidth(z / spread, size), _SMALLEST_LEVEL) * spread
+            low = max(bandwidth(z / spread, size), _SMALLEST_LEVEL) * spread
             if low >= check_positive(top, name="sigma_max"):
                 raise ValueError(
                     f"sigma_max = {top:g} is not above the default sigma_min = {low:.3g} (from a "

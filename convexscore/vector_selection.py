@@ -40,6 +40,9 @@ _PAIRS = 4
 _FEW = 6
 # Training folds use beta times this power of their share, as with one column (selection.py).
 _FOLD_EXPONENT = 0.5
+# Half-width of the blur in rule-of-thumb bandwidths.  Twice as much hides the structure of rings and
+# arcs from cross-validation, whose beta then doubles.
+_BLUR = 0.225
 # Rows that stand for the data where only their spread matters.
 _BANDWIDTH_ROWS = 2_000
 # Above this size folds are solved by local search even in the plane.
@@ -88,7 +91,7 @@ def bandwidth(z: Floats, effective_size: float) -> float:
     spread = float(np.sqrt(z.var(axis=0).mean()))
     quarter = np.partition(cdist(rows[:500], rows), len(rows) // 4, axis=1)[:, len(rows) // 4]
     inner = float(quarter[quarter > 0.0].min(initial=np.inf)) / float(np.sqrt(chi2.ppf(0.25, d)))
-    return 0.45 * min(spread, inner) * effective_size ** (-1.0 / (d + 4))
+    return _BLUR * min(spread, inner) * effective_size ** (-1.0 / (d + 4))
 
 
 def vector_beta_grid(largest: float, n_betas: int) -> Floats:

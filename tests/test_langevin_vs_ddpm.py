@@ -159,8 +159,8 @@ def test_learned_noise_levels_bring_the_shares_of_the_training_sample():
     assert many.certificates_.optimal
     drawn = many.sample(N, n_steps=300, random_state=0)
     assert bimodal.weight_of(drawn) == pytest.approx(share, abs=0.03)
-    # plain Langevin on the learned score of the finest level, as many steps
-    finest = float(many.levels_[-1])
+    # plain Langevin on the learned score of a fine level, as many steps
+    finest = float(many.levels_[-3])
     stuck = samplers.langevin(
         lambda z: many.ve_score(z, finest), np.full(N, -4.0), step=0.1, n_steps=300, random_state=0
     )

@@ -96,7 +96,7 @@ def test_planar_optimum_against_everything_slow(goal, activation, skip, kind):
     ratio = brute_supremum(case, residual_of(case, fit.network_)) / beta
     assert ratio <= 1.0 + certificate.max_violation + 1e-6
     if fit.network_.n_neurons:
-        assert ratio >= 1.0 - 1e-6
+        assert ratio >= 1.0 - 5e-6
 
     # non-convex training with more neurons never gets below
     trained = best_of_lbfgs(
