@@ -132,7 +132,7 @@ def add_diffuse(commands: Any) -> None:
         "--conservative", action="store_true", help="several columns: scores that are gradients"
     )
     model.add_argument(
-        "--beta", type=_beta, metavar="{NUMBER,rule,cv}",
+        "--beta", type=_beta, metavar="{NUMBER,rule,cv,cv-per-level}",
         help="penalty, or with commas one per level",
     )  # fmt: skip
     model.add_argument("--cv", type=int, metavar="FOLDS", help="folds of --beta cv")
@@ -183,13 +183,13 @@ def _numbers(text: str) -> list[float]:
 
 
 def _beta(text: str) -> str | float | list[float]:
-    if text in ("cv", "rule"):
+    if text in ("cv", "cv-per-level", "rule"):
         return text
     try:
         values = [float(cell) for cell in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"must be cv, rule, a number or one per level, got {text!r}"
+            f"must be cv, cv-per-level, rule, a number or one per level, got {text!r}"
         ) from None
     return values if len(values) > 1 else values[0]
 

@@ -30,6 +30,7 @@ from convexscore.penalty_selection import (
     FactorSelection,
     anchors,
     betas_from,
+    cross_validated_beta,
     explicit_betas,
     select_factor,
 )
@@ -83,12 +84,14 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         bandwidth for the densest quarter of the data (at least 0.001 standard deviations).
     activation, skip, conservative
         As in :class:`~convexscore.ConvexScore`.
-    beta : "cv", "rule", float or array_like (L,)
+    beta : "cv", "cv-per-level", "rule", float or array_like (L,)
         Penalty on sums over the ``n * n_draws`` noisy points.  "rule": at each level 0.15 times the
         largest sampling fluctuation of any neuron's gradient, simulated with random multipliers of the
         training points (:func:`~convexscore.penalty_rule.gradient_noise`).  "cv": the factor, one for
-        all levels, is chosen by cross-validation of the losses of up to ten levels together.  Below
-        20 points, or 2 ``cv``, "cv" means "rule".
+        all levels, is chosen by cross-validation of the losses of up to ten levels together.
+        "cv-per-level": each level by itself, which takes about four times as long; better on planar
+        shapes, worse on the line (benchmarks/diffusion_beta.py).  Below
+        20 points, or 2 ``cv``, both mean "rule".
     n_draws : int, optional
         Noisy copies per point; default: as many as give 8000 noisy points for one column, 2000 for
         several, at most 50.
@@ -337,6 +340,9 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         given = explicit_betas(self.beta, len(levels))
         if given is not None:
             return given, None
+        enough = len(z) >= max(FEWEST_POINTS, 2 * self.cv)
+        if self.beta == "cv-per-level" and enough:
+            return self._each_level(z, weights, options, levels, seeds[1]), None
         jobs = [
             delayed(gradient_noise)(
                 z,
@@ -355,7 +361,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
                 description="gradient noise",
             )
         )
-        if self.beta == "rule" or len(z) < max(FEWEST_POINTS, 2 * self.cv):
+        if self.beta == "rule" or not enough:
             return betas_from(RULE_FACTOR, noise), None
         chosen = anchors(len(levels), one_column=z.shape[1] == 1)
         selection = select_factor(
@@ -370,6 +376,35 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             rng=np.random.default_rng(seeds[1]),
         )
         return betas_from(selection.factor, noise), selection
+
+    def _each_level(
+        self,
+        z: Floats,
+        weights: Floats | None,
+        options: ProblemOptions,
+        levels: Floats,
+        seed: np.random.SeedSequence,
+    ) -> Floats:
+        """Beta of every level by cross-validation of its own."""
+        jobs = [
+            delayed(cross_validated_beta)(
+                z,
+                at_level(options, level),
+                sample_weight=weights,
+                cv=self.cv,
+                n_starts=self.n_starts,
+                seed=int(word),
+            )
+            for level, word in zip(levels, seed.generate_state(len(levels)), strict=True)
+        ]
+        betas = run_jobs(
+            jobs,
+            n_jobs=self.n_jobs,
+            total=len(jobs),
+            progress=self.progress,
+            description="cross-validation of each level",
+        )
+        return np.array(betas)
 
 
 def _standardization(X: Floats, mode: str | None, weights: Floats | None) -> Standardization:

@@ -15,17 +15,19 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 
+from convexscore._recorded_warnings import recorded_warnings
 from convexscore._threads import threads_for
 from convexscore.level_fits import at_level, run_jobs
 from convexscore.problem_options import ProblemOptions
-from convexscore.selection import check_folds, fold_statistics
+from convexscore.selection import check_folds, fold_statistics, select_beta
 from convexscore.solvers import line_problem
 from convexscore.solvers.line import solve_line
 from convexscore.solvers.line_network import score_of
 from convexscore.solvers.multivariate import descend, network_of
 from convexscore.solvers.neuron_problem import prepare
 from convexscore.solvers.oracles import make_oracle
-from convexscore.vector_selection import held_out_loss
+from convexscore.vector_fitting import build_problem
+from convexscore.vector_selection import held_out_loss, select_vector_beta
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +50,9 @@ _N_STARTS = 32
 _FOLD_EXPONENT = 0.5
 # Gradient noise below this share of the ladder's largest is rounding: no penalty to fit with.
 _NO_NOISE = 1e-9
+RULES = ("cv", "cv-per-level", "rule")
+# Grids of cross-validation per level, those of ConvexScore.
+_LINE_BETAS, _VECTOR_BETAS = 30, 15
 # Fewer points than this give no held-out loss worth minimising.
 FEWEST_POINTS = 20
 
@@ -220,6 +225,41 @@ class _AsColumns:
         return self.score(x[:, 0])[:, None]
 
 
+def cross_validated_beta(
+    x: Floats,
+    options: ProblemOptions,
+    *,
+    sample_weight: Floats | None,
+    cv: int,
+    n_starts: int,
+    seed: int,
+) -> float:
+    """Beta of one level by K-fold cross-validation of its own, as ``ConvexScore(beta="cv")`` does it."""
+    rng = np.random.default_rng(seed)
+    with recorded_warnings(), threads_for(x.size):  # where a grid ended is no news in a ladder
+        if x.shape[1] == 1:
+            return select_beta(
+                x[:, 0],
+                options,
+                sample_weight=sample_weight,
+                cv=cv,
+                n_betas=_LINE_BETAS,
+                one_standard_error=False,
+                rng=rng,
+            ).beta
+        return select_vector_beta(
+            x,
+            build_problem(x, options, sample_weight, rng),
+            options,
+            sample_weight=sample_weight,
+            cv=cv,
+            n_betas=_VECTOR_BETAS,
+            one_standard_error=False,
+            n_starts=n_starts,
+            rng=rng,
+        ).beta
+
+
 def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
     """Betas given by the user, one per level; None for a rule.
 
@@ -229,9 +269,10 @@ def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
         If beta is no rule, no positive number and no (L,) positive numbers.
     """
     if isinstance(beta, str):
-        if beta not in ("cv", "rule"):
+        if beta not in RULES:
             raise ValueError(
-                f"beta must be 'cv', 'rule', a number > 0 or one per level; got {beta!r}."
+                f"beta must be {', '.join(map(repr, RULES))}, a number > 0 or one per level; got "
+                f"{beta!r}."
             )
         return None
     try:

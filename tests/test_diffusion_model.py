@@ -16,7 +16,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
 import convexscore.level_fits as level_fits
-from convexscore import ConvexDiffusion, certify, fit_convex_diffusion, metrics, targets
+from convexscore import (
+    ConvexDiffusion,
+    certify,
+    fit_convex_diffusion,
+    fit_convex_score,
+    metrics,
+    targets,
+)
 from convexscore._exceptions import ConvergenceWarning, SolverError
 from convexscore.diffusion_sampling import SAMPLERS
 from convexscore.problem_options import ProblemOptions
@@ -776,7 +783,10 @@ BAD_OPTIONS = [
     ({"beta": [1.0, 2.0]}, "beta must be.*3 of them, one per level.*got \\[1.0, 2.0\\]"),
     ({"beta": -1.0}, "beta must be.*got -1.0"),
     ({"beta": np.nan}, "beta must be.*got nan"),
-    ({"beta": "auto"}, "beta must be 'cv', 'rule', a number > 0 or one per level; got 'auto'"),
+    (
+        {"beta": "auto"},
+        "beta must be 'cv', 'cv-per-level', 'rule', a number > 0 or one per level; got 'auto'",
+    ),
     ({"beta": None}, "beta must be.*got None"),
     ({"n_draws": 0}, "n_draws must be an integer >= 1; got 0"),
     ({"labels": "exact"}, "labels must be one of 'noisy', 'smoothed'; got 'exact'"),
@@ -891,3 +901,24 @@ def test_bad_points_are_refused(on_line, on_plane):
         on_line.score_function([np.nan, 1.0], 0.3)
     with pytest.raises(ValueError, match=r"t must be finite and >= 0.*noise sigma"):
         quick(line(), schedule="ve", n_levels=2).score_function(GRID, -1.0)
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_cross_validation_of_each_level_is_that_of_the_single_fit(d):
+    rng = np.random.default_rng(5)
+    X = np.where(rng.random((60, 1)) < 0.5, -2.0, 2.0) + 0.4 * rng.normal(size=(60, d))
+    options = dict(schedule="ve", levels=[2.0, 0.5], n_draws=2, cv=3, random_state=3)
+    model = fit_convex_diffusion(X, beta="cv-per-level", **options)
+    assert model.factor_selection_ is None and model.certificates_.optimal
+    again = fit_convex_diffusion(X, beta="cv-per-level", n_jobs=2, **options)
+    assert np.array_equal(model.betas_, again.betas_)
+    # of the size that a single fit chooses with other folds and other noise
+    for level, beta in zip(model.levels_, model.betas_, strict=True):
+        chosen = [
+            fit_convex_score(
+                X, objective="denoising", noise=level, n_draws=2, labels="smoothed", cv=3, tol=1e-2,
+                random_state=seed,
+            ).beta_
+            for seed in range(3)
+        ]  # fmt: skip
+        assert min(chosen) / 10 < beta < max(chosen) * 10
