@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nstopped during {names[len(reports)]}; finished: {len(reports)} of {len(names)}, "
               f"results in {out}")  # fmt: skip
         return STOPPED
-    write_summary(reports, out)
+    write_summary(out, NAMES)
     checks = [check for report in reports for check in report.checks]
     missed = [check for check in checks if check.verdict == "FAIL"]
     spent = duration(sum(report.seconds for report in reports))

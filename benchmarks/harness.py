@@ -258,14 +258,25 @@ def write(report: Report, out: Path, fig: Any = None) -> None:
     (out / f"{report.name}.md").write_text(text)
 
 
-def write_summary(reports: Sequence[Report], out: Path) -> None:
-    """summary.md: every aim of this run and its verdict."""
+def write_summary(out: Path, names: Sequence[str]) -> None:
+    """summary.md: every aim and its verdict, of all results in a folder, this run's and earlier ones'."""
     out.mkdir(parents=True, exist_ok=True)
     lines = ["# Aims", ""]
-    for report in reports:
-        quick = " (quick)" if report.quick else ""
-        lines += [f"**{report.name}**{quick}, {report.seconds:.0f} s", ""]
-        lines += [f"- {check}" for check in report.checks] or ["- no aim"]
+    for name in names:
+        path = out / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        quick = " (quick)" if found["quick"] else ""
+        lines += [
+            f"**{name}**{quick}, {found['seconds']:.0f} s, {found['environment']['date']}",
+            "",
+        ]
+        checks = [
+            Check(**{key: value for key, value in check.items() if key != "verdict"})
+            for check in found["checks"]
+        ]
+        lines += [f"- {check}" for check in checks] or ["- no aim"]
         lines.append("")
     (out / "summary.md").write_text("\n".join(lines))
 
