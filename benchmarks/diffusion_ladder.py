@@ -28,7 +28,7 @@ class Settings:
     laws: tuple[str, ...]
 
 
-FULL = Settings(1000, 20, 2, ("ring of eight", "banana"))
+FULL = Settings(1000, 20, 2, ("ring of eight",))
 QUICK = Settings(40, 3, 2, ("ring of eight",))
 
 LAWS = {"ring of eight": targets.ring_of_gaussians, "banana": targets.banana}
