@@ -144,8 +144,8 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     Notes
     -----
     All levels use the same random displacements, so the scores change smoothly from level to level.
-    Levels are independent jobs: started from the neurons of the level above, a fit is no faster
-    (benchmarks/diffusion_ladder.py), and the result would depend on the order.
+    Levels are independent jobs: started from the neurons of the level above, fits take a tenth less time
+    (benchmarks/diffusion_ladder.py), but one after the other, with results that depend on the order.
     Time: L fits (see :class:`~convexscore.ConvexScore`), and with ``beta="cv"`` up to 8 cv small ones
     for each anchor level.  Memory of one fit per worker.
 
