@@ -231,7 +231,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         )
         rng = check_random_state(self.random_state)
         seeds = [np.random.SeedSequence(int(word)) for word in rng.integers(2**63, size=3)]
-        to_z = _standardization(points, self._standardize_mode(), weights)
+        to_z = standardization(points, self._standardize_mode(), sample_weight=weights)
         z = to_z.points(points)
         mean, covariance = _moments(z, weights)
         levels = self._ladder_levels(z, weights, covariance)
@@ -405,17 +405,6 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             description="cross-validation of each level",
         )
         return np.array(betas)
-
-
-def _standardization(X: Floats, mode: str | None, weights: Floats | None) -> Standardization:
-    """The map to Z; one common factor for "scale", which rotations do not change."""
-    if mode != "scale":
-        return standardization(X, mode, sample_weight=weights)
-    first = X[0]
-    mean, covariance = _moments(X - first, weights)
-    scale = float(np.sqrt(np.trace(covariance) / X.shape[1]))
-    eye = np.eye(X.shape[1])
-    return Standardization(first + mean, eye / scale, eye * scale, mode)
 
 
 def _moments(z: Floats, weights: Floats | None) -> tuple[Floats, Floats]:

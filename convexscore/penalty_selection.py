@@ -283,8 +283,8 @@ def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
         values = np.full(n_levels, float(values))
     if values.shape != (n_levels,) or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(
-            f"beta must be 'cv', 'rule', a finite number > 0 or {n_levels} of them, one per level from "
-            f"the largest noise down; got {_short(beta)}."
+            f"beta must be {', '.join(map(repr, RULES))}, a finite number > 0 or {n_levels} of them, one "
+            f"per level from the largest noise down; got {_short(beta)}."
         )
     return values
 

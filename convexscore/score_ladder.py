@@ -68,7 +68,7 @@ class ScoreLadder:
         if sigma > levels[0] * _ABOVE:
             rotated, _, total = self._shrunk(y, sigma)
             return -(rotated / sigma / total) @ self._axes.T
-        if sigma <= levels[-1]:
+        if sigma <= levels[-1] * _ABOVE:
             return self.scores[-1](y)
         upper, share = self._between(sigma)
         if share == 0.0:

@@ -22,7 +22,7 @@ from convexscore.objectives import ScoreObjective
 
 Floats = NDArray[np.float64]
 
-MODES = (None, "columns", "whitening")
+MODES = (None, "scale", "columns", "whitening")
 
 # A column whose values differ by fewer rounding units of the largest is constant.
 _CONSTANT_ULPS = 8.0
@@ -146,8 +146,10 @@ def standardization(
     Parameters
     ----------
     X : array_like of shape (n,) or (n, d)
-    mode : {None, "columns", "whitening"}
-        ``None`` leaves everything as it is.  ``"columns"`` subtracts the mean of each column and
+    mode : {None, "scale", "columns", "whitening"}
+        ``None`` leaves everything as it is.  ``"scale"`` subtracts the mean and divides all columns
+        by one number, the root of their mean variance, which rotations do not change.
+        ``"columns"`` subtracts the mean of each column and
         divides by its standard deviation.  ``"whitening"`` in addition makes the columns
         uncorrelated, :math:`M = C^{-1/2}D^{-1}` with the standard deviations D and the symmetric
         root of the correlation matrix C, so that :math:`M\hat\Sigma M^\top = I`.
@@ -199,6 +201,10 @@ def standardization(
     standard = points - centre
     largest = np.abs(standard).max(axis=0)
     rounding = np.finfo(float).eps * np.abs(points).max(axis=0)
+    if mode == "scale":
+        unit = 2.0 ** round(np.log2(largest.max()))
+        scale = unit * float(np.sqrt((share @ (standard / unit) ** 2).mean()))
+        return Standardization(centre, np.eye(d) / scale, np.eye(d) * scale, mode)
     _refuse_constant_columns(points, largest <= _CONSTANT_ULPS * rounding, mode, name)
     # Powers of two keep the squares of tiny and huge columns in range.
     unit = 2.0 ** np.round(np.log2(largest))

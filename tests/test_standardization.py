@@ -237,7 +237,8 @@ def test_constant_columns_are_named(mode):
 def test_other_refusals():
     X = cloud()
     with pytest.raises(
-        ValueError, match=r"^standardize must be one of None, 'columns', 'whitening'; got 'pca'"
+        ValueError,
+        match=r"^standardize must be one of None, 'scale', 'columns', 'whitening'; got 'pca'",
     ):
         standardization(X, "pca")
     with pytest.raises(ValueError, match=r"^X must be finite"):
@@ -248,3 +249,18 @@ def test_other_refusals():
         made.points(X[:, :2])
     with pytest.raises(ValueError, match=r"^network must have dimension 3.*got 2"):
         made.network_back(some_network(2))
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_one_factor_for_all_columns_does_not_see_rotations(unit):
+    rng = np.random.default_rng(4)
+    x = unit * (rng.normal(size=(50, 3)) * [1.0, 5.0, 0.0] + [3.0, 0.0, 7.0])  # one column constant
+    weights = rng.integers(0, 3, size=50).astype(float)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    made = standardization(x, "scale", sample_weight=weights)
+    z = made.points(x)
+    assert np.average(z, axis=0, weights=weights) == pytest.approx(np.zeros(3), abs=1e-12)
+    assert np.average((z**2).mean(axis=1), weights=weights) == pytest.approx(1.0, rel=1e-12)
+    assert made.points_back(z) == pytest.approx(x, rel=1e-12, abs=1e-12 * unit)
+    turned = standardization(x @ turn.T, "scale", sample_weight=weights)
+    assert turned.matrix == pytest.approx(made.matrix, rel=1e-12)
