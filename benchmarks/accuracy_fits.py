@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from benchmarks import torch_peers
 from benchmarks.kernel_family import kernel_family_score
 from benchmarks.score_peers import (
     Floats,
@@ -19,7 +21,7 @@ from benchmarks.score_peers import (
     silverman_bandwidth,
     whitened,
 )
-from benchmarks.silu_network import train_silu_score
+from benchmarks.silu_network import SiluNet, train_silu_score
 from convexscore import ConvexScore, fit_convex_score
 from convexscore.penalty_rule import gradient_noise
 from convexscore.penalty_selection import RULE_FACTOR
@@ -39,10 +41,8 @@ METHODS = (
 # Noise of the denoising fits in units of 0.45 rule-of-thumb bandwidths, the smallest level of
 # ConvexDiffusion: the bias of the noised law grows with its fourth power.
 NOISE = 1.4
-# Noisy points, at least: smoothed labels have no label noise, more copies cost only time.
-_LINE_POINTS, _VECTOR_POINTS = 8000, 2000
-# With several columns beta is chosen on this many points and multiplied by the root of n over it.
-_CV_POINTS = 500
+# Noisy points, at least, and copies of each point: two are a pair of opposite displacements.
+_LINE_POINTS, _VECTOR_POINTS, _LEAST_DRAWS = 8000, 2000, 2
 _TOL = 1e-2
 _RULE_DIMENSIONS = 3
 
@@ -55,23 +55,25 @@ class Effort:
     rates: tuple[float, ...] = (1e-2, 1e-3)
     restarts: int = 2
     width: int = 100
-    silu_seconds: float = 10.0
+    silu_seconds: float = 30.0
     components: int = 12
     n_init: int = 2
 
     def notes(self) -> list[str]:
+        deep = "torch" if torch_peers.installed() else "numpy, as torch is not installed"
         return [
-            "Convex SM: the default fit, beta by 5-fold cross-validation (several columns: on at most "
-            f"{_CV_POINTS} points, times the root of n over them; tol {_TOL:g}).",
+            "Convex SM: the default fit, beta by 5-fold cross-validation (several columns: "
+            f"tol {_TOL:g}).",
             f"Convex DSM: noise {NOISE:g} times the smallest default level of ConvexDiffusion, smoothed "
-            f"labels; CV as above (several columns: 3 folds, 8 values), or beta = {RULE_FACTOR:g} times "
-            f"the gradient noise, the rule of ConvexDiffusion (at most {_RULE_DIMENSIONS} columns: in "
-            "more the kernels hold single points and it underestimates the noise).",
+            f"labels, at least {_VECTOR_POINTS} noisy points ({_LINE_POINTS} in one column) and "
+            f"{_LEAST_DRAWS} copies of each point; CV as above, or beta = {RULE_FACTOR:g} times the "
+            f"gradient noise, the rule of ConvexDiffusion (at most {_RULE_DIMENSIONS} columns: in more "
+            "the kernels hold single points and it underestimates the noise).",
             f"Adam ReLU: {self.width} neurons, the same objective, noise and beta as the convex fit "
             f"beside it, {self.epochs} full-batch epochs at each of {len(self.rates)} learning rates, "
             f"{self.restarts} starts; the run with the smallest objective.",
-            f"Adam SiLU³: three layers, {self.silu_seconds:g} s of processor time, the noise level of "
-            "the convex fit, fresh noise, early stopping; first seed and largest n only.",
+            f"Adam SiLU³ ({deep}): three layers, {self.silu_seconds:g} s of processor time, the noise "
+            "level of the convex fit, fresh noise, early stopping; first seed only.",
             "Kernel family: score matching of a kernel exponential family with 300 centres, bandwidth "
             "and penalty by 3-fold cross-validation (Sutherland et al. 2018).",
             f"EM: full covariances, up to {self.components} components, {self.n_init} starts each. KDE "
@@ -89,8 +91,10 @@ class Sample:
     _streams: dict[str, np.random.SeedSequence] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        names = (*METHODS, "noise")
-        object.__setattr__(self, "_streams", dict(zip(names, self.seeds.spawn(12), strict=True)))
+        names = METHODS
+        object.__setattr__(
+            self, "_streams", dict(zip(names, self.seeds.spawn(len(names)), strict=True))
+        )
 
     def rng(self, name: str) -> np.random.Generator:
         """The same stream at every call."""
@@ -106,7 +110,7 @@ class Sample:
         n, d = self.columns.shape
         wanted = _LINE_POINTS if d == 1 else _VECTOR_POINTS
         noise = NOISE * bandwidth(self.columns, n)
-        draws = max(1, wanted // n)
+        draws = max(_LEAST_DRAWS, wanted // n)
         return ProblemOptions("denoising", noise=noise, n_draws=draws, labels="smoothed")
 
     @cached_property
@@ -123,19 +127,15 @@ class Sample:
 
     @cached_property
     def denoised(self) -> ConvexScore:
-        few = {} if self.x.ndim == 1 else {"cv": 3, "n_betas": 8}
-        return self._cross_validated(DSM, self.denoising, **few)
+        return self._cross_validated(DSM, self.denoising)
 
-    def _cross_validated(self, name: str, task: dict[str, Any], **folds: int) -> ConvexScore:
-        rng = self.rng(name)
-        if self.x.ndim == 1:
-            return fit_convex_score(self.x, random_state=rng, **task, **folds)
-        few = self.x[:_CV_POINTS]
-        once = {**task, "n_draws": 1} if task else {}
-        chosen = fit_convex_score(few, random_state=rng, tol=_TOL, **once, **folds)
-        # what beta keeps out grows like sqrt(n), and with the noisy copies of each point
-        beta = chosen.beta_ * task.get("n_draws", 1) * np.sqrt(len(self.x) / len(few))
-        return fit_convex_score(self.x, beta=beta, random_state=self.rng("noise"), tol=_TOL, **task)
+    def _cross_validated(self, name: str, task: dict[str, Any]) -> ConvexScore:
+        return fit_convex_score(self.x, random_state=self.rng(name), **self.tolerance, **task)
+
+    @property
+    def tolerance(self) -> dict[str, float]:
+        """One column is solved to rounding anyway."""
+        return {} if self.x.ndim == 1 else {"tol": _TOL}
 
 
 def planned(dim: int, *, silu: bool) -> tuple[str, ...]:
@@ -160,8 +160,8 @@ def fit(method: str, sample: Sample) -> ScoreFunction:
     if method == RULE:
         beta = RULE_FACTOR * gradient_noise(sample.columns, sample.options, rng=rng)
         task = sample.denoising
-        tol = {} if x.ndim == 1 else {"tol": _TOL}
-        return fit_convex_score(x, beta=beta, random_state=rng, **task, **tol).score_function
+        fitted = fit_convex_score(x, beta=beta, random_state=rng, **task, **sample.tolerance)
+        return fitted.score_function
     if method == ADAM_SM:
         return _trained(sample, sample.matched.beta_, {}, rng)
     if method == ADAM_DSM:
@@ -169,7 +169,13 @@ def fit(method: str, sample: Sample) -> ScoreFunction:
     if method == SILU:
         noise = sample.options.noise
         assert noise is not None
-        return train_silu_score(x, noise=noise, seconds=effort.silu_seconds, rng=rng).score
+        net: Any = SiluNet
+        if torch_peers.installed():
+            net = torch_peers.SiluNet
+        with torch_peers.one_thread() if torch_peers.installed() else nullcontext():
+            return train_silu_score(
+                x, noise=noise, seconds=effort.silu_seconds, rng=rng, net=net
+            ).score
     if method == KERNEL:
         return kernel_family_score(x, rng=rng)[0]
     if method == KDE:

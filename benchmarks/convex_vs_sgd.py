@@ -7,11 +7,11 @@ the same lower bound, below which no network of any width can go.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
+from benchmarks import torch_peers
 from benchmarks.gradient_peers import Effort, Peer, train_peers
 from benchmarks.harness import Check, Report, Row, measure
 from benchmarks.training_cases import (
@@ -60,12 +60,12 @@ FULL = Settings(
         for d, cases in ((1, _LINE[objective]), (2, _PLANE), (10, _TEN))
         for rest in cases
     ),
-    Effort(1000, 2000, 50, restarts=12, sweep_restarts=3, sklearn_runs=4),
+    Effort(1000, 2000, 50, restarts=12, sweep_restarts=3, outside_runs=4),
 )
 QUICK = Settings(
     (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.03, 2), Case(SM, 2, 50, 0.3), Case(DSM, 3, 60, 0.3)),
     Effort(
-        100, 200, 25, restarts=4, sweep_restarts=2, sklearn_runs=2, rates=(0.1, 0.01), records=12
+        100, 200, 25, restarts=4, sweep_restarts=2, outside_runs=2, rates=(0.1, 0.01), records=12
     ),
     fit_repeats=1,
     searches=256,
@@ -247,7 +247,7 @@ def _notes(settings: Settings, rows: list[Row]) -> list[str]:
         f"Networks have max({settings.least_width}, neurons of the convex optimum) neurons, or the "
         "multiple said.",
         f"Full batch (Adam with cosine schedule, L-BFGS): {effort.steps} steps; batches of {effort.batch}"
-        f" (SGD with momentum 0.9, Adam, scikit-learn): {effort.batch_steps}; a third from "
+        f" (SGD with momentum 0.9, Adam, scikit-learn, torch): {effort.batch_steps}; a third from "
         f"d = {settings.short_from} on.",
         f"Rates {effort.rates}, {effort.sweep_restarts} restarts each; the rate of the lowest median "
         f"then gets {effort.restarts} restarts.",
@@ -264,10 +264,11 @@ def _notes(settings: Settings, rows: list[Row]) -> list[str]:
         + (f" ({'; '.join(sorted(faster))})" if faster else "")
         + ".  The fit's time includes the proof; a run does not know how far it is.",
     ]
-    if find_spec("torch") is None:
-        notes.append("torch left out: not installed; the independent peer is scikit-learn's Adam.")
-    else:
+    if torch_peers.installed():
         notes.append(
-            "torch left out: no adapter here; the independent peer is scikit-learn's Adam."
+            "torch: torch.nn.Linear with its own initialisation, autograd and torch.optim.Adam in single "
+            "precision; shares no code with the package."
         )
+    else:
+        notes.append("torch left out: not installed (pip install -e '.[torch]').")
     return notes

@@ -13,8 +13,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import high_dim_vs_adam
-from convexscore import training
+from benchmarks import high_dim_vs_adam, torch_peers
+from convexscore import TwoLayerNetwork, training
 from convexscore.objectives import ScoreObjective
 from convexscore.training.optimizers import Optimizer
 
@@ -30,9 +30,9 @@ class Effort:
     batch: int
     restarts: int
     sweep_restarts: int  # at every learning rate, to choose one
-    sklearn_runs: int
+    outside_runs: int  # of scikit-learn and torch, at each of their rates
     rates: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01, 0.003)
-    sklearn_rates: tuple[float, ...] = (1e-2, 1e-3)
+    outside_rates: tuple[float, ...] = (1e-2, 1e-3)
     records: int = 25
 
 
@@ -98,7 +98,7 @@ def methods(effort: Effort) -> dict[str, Callable[[tuple[float, ...]], Optimizer
 def train_peers(
     problem: ScoreObjective, beta: float, width: int, skip: bool, effort: Effort, seed: int
 ) -> list[Peer]:
-    """SGD, Adam and L-BFGS of the package, and for denoising without skip scikit-learn's Adam."""
+    """SGD, Adam and L-BFGS of the package; Adam of scikit-learn (denoising without skip) and torch."""
     common = {"beta": beta, "width": width, "skip": skip, "random_state": seed}
     peers = []
     for name, make in methods(effort).items():
@@ -106,15 +106,26 @@ def train_peers(
     peers.append(_lbfgs(problem, effort, common))
     if problem.labels is not None and not skip:
         peers.append(_sklearn(problem, beta, width, effort, seed))
+    if torch_peers.installed():
+        peers.append(_torch(problem, beta, width, skip, effort, seed))
     return peers
+
+
+def objective(problem: ScoreObjective, network: TwoLayerNetwork, beta: float) -> float:
+    """The objective of a network with ||u|| ||w|| as penalty; unit sample weights."""
+    score = network(problem.points)
+    rest = score if problem.labels is None else score - problem.labels
+    value = 0.5 * float((rest * rest).sum()) + beta * network.path_norm()
+    if problem.divergence:
+        value += problem.divergence * float(network.divergence(problem.points).sum())
+    return value
 
 
 def _first_order(name, make, problem, effort, common):  # type: ignore[no-untyped-def]
     """Sweep the rates with a few restarts, then all restarts and one run alone at the best rate."""
     epochs = effort.steps
     if make((1.0,)).batch_size is not None:
-        per_epoch = -(-problem.n_samples // min(effort.batch, problem.n_samples))
-        epochs = -(-effort.batch_steps // per_epoch)
+        epochs = _batch_epochs(problem.n_samples, effort)
 
     def train(rates: tuple[float, ...], restarts: int) -> tuple[training.TrainingRuns, float]:
         started = perf_counter()
@@ -135,6 +146,11 @@ def _first_order(name, make, problem, effort, common):  # type: ignore[no-untype
     alone, _ = train((rate,), 1)
     lowest = min(float(r.path_losses.min()) for r in (sweep, runs))
     return Peer(name, rate, runs.path_losses, alone.seconds[0], all_seconds, sweep_seconds, lowest)
+
+
+def _batch_epochs(n: int, effort: Effort) -> int:
+    """Passes over the points that make the steps of mini-batches."""
+    return -(-effort.batch_steps // -(-n // min(effort.batch, n)))
 
 
 def _lbfgs(problem, effort, common):  # type: ignore[no-untyped-def]
@@ -166,30 +182,53 @@ def _sklearn(problem: ScoreObjective, beta: float, width: int, effort: Effort, s
         (points - points.mean(axis=0)) / scale, problem.labels * scale, beta
     )
     n, dim = points.shape
-    batch = min(effort.batch, n)
-    epochs = -(-effort.batch_steps // -(-n // batch))
-    settings = high_dim_vs_adam.Settings(n, dim, effort.sklearn_runs, epochs, 1, batch=batch)
-    rows = {
-        rate: [
-            high_dim_vs_adam.adam_run(task, width, rate, seed + k, settings)
-            for k in range(effort.sklearn_runs)
-        ]
-        for rate in effort.sklearn_rates
+    settings = high_dim_vs_adam.Settings(
+        n, dim, effort.outside_runs, _batch_epochs(n, effort), 1, batch=min(effort.batch, n)
+    )
+
+    def run(rate: float, number: int) -> tuple[Floats, Floats]:
+        row = high_dim_vs_adam.adam_run(task, width, rate, seed + number, settings)
+        return np.array([row["objective"] / scale**2]), np.array([row["seconds"]])
+
+    return _outside("Adam, scikit-learn", run, effort)
+
+
+def _torch(
+    problem: ScoreObjective, beta: float, width: int, skip: bool, effort: Effort, seed: int
+) -> Peer:
+    """Autograd and torch.optim on the same objective."""
+    epochs = _batch_epochs(problem.n_samples, effort)
+    record = training.log_epochs(epochs, min(epochs + 1, effort.records))
+
+    def run(rate: float, number: int) -> tuple[Floats, Floats]:
+        found = torch_peers.train_two_layers(
+            problem, beta=beta, width=width, skip=skip, rate=rate, batch=effort.batch,
+            n_epochs=epochs, record=(*record, epochs), seed=(seed + number) % 2**63,
+        )  # fmt: skip
+        values = [objective(problem, network, beta) for _, network in found]
+        return np.array(values), np.array([seconds for seconds, _ in found])
+
+    run(effort.outside_rates[0], 0)  # first calls
+    return _outside("Adam, torch", run, effort)
+
+
+def _outside(
+    name: str, run: Callable[[float, int], tuple[Floats, Floats]], effort: Effort
+) -> Peer:
+    """Runs of somebody else's code one by one, at each rate: objectives and seconds at the records."""
+    runs = {
+        rate: [run(rate, number) for number in range(effort.outside_runs)]
+        for rate in effort.outside_rates
     }
-    reached = {
-        rate: np.array([row["objective"] for row in of_rate]) / scale**2
-        for rate, of_rate in rows.items()
-    }
-    rate = min(reached, key=lambda key: float(np.median(reached[key])))
-    seconds = {key: sum(row["seconds"] for row in of_rate) for key, of_rate in rows.items()}
-    lowest = min(float(values.min()) for values in reached.values())
-    one = np.median([row["seconds"] for row in rows[rate]])
+    objectives = {rate: np.array([values for values, _ in rows]) for rate, rows in runs.items()}
+    seconds = {rate: np.array([times for _, times in rows]) for rate, rows in runs.items()}
+    rate = min(objectives, key=lambda key: float(np.median(objectives[key].min(axis=1))))
     return Peer(
-        "Adam, scikit-learn",
+        name,
         rate,
-        reached[rate][:, None],
-        np.array([one]),
-        seconds[rate],
-        sum(seconds.values()),
-        lowest,
+        objectives[rate],
+        np.median(seconds[rate], axis=0),
+        float(seconds[rate][:, -1].sum()),
+        float(sum(times[:, -1].sum() for times in seconds.values())),
+        min(float(values.min()) for values in objectives.values()),
     )

@@ -23,6 +23,7 @@ Row = dict[str, Any]
 
 _PACKAGES = (
     "numpy", "scipy", "scikit-learn", "cvxpy", "clarabel", "matplotlib", "celer", "skglm", "numba",
+    "torch",
 )  # fmt: skip
 
 

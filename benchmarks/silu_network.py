@@ -1,4 +1,7 @@
-"""A deep peer: three layers of SiLU units trained by Adam on denoising score matching, in numpy."""
+"""A deep peer: three layers of SiLU units trained by Adam on denoising score matching.
+
+The training loop takes any `Net`: the one here is numpy; `torch_peers.SiluNet` is the same in torch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from time import process_time
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +19,40 @@ Floats = NDArray[np.float64]
 Weights = list[Floats]
 
 _MEMORY, _SQUARE_MEMORY, _TINY = 0.9, 0.999, 1e-8
+
+
+class Net(Protocol):
+    """Noise level times score, and one step of Adam on mean ||net(x) + delta||^2."""
+
+    def __call__(self, x: Floats) -> Floats: ...
+    def step(self, x: Floats, delta: Floats, rate: float) -> None: ...
+    def frozen(self) -> Callable[[Floats], Floats]: ...
+
+
+class SiluNet:
+    """Two hidden SiLU layers with hand-derived gradients."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = [w.copy() for w in weights]
+        self._first = [np.zeros_like(w) for w in weights]
+        self._second = [np.zeros_like(w) for w in weights]
+        self._steps = 0
+
+    def __call__(self, x: Floats) -> Floats:
+        return forward(self._weights, x)
+
+    def step(self, x: Floats, delta: Floats, rate: float) -> None:
+        self._steps += 1
+        _, gradient = loss_and_gradient(self._weights, x, delta)
+        for w, g, m, v in zip(self._weights, gradient, self._first, self._second, strict=True):
+            m += (1.0 - _MEMORY) * (g - m)
+            v += (1.0 - _SQUARE_MEMORY) * (g * g - v)
+            unbiased = v / (1.0 - _SQUARE_MEMORY**self._steps)
+            w -= rate * m / (1.0 - _MEMORY**self._steps) / (np.sqrt(unbiased) + _TINY)
+
+    def frozen(self) -> Callable[[Floats], Floats]:
+        weights = [w.copy() for w in self._weights]
+        return lambda x: forward(weights, x)
 
 
 @dataclass(frozen=True)
@@ -34,15 +72,16 @@ def train_silu_score(
     width: int = 128,
     batch: int = 256,
     rate: float = 2e-3,
-    decay_over: int = 20_000,
+    most_steps: int = 100_000,
     held_out: float = 0.15,
     look_every: int = 100,
     rng: np.random.Generator,
+    net: Callable[[Weights], Net] = SiluNet,
 ) -> Trained:
     r"""Minimise the mean of :math:`\|\varepsilon s(x + \varepsilon\delta) + \delta\|^2`, fresh noise.
 
     The network is d - width - width - d with two hidden SiLU layers (three layers of weights).  It is
-    trained for ``seconds`` of processor time, at most ``decay_over`` steps, while the learning rate
+    trained for ``seconds`` of processor time, at most ``most_steps`` steps, while the learning rate
     falls along a cosine; the weights with the smallest loss on held-out points are kept.
     """
     points = x.reshape(len(x), -1)
@@ -54,33 +93,25 @@ def train_silu_score(
     # many displacements of each held-out point, the same at every look
     copies = np.repeat(held, max(1, 4000 // n_held), axis=0)
     shift = rng.standard_normal(copies.shape)
-    weights = initial_weights(z.shape[1], width, rng)
-    first = [np.zeros_like(w) for w in weights]
-    second = [np.zeros_like(w) for w in weights]
-    best, smallest, best_step = [w.copy() for w in weights], np.inf, 0
+    model = net(initial_weights(z.shape[1], width, rng))
+    best, smallest, best_step = model.frozen(), np.inf, 0
     started, step = process_time(), 0
-    while step < decay_over:
-        used = max((process_time() - started) / seconds, step / decay_over)
+    while step < most_steps:
+        used = max((process_time() - started) / seconds, step / most_steps)
         if used >= 1.0:
             break
         step += 1
         drawn = train[rng.integers(len(train), size=batch)]
         delta = rng.standard_normal(drawn.shape)
-        _, gradient = loss_and_gradient(weights, drawn + level * delta, delta)
-        now = rate * 0.5 * (1.0 + np.cos(np.pi * used))
-        for w, g, m, v in zip(weights, gradient, first, second, strict=True):
-            m += (1.0 - _MEMORY) * (g - m)
-            v += (1.0 - _SQUARE_MEMORY) * (g * g - v)
-            unbiased = v / (1.0 - _SQUARE_MEMORY**step)
-            w -= now * m / (1.0 - _MEMORY**step) / (np.sqrt(unbiased) + _TINY)
+        model.step(drawn + level * delta, delta, rate * 0.5 * (1.0 + np.cos(np.pi * used)))
         if step % look_every == 0:
-            loss = float(np.mean((forward(weights, copies + level * shift) + shift) ** 2))
+            loss = float(np.mean((model(copies + level * shift) + shift) ** 2))
             if loss < smallest:
-                best, smallest, best_step = [w.copy() for w in weights], loss, step
+                best, smallest, best_step = model.frozen(), loss, step
 
     def score(at: Floats) -> Floats:
         inside = (at.reshape(len(at), -1) - mean) / scale
-        return (forward(best, inside) / (level * scale)).reshape(at.shape)
+        return (best(inside) / (level * scale)).reshape(at.shape)
 
     return Trained(score, step, best_step)
 

@@ -16,6 +16,7 @@ COLORS = {
     "Adam, cosine": "C9",
     "L-BFGS": "C2",
     "Adam, scikit-learn": "C4",
+    "Adam, torch": "C8",
 }
 _SMALLEST = 1e-12
 

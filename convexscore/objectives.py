@@ -125,8 +125,8 @@ def denoising(
     r"""Denoising score matching at one noise level.
 
     Each point is copied ``n_draws`` times and moved to :math:`\tilde x = x + \varepsilon\delta`,
-    :math:`\delta \sim N(0, I)`.  Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed
-    labels replace them by their expectation given :math:`\tilde x` under the empirical law,
+    :math:`\delta \sim N(0, I)`; copies come in antithetic pairs :math:`\pm\delta`.
+    Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed labels replace them by their expectation given :math:`\tilde x` under the empirical law,
 
     .. math:: l = \sum_i \pi_i(\tilde x) (x_i - \tilde x)/\varepsilon^2,\qquad
               \pi = \mathrm{softmax}(-\|\tilde x - x_i\|^2/2\varepsilon^2),
@@ -151,6 +151,9 @@ def denoising(
     -----
     Rows are stacked draw after draw: all points, then all points again.  One column draws the same
     noise as the same numbers in shape ``(n,)``.
+    Pairs are unbiased as independent copies are, with less variance: labels are of size
+    1 / epsilon, and where a neuron is linear between x + epsilon delta and x - epsilon delta that part
+    of them cancels.
     Smoothed labels cost O(n_draws * n * d * points within 12 noise levels) time for d <= 3 and
     O(n_draws * n^2 * d) beyond, in bounded memory (:func:`smoothed_score`).
 
@@ -176,7 +179,7 @@ def denoising(
     # A stream of its own: data are often drawn by default_rng(k).normal(), and noise with the same seed k
     # would be those very numbers.
     rng = np.random.default_rng(check_random_state(random_state).integers(2**63))
-    delta = rng.standard_normal((draws, n, d))
+    delta = _antithetic(rng, draws, (n, d))
     if weights is not None and not (weights > 0).all():
         # After drawing: the noise of a point does not depend on the weights of others.
         points, delta, weights = points[weights > 0], delta[:, weights > 0], weights[weights > 0]
@@ -187,3 +190,9 @@ def denoising(
         target = smoothed_score(points, noisy, noise=level, sample_weight=weights)
     repeated = None if weights is None else np.tile(weights, draws)
     return ScoreObjective(noisy, target, 0.0, repeated)
+
+
+def _antithetic(rng: np.random.Generator, draws: int, shape: tuple[int, ...]) -> Floats:
+    """Standard normal numbers (draws, *shape), the second half the first with the other sign."""
+    first = rng.standard_normal(((draws + 1) // 2, *shape))
+    return np.concatenate([first, -first[: draws // 2]])

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 _GRID_RATIO = 1e-3
 # Cross-validation stops following the path after this many values without a new minimum, or after one
 # that loses this share of what the neurons gained: over-fitted problems cost the most time by far.
-_PATIENCE = 3
+_PATIENCE = 2
 _LOST = 0.25
 # A gain that counts, as a share of what the neurons gained so far.
 _WORTHWHILE = 0.005

@@ -14,14 +14,20 @@ ROOT = str(Path(__file__).resolve().parent.parent)
 if ROOT not in sys.path:  # benchmarks/ is no part of the installed package
     sys.path.insert(0, ROOT)
 
-from benchmarks import convex_vs_sgd, gradient_peers, high_dim_vs_adam, training_cases  # noqa: E402
+from benchmarks import (  # noqa: E402
+    convex_vs_sgd,
+    gradient_peers,
+    high_dim_vs_adam,
+    torch_peers,
+    training_cases,
+)
 from benchmarks.gradient_peers import Effort, Peer  # noqa: E402
 from benchmarks.training_cases import DSM, SM, Case, make_task  # noqa: E402
 from convexscore import TwoLayerNetwork, certify  # noqa: E402
 
 TINY = convex_vs_sgd.Settings(
     (Case(SM, 1, 60, 0.2), Case(DSM, 2, 40, 0.3)),
-    Effort(40, 40, 20, restarts=3, sweep_restarts=2, sklearn_runs=2, rates=(0.1, 0.01), records=8),
+    Effort(40, 40, 20, restarts=3, sweep_restarts=2, outside_runs=2, rates=(0.1, 0.01), records=8),
     fit_repeats=1,
 )
 
@@ -144,7 +150,9 @@ def test_report_is_consistent(report):
         assert fit["width trained"] >= fit["neurons"] and fit["lower bound"] <= fit["objective"]
         assert fit["gap"] <= fit["tol"] or not fit["all neurons looked at"]
     json.loads(report.as_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert any("torch left out" in note for note in report.notes)
+    has_torch = torch_peers.installed()  # left out with a note, or a peer in every case
+    assert any("torch left out" in note for note in report.notes) is not has_torch
+    assert all(("Adam, torch" in methods) is has_torch for methods in by_case.values())
 
 
 def test_checks_can_fail(report):

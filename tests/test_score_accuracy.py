@@ -146,7 +146,7 @@ def test_silu_gradient_is_that_of_its_loss():
 
 def test_silu_network_learns_and_its_units_follow_the_data():
     x = np.random.default_rng(0).normal(size=400)
-    options = {"seconds": 60.0, "width": 32, "decay_over": 600}
+    options = {"seconds": 60.0, "width": 32, "most_steps": 600}
     one = silu_network.train_silu_score(x, noise=0.4, rng=np.random.default_rng(1), **options)
     at = np.linspace(-2, 2, 41)
     assert one.steps == 600
@@ -163,7 +163,7 @@ def test_streams_of_data_noise_and_methods_differ_and_repeat():
     first, again = (
         accuracy_fits.Sample(x, np.random.SeedSequence(3), accuracy_fits.Effort()) for _ in range(2)
     )
-    names = (*accuracy_fits.METHODS, "noise")
+    names = accuracy_fits.METHODS
     draws = [first.rng(name).normal() for name in names]
     assert len(set(draws)) == len(names)
     assert draws == [again.rng(name).normal() for name in names]
@@ -178,7 +178,7 @@ def test_a_method_that_fails_is_recorded_and_counts_as_infinite(monkeypatch):
 
     monkeypatch.setattr(score_accuracy, "fit", broken)
     law = laws.LAWS[0]
-    rows = score_accuracy.one_sample(law, 300, 0, score_accuracy.QUICK, first=True)
+    rows = score_accuracy.one_sample(law.name, 300, 0, score_accuracy.QUICK, first=True)
     failed = [row for row in rows if row["failure"]]
     assert [row["method"] for row in failed] == [accuracy_fits.KDE]
     assert failed[0]["failure"] == "ValueError: no bandwidth"
