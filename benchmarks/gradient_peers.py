@@ -212,9 +212,7 @@ def _torch(
     return _outside("Adam, torch", run, effort)
 
 
-def _outside(
-    name: str, run: Callable[[float, int], tuple[Floats, Floats]], effort: Effort
-) -> Peer:
+def _outside(name: str, run: Callable[[float, int], tuple[Floats, Floats]], effort: Effort) -> Peer:
     """Runs of somebody else's code one by one, at each rate: objectives and seconds at the records."""
     runs = {
         rate: [run(rate, number) for number in range(effort.outside_runs)]

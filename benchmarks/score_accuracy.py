@@ -45,7 +45,9 @@ class Settings:
     fresh: int
     silu_laws: tuple[str, ...]
     effort: Effort
-    jobs: int = 1  # samples fitted at once; errors do not depend on it, seconds are of the processor
+    jobs: int = (
+        1  # samples fitted at once; errors do not depend on it, seconds are of the processor
+    )
     aim: float = 1.0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
@@ -155,8 +156,7 @@ class SiluNet:
         self._optimizer = torch.optim.Adam(self._model.parameters())
 
     def __call__(self, x: Floats) -> Floats:
-        with self._torch.no_grad():
-            return np.asarray(self._model(self._tensor(x)).numpy(), dtype=np.float64)
+        return self._output(self._model, x)
 
     def step(self, x: Floats, delta: Floats, rate: float) -> None:
         for group in self._optimizer.param_groups:
@@ -167,7 +167,11 @@ class SiluNet:
         self._optimizer.step()
 
     def frozen(self) -> Callable[[Floats], Floats]:
-        return deepcopy(self)
+        return partial(self._output, deepcopy(self._model))
+
+    def _output(self, model: Any, x: Floats) -> Floats:
+        with self._torch.no_grad():
+            return np.asarray(model(self._tensor(x)).numpy(), dtype=np.float64)
 
     def _tensor(self, x: Floats) -> Any:
         return self._torch.as_tensor(x, dtype=self._torch.float32)

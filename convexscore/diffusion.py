@@ -51,8 +51,10 @@ _LARGEST_LEVEL = 10.0
 # bandwidth.  At least so many standard deviations: narrower features are not looked for unless
 # sigma_min says so.
 _SMALLEST_LEVEL = 1e-3
-# Noisy points that stand for the smoothed law, at least.
-_LINE_POINTS, _VECTOR_POINTS, _MOST_DRAWS = 8000, 2000, 50
+# Noisy points that stand for the smoothed law, at least; two copies of a point are a pair of opposite
+# displacements, whose label noise nearly cancels.
+_LINE_POINTS, _VECTOR_POINTS = 8000, 2000
+_LEAST_DRAWS, _MOST_DRAWS = 2, 50
 
 
 class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
@@ -93,8 +95,8 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         shapes, worse on the line (benchmarks/diffusion_beta.py).  Below
         20 points, or 2 ``cv``, both mean "rule".
     n_draws : int, optional
-        Noisy copies per point; default: as many as give 8000 noisy points for one column, 2000 for
-        several, at most 50.
+        Noisy copies per point, in pairs of opposite displacements; default: as many as give 8000 noisy
+        points for one column, 2000 for several, at least 2 and at most 50.
     labels : {"smoothed", "noisy"}
         Labels without label noise, or :math:`-\delta/\sigma` as in the papers.
     standardize : {"auto", "scale", None, "columns", "whitening"}
@@ -416,7 +418,7 @@ def _moments(z: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
 
 def _default_draws(n: int, d: int) -> int:
     wanted = _LINE_POINTS if d == 1 else _VECTOR_POINTS
-    return min(_MOST_DRAWS, max(1, ceil(wanted / n)))
+    return min(_MOST_DRAWS, max(_LEAST_DRAWS, ceil(wanted / n)))
 
 
 def _warn_of_levels(table: LevelTable) -> None:

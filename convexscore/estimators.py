@@ -63,7 +63,8 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
     noise : float, optional
         Denoising only: noise level in the units of x.
     n_draws : int
-        Denoising only: noisy copies per point.
+        Denoising only: noisy copies per point, in pairs of opposite displacements: two have far less
+        label noise than two independent ones.
     labels : {"noisy", "smoothed"}
         Denoising only: :math:`-\delta/\varepsilon`, or its expectation given the noisy point.
     tails : {"free", "integrable"}

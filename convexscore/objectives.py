@@ -126,7 +126,8 @@ def denoising(
 
     Each point is copied ``n_draws`` times and moved to :math:`\tilde x = x + \varepsilon\delta`,
     :math:`\delta \sim N(0, I)`; copies come in antithetic pairs :math:`\pm\delta`.
-    Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed labels replace them by their expectation given :math:`\tilde x` under the empirical law,
+    Noisy labels are :math:`l = -\delta/\varepsilon` (ZP24).  Smoothed labels replace them by their
+    expectation given :math:`\tilde x` under the empirical law,
 
     .. math:: l = \sum_i \pi_i(\tilde x) (x_i - \tilde x)/\varepsilon^2,\qquad
               \pi = \mathrm{softmax}(-\|\tilde x - x_i\|^2/2\varepsilon^2),

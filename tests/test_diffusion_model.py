@@ -516,6 +516,7 @@ def test_fewer_levels_from_given_ends_and_draws():
     assert model.n_draws_ == 3
     assert quick(line(), n_draws=None, n_levels=2).n_draws_ == 50
     assert quick(line(1000), n_draws=None, n_levels=2).n_draws_ == 8
+    assert quick(line(9000), n_draws=None, n_levels=2).n_draws_ == 2  # a pair at least
 
 
 # --------------------------------------------------------------------------------------- samplers

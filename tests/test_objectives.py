@@ -26,6 +26,35 @@ def test_noisy_points_and_labels():
     assert np.array_equal(problem.points, again.points)
 
 
+@pytest.mark.parametrize("draws", [2, 3, 6])
+def test_copies_are_pairs_of_opposite_displacements(draws):
+    x = np.random.default_rng(0).normal(size=(500, 2))
+    problem = denoising(x, noise=0.3, n_draws=draws, random_state=1)
+    delta = (-0.3 * problem.labels).reshape(draws, 500, 2)
+    first = (draws + 1) // 2
+    assert np.array_equal(delta[first:], -delta[: draws - first])
+    half = delta[:first].ravel()
+    assert kstest(half, "norm").pvalue > 0.01
+    assert len(np.unique(half)) == half.size  # no number twice within the first half
+
+
+def test_pairs_take_the_label_noise_out_of_what_is_linear():
+    """Sum of label times point, whose mean is -n I per draw: independent copies scatter by 1 / noise."""
+    x, noise = np.random.default_rng(0).normal(size=(400, 2)) + 3.0, 0.05
+    products = {}
+    for draws in (1, 2):
+        found = []
+        for seed in range(60):
+            problem = denoising(x, noise=noise, n_draws=draws, random_state=seed)
+            found.append(problem.labels.T @ problem.points / problem.n_samples)
+        products[draws] = np.array(found)
+        error = products[draws].std(axis=0) / np.sqrt(60)
+        assert (np.abs(products[draws].mean(axis=0) + np.eye(2)) < 5.0 * error + 1e-12).all()
+    ratio = products[2].std(axis=0) / products[1].std(axis=0)
+    # of the scatter |x| / noise sqrt(n) only that of delta delta' / sqrt(n) is left
+    assert ratio.max() < 0.05
+
+
 def test_smoothed_labels_equal_the_softmax_by_hand():
     rng = np.random.default_rng(1)
     x, at = rng.normal(size=30), np.r_[rng.normal(size=20), 60.0, -45.0]
@@ -119,7 +148,8 @@ def test_noise_is_not_the_data_drawn_with_the_same_seed():
 def test_noise_in_the_plane_is_stacked_draw_after_draw():
     X = np.random.default_rng(0).gamma(2.0, size=(1500, 2))
     problem = denoising(X, noise=0.3, n_draws=2, random_state=1)
-    delta = noise_of(1).standard_normal((2, 1500, 2))
+    first = noise_of(1).standard_normal((1500, 2))
+    delta = np.stack([first, -first])
     assert np.array_equal(problem.points[1500:], X + 0.3 * delta[1])
     assert np.array_equal(problem.labels[:1500], -delta[0] / 0.3)
     assert kstest(-0.3 * problem.labels.ravel(), "norm").pvalue > 0.01
@@ -128,7 +158,8 @@ def test_noise_in_the_plane_is_stacked_draw_after_draw():
 
 def test_one_column_draws_the_noise_of_the_same_numbers_in_one_axis():
     x = np.random.default_rng(0).normal(size=30)
-    delta = noise_of(5).standard_normal((3, 30))
+    first = noise_of(5).standard_normal((2, 30))
+    delta = np.concatenate([first, -first[:1]])
     for points in (x, x[:, None]):
         problem = denoising(points, noise=0.7, n_draws=3, random_state=5)
         assert np.array_equal(problem.points, (x + 0.7 * delta).reshape(-1, 1))
