@@ -23,7 +23,7 @@ from convexscore.solvers.oracles import make_oracle
 
 Floats = NDArray[np.float64]
 
-# Replicates of the multipliers: their median scatters by a fifth at small noise, two fifths at large.
+# Replicates of the multipliers: their median scatters by a fifth at small noise, by half at large.
 _N_REPLICATES = 9
 # Points that stand for the data: the noise of n points is that of m times sqrt(n / m).
 _MOST_POINTS = 1000

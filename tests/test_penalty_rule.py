@@ -156,10 +156,16 @@ def test_noisy_labels_are_noisier_until_the_draws_average_them():
 
 def test_rule_is_a_multiple_of_the_noise():
     x = np.random.default_rng(0).normal(size=120)
-    model = fit_convex_diffusion(x, n_levels=3, beta="rule", n_draws=2, random_state=0)
+    # one simulation scatters by half at the largest level: means of many
+    models = [
+        fit_convex_diffusion(x, n_levels=3, beta="rule", n_draws=2, random_state=seed)
+        for seed in range(16)
+    ]
+    model = models[0]
     z = model.standardization_.points(x[:, None])
-    for level, beta in zip(model.levels_, model.betas_, strict=True):
-        unit = mean_noise(z, options_of(float(level), n_draws=2), repeats=8)
+    betas = np.mean([other.betas_ for other in models], axis=0)
+    for level, beta in zip(model.levels_, betas, strict=True):
+        unit = mean_noise(z, options_of(float(level), n_draws=2), repeats=32)
         assert beta == pytest.approx(RULE_FACTOR * unit, rel=0.35)
     assert model.factor_selection_ is None
 
