@@ -43,6 +43,9 @@ METHODS = (
 NOISE = 1.4
 # Noisy points, at least, and copies of each point: two are a pair of opposite displacements.
 _LINE_POINTS, _VECTOR_POINTS, _LEAST_DRAWS = 8000, 2000, 2
+# In more than three columns cross-validation of thousands of points takes many minutes: beta is chosen on
+# this many and multiplied by the root of n over it, as what it has to keep out grows like that.
+_CV_POINTS = 500
 _TOL = 1e-2
 _RULE_DIMENSIONS = 3
 
@@ -63,7 +66,8 @@ class Effort:
         deep = "torch" if torch_peers.installed() else "numpy, as torch is not installed"
         return [
             "Convex SM: the default fit, beta by 5-fold cross-validation (several columns: "
-            f"tol {_TOL:g}).",
+            f"tol {_TOL:g}; more than {_RULE_DIMENSIONS}: on at most {_CV_POINTS} points, times the root "
+            "of n over them).",
             f"Convex DSM: noise {NOISE:g} times the smallest default level of ConvexDiffusion, smoothed "
             f"labels, at least {_VECTOR_POINTS} noisy points ({_LINE_POINTS} in one column) and "
             f"{_LEAST_DRAWS} copies of each point; CV as above, or beta = {RULE_FACTOR:g} times the "
@@ -130,7 +134,18 @@ class Sample:
         return self._cross_validated(DSM, self.denoising)
 
     def _cross_validated(self, name: str, task: dict[str, Any]) -> ConvexScore:
-        return fit_convex_score(self.x, random_state=self.rng(name), **self.tolerance, **task)
+        n, d = self.columns.shape
+        if d <= _RULE_DIMENSIONS or n <= _CV_POINTS:
+            return fit_convex_score(self.x, random_state=self.rng(name), **self.tolerance, **task)
+        few = {**task, "n_draws": _LEAST_DRAWS} if task else task
+        chosen = fit_convex_score(
+            self.x[:_CV_POINTS], random_state=self.rng(name), **self.tolerance, **few
+        )
+        beta = chosen.beta_ * float(np.sqrt(n / _CV_POINTS))
+        beta *= task.get("n_draws", 1) / few.get("n_draws", 1)
+        return fit_convex_score(
+            self.x, beta=beta, random_state=self.rng(name), **self.tolerance, **task
+        )
 
     @property
     def tolerance(self) -> dict[str, float]:
