@@ -300,4 +300,6 @@ def draw(report: Report) -> Any:
 def _short(value: float) -> str:
     if not np.isfinite(value):
         return _FAILED
+    if value < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")  # as narrow as the others
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
