@@ -18,11 +18,17 @@ from convexscore.objectives import denoising, score_matching  # noqa: E402
 from convexscore.training import train  # noqa: E402
 
 
+def make_problem(x, objective):
+    if objective == "score_matching":
+        return score_matching(x)
+    return denoising(x, noise=0.5, random_state=0)
+
+
 # ---------------------------------------------------------------------- no torch needed
 @pytest.mark.parametrize("objective", ["score_matching", "denoising"])
 def test_objective_of_a_network_is_that_of_the_certificate(objective):
     x = np.random.default_rng(0).normal(size=(40, 2))
-    problem = score_matching(x) if objective == "score_matching" else denoising(x, noise=0.5)
+    problem = make_problem(x, objective)
     network = train(problem, beta=6.0, width=5, n_epochs=20, random_state=0).best
     proof = certify(network, problem.points, beta=6.0, objective=objective, labels=problem.labels)
     found = gradient_peers.objective(problem, network, 6.0)
@@ -34,9 +40,10 @@ def test_objective_of_a_network_is_that_of_the_certificate(objective):
 @pytest.mark.parametrize("objective", ["score_matching", "denoising"])
 def test_autograd_has_the_value_and_gradient_of_our_objective(objective, skip):
     torch = pytest.importorskip("torch")
+    stream = torch.Generator().manual_seed(0)
     x = np.random.default_rng(1).normal(size=(30, 3))
-    problem = score_matching(x) if objective == "score_matching" else denoising(x, noise=0.5)
-    layers = [layer.double() for layer in torch_peers.two_layers(torch, 3, 6, skip, None)]
+    problem = make_problem(x, objective)
+    layers = [layer.double() for layer in torch_peers.two_layers(torch, 3, 6, skip, stream)]
     labels = None if problem.labels is None else torch.tensor(problem.labels)
     beta, n = 4.0, len(problem.points)
     at = torch.tensor(problem.points)
