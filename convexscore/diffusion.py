@@ -98,7 +98,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         Noisy copies per point, in pairs of opposite displacements; default: as many as give 8000 noisy
         points for one column, 2000 for several, at least 2 and at most 50.
     labels : {"smoothed", "noisy"}
-        Labels without label noise, or :math:`-\delta/\sigma` as in the papers.
+        Expected labels given the noisy points, or :math:`-\delta/\sigma` as in the papers.
     standardize : {"auto", "scale", None, "columns", "whitening"}
         How X becomes Z.  "scale": the mean is subtracted and all columns are divided by one number, the
         root mean variance; "columns" and "whitening" as in :class:`~convexscore.ConvexScore`; None:

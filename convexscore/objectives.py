@@ -132,7 +132,9 @@ def denoising(
     .. math:: l = \sum_i \pi_i(\tilde x) (x_i - \tilde x)/\varepsilon^2,\qquad
               \pi = \mathrm{softmax}(-\|\tilde x - x_i\|^2/2\varepsilon^2),
 
-    which has the same expected objective up to a constant and no label noise (Rao-Blackwell).
+    which has the same expected objective up to a constant and no noise given the noisy points
+    (Rao-Blackwell).  A noisy point within reach of its own point only keeps its noisy label; what that
+    contributes at small epsilon cancels in pairs of opposite displacements, not in single draws.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-r"""Score of the empirical law blurred by Gaussian noise: labels of denoising without label noise.
+r"""Score of the empirical law blurred by Gaussian noise: expected labels of denoising.
 
 .. math:: l(y) = \sum_i \pi_i(y)\,\frac{x_i - y}{\varepsilon^2},\qquad
           \pi_i(y) \propto m_i \exp\!\left(-\frac{\|y - x_i\|^2}{2\varepsilon^2}\right)
