@@ -77,7 +77,7 @@ class Effort:
             f"beside it, {self.epochs} full-batch epochs at each of {len(self.rates)} learning rates, "
             f"{self.restarts} starts; the run with the smallest objective.",
             f"Adam SiLU³ ({deep}): three layers, {self.silu_seconds:g} s of processor time, the noise "
-            "level of the convex fit, fresh noise, early stopping; first seed only.",
+            "level of the convex fit, fresh noise, early stopping.",
             "Kernel family: score matching of a kernel exponential family with 300 centres, bandwidth "
             "and penalty by 3-fold cross-validation (Sutherland et al. 2018).",
             f"EM: full covariances, up to {self.components} components, {self.n_init} starts each. KDE "

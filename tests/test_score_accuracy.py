@@ -178,7 +178,7 @@ def test_a_method_that_fails_is_recorded_and_counts_as_infinite(monkeypatch):
 
     monkeypatch.setattr(score_accuracy, "fit", broken)
     law = laws.LAWS[0]
-    rows = score_accuracy.one_sample(law.name, 300, 0, score_accuracy.QUICK, first=True)
+    rows = score_accuracy.one_sample(law.name, 300, 0, score_accuracy.QUICK, silu=True)
     failed = [row for row in rows if row["failure"]]
     assert [row["method"] for row in failed] == [accuracy_fits.KDE]
     assert failed[0]["failure"] == "ValueError: no bandwidth"
