@@ -32,6 +32,7 @@ NAMES = (
     "diffusion_ladder",
     "langevin_vs_ddpm",
     "ising_score",
+    "noise_draws",
     "convex_vs_sgd",
     "score_accuracy",
     "speed",  # last: gathers what the others wrote

@@ -63,7 +63,7 @@ class Problem:
 def make_problem(n: int, skip: bool, settings: Settings, seed: int) -> Problem:
     """Data, noise and beta = share * beta_max, in O(n log n)."""
     x = TWO_HUMPS.sample(np.random.default_rng(seed), n)
-    drawn = denoising(x, noise=settings.noise, random_state=seed)
+    drawn = denoising(x, noise=settings.noise, n_draws=1, random_state=seed)
     assert drawn.labels is not None
     noisy, labels = drawn.points[:, 0], drawn.labels[:, 0]
     beta = settings.share_of_beta_max * beta_max(noisy, labels, skip)
@@ -189,6 +189,7 @@ def _ours(problem: Problem, repeats: int) -> tuple[Timing, ConvexScore]:
             problem.x,
             objective="denoising",
             noise=problem.noise,
+            n_draws=1,
             skip=problem.skip,
             beta=problem.beta,
             random_state=problem.seed,

@@ -85,7 +85,7 @@ class Level:
 def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
     """Fit and train on the same draw of the noise, independent of the data and of other levels."""
     noise = float(settings.levels[k])
-    task: dict[str, Any] = {"noise": noise}
+    task: dict[str, Any] = {"noise": noise, "n_draws": 1}
     beta = settings.beta / noise
     problem = denoising(x, random_state=stream(seed, 5, 10 + k), **task)
     fit = fit_convex_score(x, objective="denoising", beta=beta, skip=False,

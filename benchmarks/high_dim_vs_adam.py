@@ -115,7 +115,7 @@ def run(settings: Settings, seed: int) -> Report:
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     X = data(settings, seed)
-    drawn = denoising(X, noise=settings.noise, random_state=noise_stream(seed))
+    drawn = denoising(X, noise=settings.noise, n_draws=1, random_state=noise_stream(seed))
     assert drawn.labels is not None
     largest = beta_max(drawn)
     task = Task(drawn.points, drawn.labels, settings.share * largest)
@@ -144,6 +144,7 @@ def _fit(X: Floats, beta: float, settings: Settings, seed: int) -> ConvexScore:
             X,
             objective="denoising",
             noise=settings.noise,
+            n_draws=1,
             skip=False,
             beta=beta,
             tol=settings.tol,

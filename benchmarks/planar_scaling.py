@@ -86,6 +86,7 @@ def _memory(problem: PlanarProblem, tol: float) -> dict[str, float]:
         problem.x,
         objective="denoising",
         noise=problem.noise,
+        n_draws=1,
         skip=False,
         beta=problem.beta,
         tol=tol,

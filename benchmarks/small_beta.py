@@ -44,7 +44,7 @@ def run(settings: Settings, seed: int) -> Report:
             if objective == "score_matching":
                 beta = max(beta, settings.above_limit * boundedness_limit(x, **options))
             else:
-                options |= {"noise": settings.noise, "random_state": data_seed}
+                options |= {"noise": settings.noise, "n_draws": 1, "random_state": data_seed}
             fit = partial(fit_convex_score, x, objective=objective, beta=beta, **options)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")

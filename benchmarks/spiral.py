@@ -47,7 +47,7 @@ class PlanarProblem:
 def make_problem(n: int, share: float, noise: float, seed: int) -> PlanarProblem:
     """The noisy spiral at beta = share * beta_max, beta_max over every line of the plane."""
     x = spiral(n)
-    drawn = denoising(x, noise=noise, random_state=seed)
+    drawn = denoising(x, noise=noise, n_draws=1, random_state=seed)
     assert drawn.labels is not None
     largest = beta_max(drawn)
     return PlanarProblem(x, drawn.points, drawn.labels, share * largest, largest, noise, seed)
@@ -65,6 +65,7 @@ def fit(problem: PlanarProblem, tol: float | None) -> ConvexScore:
         problem.x,
         objective="denoising",
         noise=problem.noise,
+        n_draws=1,
         skip=False,
         beta=problem.beta,
         tol=tol,

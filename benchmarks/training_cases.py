@@ -72,7 +72,9 @@ def make_task(case: Case, seed: int) -> Task:
     if case.objective == SM:
         problem = score_matching(x)
     else:
-        problem = denoising(x, noise=NOISE, random_state=np.random.default_rng(streams[1]))
+        problem = denoising(
+            x, noise=NOISE, n_draws=1, random_state=np.random.default_rng(streams[1])
+        )
     beta = case.share * largest_beta(problem, case.skip)
     return Task(case, x, problem, beta, streams[1], int(streams[2].generate_state(1)[0]))
 
@@ -89,7 +91,7 @@ def largest_beta(problem: ScoreObjective, skip: bool) -> float:
 
 def fit(task: Task, tol: float) -> ConvexScore:
     """The whole public call on the raw data: noise, solve, certificate."""
-    denoise = {} if task.case.objective == SM else {"noise": NOISE}
+    denoise = {} if task.case.objective == SM else {"noise": NOISE, "n_draws": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # shown by the gap
         return fit_convex_score(

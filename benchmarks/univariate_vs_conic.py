@@ -102,7 +102,7 @@ def _compare(
     beta = settings.share * n
     options: dict[str, Any] = {"objective": objective, "activation": activation, "skip": skip}
     if objective == "denoising":
-        options |= {"noise": settings.noise, "random_state": seed}
+        options |= {"noise": settings.noise, "n_draws": 1, "random_state": seed}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ours, fit = measure(

@@ -22,7 +22,7 @@ from convexscore._validation import (
 from convexscore.chains import MOST_STARTS
 from convexscore.fitted_score import FittedScore
 from convexscore.networks import TwoLayerNetwork
-from convexscore.objectives import ScoreObjective
+from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective
 from convexscore.piecewise import PiecewiseLinearScore
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import BetaSelection, blur_width, select_beta
@@ -63,8 +63,9 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
     noise : float, optional
         Denoising only: noise level in the units of x.
     n_draws : int
-        Denoising only: noisy copies per point, in pairs of opposite displacements: two have far less
-        label noise than two independent ones.
+        Denoising only: noisy copies per point, in pairs of opposite displacements, whose label noise
+        nearly cancels: far better than one copy, the papers' problem (benchmarks/noise_draws.py).  Sums
+        grow with it: ``beta`` weighs against n * n_draws terms.
     labels : {"noisy", "smoothed"}
         Denoising only: :math:`-\delta/\varepsilon`, or its expectation given the noisy point.
     tails : {"free", "integrable"}
@@ -156,7 +157,7 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         skip: bool = True,
         beta: float | str = "cv",
         noise: float | None = None,
-        n_draws: int = 1,
+        n_draws: int = DEFAULT_DRAWS,
         labels: str = "noisy",
         tails: str = "free",
         shape: str | None = None,
@@ -356,7 +357,7 @@ def fit_convex_score(
     skip: bool = True,
     beta: float | str = "cv",
     noise: float | None = None,
-    n_draws: int = 1,
+    n_draws: int = DEFAULT_DRAWS,
     labels: str = "noisy",
     tails: str = "free",
     shape: str | None = None,

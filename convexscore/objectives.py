@@ -28,6 +28,10 @@ __all__ = ["ScoreObjective", "denoising", "score_matching", "smoothed_score"]
 
 Floats = NDArray[np.float64]
 
+# One pair of opposite displacements: scores from single draws, chosen by cross-validation, have up to
+# ten times the error (benchmarks/noise_draws.py).
+DEFAULT_DRAWS = 2
+
 
 @dataclass(frozen=True, eq=False)
 class ScoreObjective:
@@ -115,7 +119,7 @@ def denoising(
     x: ArrayLike,
     *,
     noise: float,
-    n_draws: int = 1,
+    n_draws: int = DEFAULT_DRAWS,
     labels: str = "noisy",
     sample_weight: ArrayLike | None = None,
     random_state: RandomState = None,
@@ -142,8 +146,9 @@ def denoising(
         One point per row; ``(n,)`` counts as one column.
     noise : float
         The noise level epsilon > 0, in the units of ``x``.
-    n_draws : int, default 1
-        Noisy copies per point.  Sums grow with it: ``beta`` weighs against ``n * n_draws`` terms.
+    n_draws : int, default 2
+        Noisy copies per point, in opposite pairs (of an odd number one is single).  Sums grow with it:
+        ``beta`` weighs against ``n * n_draws`` terms.
     labels : {"noisy", "smoothed"}
     sample_weight : array_like of shape (n,), optional
     random_state : None, int, Generator or RandomState

@@ -17,6 +17,7 @@ from convexscore._validation import (
     check_weighted_points,
 )
 from convexscore.networks import TwoLayerNetwork
+from convexscore.objectives import DEFAULT_DRAWS
 from convexscore.problem_options import ProblemOptions
 from convexscore.selection import beta_grid, held_out_loss
 from convexscore.solvers.line_problem import prepare
@@ -87,7 +88,7 @@ def regularization_path(
     activation: str = "relu",
     skip: bool = True,
     noise: float | None = None,
-    n_draws: int = 1,
+    n_draws: int = DEFAULT_DRAWS,
     labels: str = "noisy",
     tails: str = "free",
     shape: str | None = None,

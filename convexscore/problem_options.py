@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._random import RandomState
 from convexscore._validation import check_choice, check_count, check_positive
-from convexscore.objectives import ScoreObjective, denoising, score_matching
+from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective, denoising, score_matching
 from convexscore.solvers.line_cases import LineCase
 from convexscore.solvers.neuron_problem import NeuronCase
 
@@ -29,7 +29,7 @@ class ProblemOptions:
     activation: str = "relu"
     skip: bool = True
     noise: float | None = None
-    n_draws: int = 1
+    n_draws: int = DEFAULT_DRAWS
     labels: str = "noisy"
     tails: str = "free"
     shape: str | None = None

@@ -263,6 +263,15 @@ def check_diffusion_ladder(found: dict) -> None:
     assert len(only_table(found, "Levels")) == 6
 
 
+def check_noise_draws(found: dict) -> None:
+    errors = {row["law"]: row for row in only_table(found, "Error")}
+    assert set(errors) == set(load("noise_draws").QUICK.laws)
+    # labels of single draws decide a Gaussian's slope; pairs cancel them
+    gaussian = errors["correlated Gaussian, d = 2"]
+    assert gaussian["2, noisy"] < 0.3 * gaussian["1, noisy"]
+    assert {row["draws"] for row in found["data"]} == {1, 2, 4}
+
+
 EXTRA = {
     "import_time": check_import_time,
     "small_beta": check_small_beta,
@@ -279,6 +288,7 @@ EXTRA = {
     "diffusion_ladder": check_diffusion_ladder,
     "langevin_vs_ddpm": check_langevin_vs_ddpm,
     "ising_score": check_ising_score,
+    "noise_draws": check_noise_draws,
 }
 
 

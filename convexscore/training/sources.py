@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore._random import RandomState
 from convexscore._validation import check_weighted_points
-from convexscore.objectives import ScoreObjective, denoising
+from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective, denoising
 from convexscore.smoothed_labels import smoothed_score
 from convexscore.training.batches import Batch, columns_of, full_batch
 from convexscore.training.parameters import Units
@@ -53,7 +53,7 @@ class FreshNoise:
 
     X: ArrayLike
     noise: float
-    n_draws: int = 1
+    n_draws: int = DEFAULT_DRAWS
     labels: str = "noisy"
     sample_weight: ArrayLike | None = None
     random_state: RandomState = None

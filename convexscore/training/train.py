@@ -9,7 +9,7 @@ from convexscore._random import RandomState, check_random_state
 from convexscore._threads import threads_for
 from convexscore._validation import check_choice, check_count, check_positive, check_weighted_points
 from convexscore.activations import get_activation
-from convexscore.objectives import ScoreObjective
+from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective
 from convexscore.problem_options import ProblemOptions
 from convexscore.training.batches import full_batch
 from convexscore.training.first_order import descend
@@ -198,7 +198,7 @@ def train_score_network(
     activation: str = "relu",
     skip: bool = True,
     noise: float | None = None,
-    n_draws: int = 1,
+    n_draws: int = DEFAULT_DRAWS,
     labels: str = "noisy",
     fresh_noise: bool = False,
     conservative: bool = False,
