@@ -141,6 +141,11 @@ class Report:
             checks=checks,
         )
 
+    @property
+    def command(self) -> str:
+        """What to type to repeat the run."""
+        return f"python -m benchmarks {self.name}{' --quick' * self.quick} --seed {self.seed}"
+
     def as_json(self) -> str:
         content = asdict(self)
         content["checks"] = [{**asdict(c), "verdict": c.verdict} for c in self.checks]
@@ -164,7 +169,7 @@ class Report:
                 f"{where['processor']}, {where['cpus']} CPUs, {where['memory_gb']:.0f} GB, "
                 f"one BLAS thread; Python {where['python']}, "
                 + ", ".join(f"{k} {v}" for k, v in where["versions"].items())
-                + f"; seed {self.seed}, {self.seconds:.0f} s, {where['date']}."
+                + f". `{self.command}`, {self.seconds:.0f} s, {where['date']}."
             )
         return "\n\n".join(parts) + "\n"
 

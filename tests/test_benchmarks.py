@@ -74,6 +74,7 @@ def test_benchmark_runs_and_its_numbers_hold(name, tmp_path, capsys):
     assert [check for check in judged if check["verdict"] != "PASS"] == []
     text = (tmp_path / f"{name}.md").read_text()
     assert all(title in text for title in found["tables"])
+    assert f"`python -m benchmarks {name} --quick --seed 0`" in text
     has_figure = load(name).__doc__ and name != "import_time"
     assert (tmp_path / f"{name}.png").exists() == bool(has_figure)
     assert "aims" in capsys.readouterr().out
