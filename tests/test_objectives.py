@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from convexscore import smoothed_labels
+from convexscore import fit_convex_score, regularization_path, smoothed_labels
 from convexscore.objectives import denoising, score_matching, smoothed_score
 from convexscore.solvers.line_problem import prepare
+from convexscore.training import train_score_network
 
 
 def test_noisy_points_and_labels():
@@ -36,6 +37,21 @@ def test_copies_are_pairs_of_opposite_displacements(draws):
     half = delta[:first].ravel()
     assert kstest(half, "norm").pvalue > 0.01
     assert len(np.unique(half)) == half.size  # no number twice within the first half
+
+
+def test_every_entry_minimises_the_same_default_pair():
+    x = np.random.default_rng(0).gamma(2.0, size=20)
+    task = dict(objective="denoising", noise=0.4, beta=3.0, random_state=6)
+    drawn = denoising(x, noise=0.4, random_state=6)
+    np.testing.assert_allclose(drawn.points[:20, 0] + drawn.points[20:, 0], 2 * x, rtol=1e-14)
+    fit = fit_convex_score(x, **task)
+    assert np.array_equal(fit.noisy_points_, drawn.points[:, 0])
+    trained = train_score_network(x, n_epochs=1, **task)
+    assert np.array_equal(trained.problem.points, drawn.points)
+    fresh = train_score_network(x, n_epochs=1, fresh_noise=True, **task)
+    assert fresh.problem.n_samples == 40
+    path = regularization_path(x, objective="denoising", noise=0.4, betas=[3.0], random_state=6)
+    assert path.objective[0] == pytest.approx(fit.certificate_.objective, rel=1e-9)
 
 
 def test_pairs_take_the_label_noise_out_of_what_is_linear():
@@ -140,7 +156,7 @@ def noise_of(seed):
 
 def test_noise_is_not_the_data_drawn_with_the_same_seed():
     x = np.random.default_rng(3).normal(size=200)
-    problem = denoising(x, noise=1.0, random_state=3)
+    problem = denoising(x, noise=1.0, n_draws=1, random_state=3)
     delta = problem.points[:, 0] - x
     assert abs(np.corrcoef(x, delta)[0, 1]) < 0.2  # 1 if both were the same numbers
 

@@ -194,7 +194,13 @@ def test_held_out_loss_of_a_denoising_path():
 
 def test_path_in_five_dimensions_by_local_search():
     x = _clusters(60, 5)
-    options = {"objective": "denoising", "noise": 0.7, "n_starts": 16, "random_state": 0}
+    options = {
+        "objective": "denoising",
+        "noise": 0.7,
+        "n_draws": 1,
+        "n_starts": 16,
+        "random_state": 0,
+    }
     path = regularization_path(x, betas=[40.0, 10.0, 6.0, 4.0], x_held_out=x, **options)
     assert len(path.betas) == 4 and path.n_neurons[0] == 0 < path.n_neurons[-1]
     assert all(proof.optimal and proof.n_tried > 0 for proof in path.certificates)

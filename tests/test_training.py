@@ -21,7 +21,7 @@ X2 = (
 
 
 def dsm(X, seed=0):
-    return denoising(X, noise=0.5, random_state=seed)
+    return denoising(X, noise=0.5, n_draws=1, random_state=seed)
 
 
 # ---- optimisers against loops ----------------------------------------------------------------
@@ -203,7 +203,8 @@ def test_weights_count_as_repetitions():
 def test_best_of_many_runs_reaches_the_convex_optimum_and_nobody_goes_below(
     X, activation, skip, beta, within
 ):
-    task = dict(objective="denoising", noise=0.5, beta=beta, activation=activation, skip=skip)
+    task = dict(objective="denoising", noise=0.5, n_draws=1, beta=beta, activation=activation,
+                skip=skip)  # fmt: skip
     optimum = fit_convex_score(X, random_state=0, **task)
     assert optimum.certificate_.optimal and optimum.certificate_.n_neurons >= 2
     best = []
@@ -457,7 +458,9 @@ def test_progress_bar_counts_epochs(capsys):
 def test_table_has_one_line_per_run_best_first():
     runs = tr.train(dsm(X1), beta=3.0, width=4, optimizer=tr.SGD(lr=[1e6, 0.01]), n_restarts=2,
                     n_epochs=50, random_state=0)  # fmt: skip
-    optimum = fit_convex_score(X1, objective="denoising", noise=0.5, beta=3.0, random_state=0)
+    optimum = fit_convex_score(
+        X1, objective="denoising", noise=0.5, n_draws=1, beta=3.0, random_state=0
+    )
     rows = runs.rows(optimum)
     assert [row["run"] for row in rows] == [0, 1, 2, 3]
     assert rows[2]["learning rate"] == 0.01 and rows[2]["gap"] > 0
@@ -560,5 +563,12 @@ def test_bad_questions_to_a_result():
     with pytest.raises(TypeError, match="optimum must be"):
         runs.gaps("best")
     other = fit_convex_score(X1, objective="denoising", noise=0.5, beta=4.0, random_state=0)
-    with pytest.raises(ValueError, match="the runs are for beta = 3"):
+    with pytest.raises(ValueError, match="fitted to 60 other noisy points than the 30 of the runs"):
         runs.gaps(other)
+    same = dict(objective="denoising", noise=0.5, n_draws=1, random_state=0)
+    with pytest.raises(ValueError, match="the runs are for beta = 3"):
+        runs.gaps(fit_convex_score(X1, beta=4.0, **same))
+    elsewhere = fit_convex_score(X1, beta=3.0, **same | {"random_state": 1})
+    with pytest.raises(ValueError, match="fitted to 30 other noisy points"):
+        runs.gaps(elsewhere)
+    assert (runs.gaps(fit_convex_score(X1, beta=3.0, **same)) > 0).all()

@@ -29,7 +29,7 @@ def make_problem(objective, dim, *, n=23, weighted=False, seed=0):
     weights = rng.uniform(0.2, 3.0, size=n) if weighted else None
     if objective == "score_matching":
         return score_matching(x, sample_weight=weights)
-    return denoising(x, noise=0.6, sample_weight=weights, random_state=rng)
+    return denoising(x, noise=0.6, n_draws=1, sample_weight=weights, random_state=rng)
 
 
 def make_loss(problem, activation, skip, beta, *, width=5, conservative=False):

@@ -175,9 +175,15 @@ class TrainingRuns:
         ----------
         optimum : Certificate, fitted ConvexScore or float, optional
             Of the same problem; None: certify the best network, which solves the convex problem.
+
+        Raises
+        ------
+        ValueError
+            The optimum is of another beta, or was fitted to other noisy points.
         """
         if optimum is None:
             optimum = self.certify()
+        self._check_noise(getattr(optimum, "noisy_points_", None))
         certificate = getattr(optimum, "certificate_", optimum)
         if isinstance(certificate, Certificate):
             if not np.isclose(certificate.beta, self.beta, rtol=1e-12, atol=0.0):
@@ -252,6 +258,17 @@ class TrainingRuns:
         for row in rows:
             lines.append([*(_cell(row[name]) for name in names), row["status"]])
         return "\n".join(aligned(lines, numbers=True))
+
+    def _check_noise(self, points: Floats | None) -> None:
+        """Refuse an optimum of other noise, below which training may well go."""
+        if points is None or self.problem.labels is None:
+            return
+        own = self.problem.points
+        if points.size != own.size or not np.allclose(points.reshape(own.shape), own, rtol=1e-9):
+            raise ValueError(
+                f"optimum was fitted to {len(points)} other noisy points than the {len(own)} of the "
+                "runs; give both the same noise, n_draws and random_state, or train on the fit's own points."
+            )
 
     def _check_run(self, run: int) -> None:
         if not isinstance(run, int | np.integer) or not -self.n_runs <= run < self.n_runs:
