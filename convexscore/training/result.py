@@ -267,7 +267,7 @@ class TrainingRuns:
         if points.size != own.size or not np.allclose(points.reshape(own.shape), own, rtol=1e-9):
             raise ValueError(
                 f"optimum was fitted to {len(points)} other noisy points than the {len(own)} of the "
-                "runs; give both the same noise, n_draws and random_state, or train on the fit's own points."
+                "runs; give both the same noise, n_draws and random_state."
             )
 
     def _check_run(self, run: int) -> None:
