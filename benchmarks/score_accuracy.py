@@ -59,7 +59,7 @@ FULL = Settings(
     fresh=20_000,
     silu_laws=("mixture of 2", "mixture of 3", "Laplace", "Student t(5)", "ring of 8", "two moons",
                "banana", "spiral", "mixture of 3, d = 10", "Laplace, d = 10", "Student t(5), d = 10"),
-    silu_seeds=3,
+    silu_seeds=2,
     effort=Effort(),
     jobs=2,
 )  # fmt: skip

@@ -85,7 +85,7 @@ def _beta(fit: ConvexScore) -> str:
     selection = fit.beta_selection_
     if selection is None:
         return f"beta         {fit.beta_:.6g} (given)"
-    rule = "one standard error" if fit.one_standard_error else "smallest held-out loss"
+    rule = "one standard error" if fit.one_standard_error else "held-out loss"
     grid = selection.betas
     lines = [
         f"beta         {fit.beta_:.6g} ({fit.cv}-fold cross-validation, {rule}; "

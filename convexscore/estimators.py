@@ -84,7 +84,9 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         data, ``noise`` is in standardised units.  None: as given, equivariant under rotations,
         translations and a common scaling.  (One column is equivariant anyway.)
     cv, n_betas, one_standard_error
-        Folds, grid size (default 30 for one column, 15 for several) and rule of ``beta="cv"``.
+        Folds, grid size (default 30 for one column, 15 for several) and rule of ``beta="cv"``: the
+        smallest held-out loss (one column: gains below 0.75 of their standard error do not count), or the
+        largest beta within one standard error of it.
     tol : float, optional
         One column: largest violation of the optimality conditions in units of beta, default 1e-10.
         Several: relative duality gap, default 1e-4.

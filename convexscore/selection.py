@@ -28,6 +28,9 @@ _ABOVE_LIMIT = 1.15
 _BLUR_QUANTILES = 4096
 # Cross-validation stops following the path after this many values without a new minimum.
 _PATIENCE = 8
+# A smaller beta must gain this many standard errors of the gain over folds: over-fitted scores are lucky
+# at a few held-out points, and the minimum of the curve believes them.
+_GAIN = 0.75
 # Noisy copies of each held-out point, at least: they cost little and the loss is a mean over them.
 _HELD_OUT_DRAWS = 5
 # A fold sees a share of the data; the noise of the hinge derivatives, which beta must exceed, grows
@@ -42,13 +45,14 @@ class BetaSelection:
     Attributes
     ----------
     beta : float
-        The chosen penalty, for the full data.
+        The chosen penalty, for the full data.  One column: the last that beat the choice before it by
+        0.75 standard errors of the gain.
     betas : (B,) decreasing grid, for the full data (training folds use their share of it).
     loss : (B,) mean held-out objective per sample (points blurred, see :func:`held_out_loss`); NaN
         where the path was not followed further.
     standard_error : (B,) its standard error over folds.
     beta_min : float
-        The minimiser of the curve; ``beta`` is larger under the one-standard-error rule.
+        The minimiser of the curve; ``beta`` may be larger, also under the one-standard-error rule.
     """
 
     beta: float
@@ -193,10 +197,10 @@ def select_beta(
             break
     loss, error = fold_statistics(losses, held_weight)
     best = int(np.nanargmin(loss))
-    chosen = best
+    chosen = last_gain(losses, held_weight)
     if one_standard_error:
-        chosen = int(np.flatnonzero(loss <= loss[best] + error[best])[0])
-    if best == len(betas) - 1:
+        chosen = min(chosen, int(np.flatnonzero(loss <= loss[best] + error[best])[0]))
+    if chosen == len(betas) - 1:
         warnings.warn(
             f"beta='cv': the held-out loss is still falling at the smallest beta of the grid "
             f"({betas[-1]:.3g}); this happens with tied or discrete data, where score matching "
@@ -268,6 +272,19 @@ def check_folds(n: int, cv: int) -> int:
             f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
         )
     return cv
+
+
+def last_gain(losses: Floats, weight: Floats) -> int:
+    """Index of beta: down the path, each choice beats the one before by a share of the error of the gain.
+
+    Both are of the differences fold by fold, in which what all scores lose on a fold cancels.
+    """
+    chosen = 0
+    for b in np.flatnonzero(np.isfinite(losses).all(axis=0)):
+        gain, error = fold_statistics(losses[:, [chosen]] - losses[:, [b]], weight)
+        if gain[0] > _GAIN * error[0]:
+            chosen = int(b)
+    return chosen
 
 
 def fold_statistics(losses: Floats, weight: Floats) -> tuple[Floats, Floats]:

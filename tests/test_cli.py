@@ -56,7 +56,7 @@ def test_fit_prints_a_table_and_saves_the_library_s_fit(data, capsys):
     assert np.array_equal(saved.score_function(grid), fit.score_function(grid))
     assert re.search(r"^data +data\.csv, column 'value': n = 60, 60 distinct, -4\.", out, re.M)
     assert "score matching, ReLU, skip connection\n" in out
-    assert f"beta         {fit.beta_:.6g} (3-fold cross-validation, smallest held-out loss" in out
+    assert f"beta         {fit.beta_:.6g} (3-fold cross-validation, held-out loss" in out
     chosen = [line for line in out.splitlines() if line.endswith("<- chosen")]
     assert len(chosen) == 1 and float(chosen[0].split()[0]) == pytest.approx(fit.beta_, rel=1e-3)
     assert f"objective {fit.certificate_.objective:.10g}" in out
