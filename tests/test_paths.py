@@ -310,9 +310,10 @@ def test_cross_validated_fit_is_close_to_the_truth():
     for seed in range(3):
         fit = fit_convex_score(_mixture(1000, seed), random_state=0)
         selection = fit.beta_selection_
-        assert fit.beta_ == selection.beta == selection.beta_min
+        assert fit.beta_ == selection.beta >= selection.beta_min
         assert selection.beta in selection.betas
-        assert np.nanmin(selection.loss) == selection.loss[selection.betas == selection.beta][0]
+        lowest = selection.loss[selection.betas == selection.beta_min][0]
+        assert np.nanmin(selection.loss) == lowest
         errors.append(np.mean((fit.score_function(fresh) - truth) ** 2) / np.mean(truth**2))
     assert np.median(errors) < 0.1
     gaussian = -(fresh - fresh.mean()) / fresh.var()
@@ -334,17 +335,15 @@ def test_one_standard_error_rule_is_more_regular_and_seeds_reproduce():
 
 @pytest.mark.parametrize("labels", ["noisy", "smoothed"])
 def test_cross_validation_of_denoising(labels):
-    x = _mixture(300, 6)
-    fit = fit_convex_score(
-        x, objective="denoising", noise=0.5, n_draws=2, labels=labels, random_state=1
-    )
+    options = dict(objective="denoising", noise=0.5, n_draws=2, labels=labels)
+    fits = [fit_convex_score(_mixture(300, 6 + k), random_state=1 + k, **options) for k in range(4)]
     fresh = _mixture(20_000, 8) + 0.5 * np.random.default_rng(1).normal(size=20_000)
     a = 0.4 / np.sqrt(0.61) * np.exp(-0.5 * (fresh + 2) ** 2 / 0.61)
     b = 0.6 / np.sqrt(1.25) * np.exp(-0.5 * (fresh - 1.5) ** 2 / 1.25)
     truth = (-(fresh + 2) / 0.61 * a - (fresh - 1.5) / 1.25 * b) / (a + b)
-    error = np.mean((fit.score_function(fresh) - truth) ** 2) / np.mean(truth**2)
-    assert error < (0.2 if labels == "noisy" else 0.12)
-    assert fit.certificate_.optimal
+    errors = [np.mean((fit.score_function(fresh) - truth) ** 2) / np.mean(truth**2) for fit in fits]
+    assert np.mean(errors) < (0.15 if labels == "noisy" else 0.1)
+    assert all(fit.certificate_.optimal for fit in fits)
 
 
 def test_too_few_points_for_folds_and_discrete_data():

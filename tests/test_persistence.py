@@ -21,9 +21,9 @@ def bimodal(n=60, seed=0):
 
 
 CASES = {
-    "cross-validated": {"random_state": 3, "n_betas": 6, "cv": 3},
+    "cross-validated": {"random_state": 5, "n_betas": 6, "cv": 3},
     "one standard error": {
-        "random_state": 3, "n_betas": 6, "cv": 3, "one_standard_error": True,
+        "random_state": 5, "n_betas": 6, "cv": 3, "one_standard_error": True,
     },
     "no kinks": {"beta": 60.0},
     "one kink": {"objective": "denoising", "noise": 0.4, "beta": 40.0, "random_state": 1},
