@@ -278,7 +278,7 @@ def test_writing_is_atomic(tmp_path, monkeypatch):
 @pytest.fixture
 def stored(tmp_path):
     """Header and arrays of a good file, to be spoiled."""
-    fit = fit_convex_score(bimodal(), random_state=0, n_betas=5, cv=3)
+    fit = fit_convex_score(bimodal(), random_state=5, n_betas=6, cv=3)
     with np.load(save(fit, tmp_path / "good.npz")) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return json.loads(arrays.pop("header").item()), arrays
