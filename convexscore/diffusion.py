@@ -91,9 +91,9 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         largest sampling fluctuation of any neuron's gradient, simulated with random multipliers of the
         training points (:func:`~convexscore.penalty_rule.gradient_noise`).  "cv": the factor, one for
         all levels, is chosen by cross-validation of the losses of up to ten levels together.
-        "cv-per-level": each level by itself, which takes about four times as long; better on planar
-        shapes, worse on the line (benchmarks/diffusion_beta.py).  Below
-        20 points, or 2 ``cv``, both mean "rule".
+        "cv-per-level": each level by itself, which takes two to four times as long; better on planar
+        shapes, hardly worse on the line (benchmarks/diffusion_beta.py).  Below 20 points, or 2 ``cv``,
+        both mean "rule".
     n_draws : int, optional
         Noisy copies per point, in pairs of opposite displacements; default: as many as give 8000 noisy
         points for one column, 2000 for several, at least 2 and at most 50.
