@@ -341,7 +341,7 @@ def test_beta_by_cross_validation_fits_as_the_same_beta_given():
 
 
 def test_a_gain_of_cross_validation_must_exceed_its_error():
-    # the last value wins on the mean because one fold was lucky; the one before wins on every fold
+    # the last value wins on the mean because one fold was lucky; the second wins on every fold
     losses = np.array([[0.0, -1.0, -1.1, 0.2], [0.0, -1.1, -1.0, 0.1], [0.0, -0.9, -1.0, -4.9]])
     weight = np.ones(3)
     mean, _ = fold_statistics(losses, weight)
