@@ -333,7 +333,9 @@ def test_one_standard_error_rule_is_more_regular_and_seeds_reproduce():
     assert selection.loss[chosen] <= selection.loss[best] + selection.standard_error[best]
 
 
-@pytest.mark.filterwarnings("ignore:.*still falling at the smallest beta")  # fine with smooth labels
+@pytest.mark.filterwarnings(
+    "ignore:.*still falling at the smallest beta"
+)  # fine with smooth labels
 @pytest.mark.parametrize("labels", ["noisy", "smoothed"])
 def test_cross_validation_of_denoising(labels):
     options = dict(objective="denoising", noise=0.5, n_draws=2, labels=labels)
