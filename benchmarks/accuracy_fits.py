@@ -23,11 +23,11 @@ from benchmarks.score_peers import (
 )
 from benchmarks.silu_network import SiluNet, train_silu_score
 from convexscore import ConvexScore, fit_convex_score
-from convexscore.penalty_rule import gradient_noise
-from convexscore.penalty_selection import RULE_FACTOR
-from convexscore.problem_options import ProblemOptions
+from convexscore.objectives.options import ProblemOptions
+from convexscore.selection.gradient_noise import gradient_noise
+from convexscore.selection.ladder import RULE_FACTOR
+from convexscore.selection.space_selection import bandwidth
 from convexscore.training import Adam, train_score_network
-from convexscore.vector_selection import bandwidth
 
 SM, DSM, RULE = "convex SM, CV", "convex DSM, CV", "convex DSM, rule"
 KDE, SILVERMAN = "KDE, CV", "KDE, Silverman"

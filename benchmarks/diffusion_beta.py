@@ -16,7 +16,7 @@ from scipy import stats
 
 from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, fit_convex_score, targets
-from convexscore.smoothed_labels import smoothed_score
+from convexscore.objectives.smoothed_labels import smoothed_score
 
 TITLE = "beta of a ladder of noise levels: rule, pooled and per-level cross-validation"
 

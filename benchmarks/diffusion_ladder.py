@@ -11,11 +11,11 @@ import numpy as np
 from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
-from convexscore.problem_options import ProblemOptions
-from convexscore.solvers.multivariate import MultivariateFit, solve
-from convexscore.solvers.neuron_problem import prepare
-from convexscore.solvers.oracles import make_oracle
-from convexscore.solvers.restricted import add_columns, start
+from convexscore.objectives.options import ProblemOptions
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space.problem import prepare
+from convexscore.solvers.space.restricted import add_columns, start
+from convexscore.solvers.space.solve import MultivariateFit, solve
 
 TITLE = "planar ladder of certified scores: total fit time, per level, serial and two workers"
 

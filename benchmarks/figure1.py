@@ -27,8 +27,8 @@ from benchmarks.figure_parts import (
 )
 from benchmarks.harness import Check, Report, Row
 from convexscore import TwoLayerNetwork, certify, fit_convex_score, gaussian_regime
-from convexscore.closed_forms import GaussianRegime
-from convexscore.piecewise import PiecewiseLinearScore
+from convexscore.models.closed_forms import GaussianRegime
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 TITLE = "all optimal univariate scores and their integrals, beta_1 < beta < n"
 ACTIVATIONS = ("relu", "abs")

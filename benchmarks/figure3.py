@@ -34,10 +34,10 @@ from benchmarks.spiral import spiral
 from convexscore import ConvexScore, fit_convex_score
 from convexscore.metrics import energy_distance
 from convexscore.objectives import denoising
-from convexscore.penalty_rule import gradient_noise
-from convexscore.problem_options import ProblemOptions
+from convexscore.objectives.options import ProblemOptions
 from convexscore.samplers import annealed_langevin, langevin
 from convexscore.schedules import geometric_levels
+from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.training import Adam, TrainingRuns, train
 
 TITLE = "planar denoising of the spiral: vector field per noise level, annealed-Langevin snapshots"

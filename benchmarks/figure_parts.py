@@ -15,7 +15,7 @@ from benchmarks.harness import Check, Report, Row
 from convexscore import ConvexScore, TwoLayerNetwork, fit_convex_score
 from convexscore.metrics import kolmogorov_smirnov
 from convexscore.samplers import ChainDivergedError
-from convexscore.solvers.result import Certificate
+from convexscore.solvers.certificate import Certificate
 from convexscore.targets import GaussianMixture
 from convexscore.training import TrainingRuns
 

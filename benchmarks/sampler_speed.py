@@ -19,8 +19,8 @@ from scipy.special import ndtri
 
 from benchmarks.harness import Check, Report, Row, figure
 from convexscore import TwoLayerNetwork, samplers, schedules, targets
-from convexscore.piecewise import PiecewiseLinearScore
-from convexscore.samplers._reverse import BATCH_SIZE
+from convexscore.samplers.reverse import BATCH_SIZE
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 TITLE = "samplers against drawing the same normal numbers with numpy"
 

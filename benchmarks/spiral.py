@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising
-from convexscore.solvers.multivariate import largest_start
-from convexscore.solvers.neuron_problem import NeuronCase, NeuronProblem, prepare
-from convexscore.solvers.oracles import make_oracle
-from convexscore.solvers.result import Certificate
+from convexscore.solvers.certificate import Certificate
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space.problem import NeuronCase, NeuronProblem, prepare
+from convexscore.solvers.space.solve import largest_start
 
 Floats = NDArray[np.float64]
 

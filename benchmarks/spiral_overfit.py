@@ -16,9 +16,9 @@ import numpy as np
 from benchmarks.harness import Check, Report, Row, figure, measure
 from benchmarks.spiral import overfit_problem, spiral
 from convexscore import ConvergenceWarning
-from convexscore.solvers.multivariate import MultivariateFit, solve
-from convexscore.solvers.neuron_generation import Round
-from convexscore.solvers.oracles import make_oracle
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space.generation import Round
+from convexscore.solvers.space.solve import MultivariateFit, solve
 
 TITLE = "over-fitted spiral, 80 points x 5 noisy copies, to a certified relative gap of 1e-2"
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from benchmarks import dsm_vs_lasso
 from convexscore import ConvergenceWarning, ConvexScore, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising, score_matching
-from convexscore.selection import first_kink_beta
-from convexscore.solvers import line_problem, neuron_problem
-from convexscore.solvers.line_cases import LineCase
-from convexscore.solvers.multivariate import largest_start
-from convexscore.solvers.neuron_problem import NeuronCase
-from convexscore.solvers.oracles import make_oracle
+from convexscore.selection.line_selection import first_kink_beta
+from convexscore.solvers.line import problem as line_problem
+from convexscore.solvers.line.cases import LineCase
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space import problem as neuron_problem
+from convexscore.solvers.space.problem import NeuronCase
+from convexscore.solvers.space.solve import largest_start
 
 Floats = NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import linprog
 from scipy.sparse import issparse
 
-from convexscore._exceptions import DataWarning
+from convexscore._tools.exceptions import DataWarning
 from convexscore.arrangements import (
     Arrangement,
     count_patterns,

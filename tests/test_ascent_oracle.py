@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from convexscore.solvers.oracle_ascent import AscentOracle
-from convexscore.solvers.oracle_result import NeuronSet
+from convexscore.solvers.oracles.ascent import AscentOracle
+from convexscore.solvers.oracles.base import NeuronSet
 
 KINDS = [(False, 0), (True, 0), (True, -1)]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from convexscore import boundedness_limit
-from convexscore._exceptions import ConvergenceWarning
+from convexscore._tools.exceptions import ConvergenceWarning
 from convexscore.objectives import ScoreObjective
-from convexscore.solvers import boundedness as module
-from convexscore.solvers.boundedness import boundedness, boundedness_threshold
-from convexscore.solvers.neuron_problem import Columns, NeuronCase, prepare
-from convexscore.solvers.oracle_ascent import AscentOracle
-from convexscore.solvers.oracle_plane import PlaneOracle
+from convexscore.solvers.oracles.ascent import AscentOracle
+from convexscore.solvers.oracles.plane import PlaneOracle
+from convexscore.solvers.space import boundedness as module
+from convexscore.solvers.space.boundedness import boundedness, boundedness_threshold
+from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
 
 CASES = [
     (activation, skip, conservative)

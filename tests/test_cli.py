@@ -12,7 +12,7 @@ import pytest
 
 import convexscore
 from convexscore import ConvexScore, fit_convex_score, load, save
-from convexscore.cli import _FIT_OPTIONS, main
+from convexscore.cli.main import _FIT_OPTIONS, main
 
 ROOT = Path(__file__).resolve().parents[1]
 FEW = ["--n-betas", "6", "--cv", "3", "--random-state", "0"]
@@ -484,7 +484,7 @@ def test_demo_runs_where_it_is_told(monkeypatch, capsys):
         return "the table"
 
     stand_in = types.SimpleNamespace(run_demo=run_demo)
-    monkeypatch.setitem(sys.modules, "convexscore.report.demo", stand_in)
+    monkeypatch.setitem(sys.modules, "convexscore.cli.demo", stand_in)
     assert main(["demo"]) == 0
     assert main(["demo", "--out", "elsewhere"]) == 0
     assert calls == [("demo_output", 0), ("elsewhere", 0)]
@@ -502,7 +502,7 @@ def test_version(capsys):
 
 
 def program(*arguments, **options):
-    code = "import sys; from convexscore.cli import main; sys.exit(main())"
+    code = "import sys; from convexscore.cli.main import main; sys.exit(main())"
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, text=True, **options
     )

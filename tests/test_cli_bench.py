@@ -15,7 +15,7 @@ if ROOT not in sys.path:  # benchmarks/ is no part of the installed package
 
 from benchmarks import __main__ as command  # noqa: E402
 from benchmarks import harness, load  # noqa: E402
-from convexscore import _cli_bench  # noqa: E402
+from convexscore.cli import bench as _cli_bench  # noqa: E402
 
 ECHO = "import os, sys\nprint(os.getcwd())\nprint(sys.argv[1:])\nsys.exit(3)\n"
 
@@ -32,7 +32,7 @@ def wheel(monkeypatch, tmp_path):
     site, here = tmp_path / "site-packages", tmp_path / "here"
     (site / "convexscore").mkdir(parents=True)
     here.mkdir()
-    monkeypatch.setattr(_cli_bench, "__file__", str(site / "convexscore" / "_cli_bench.py"))
+    monkeypatch.setattr(_cli_bench, "__file__", str(site / "convexscore" / "cli" / "bench.py"))
     monkeypatch.chdir(here)
     return here
 

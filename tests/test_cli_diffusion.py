@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, load
-from convexscore._cli_diffuse import DIFFUSION_OPTIONS, sampling_seed
-from convexscore._cli_figure import save_samples_figure
-from convexscore._columns import Table
 from convexscore.cli import main
+from convexscore.cli.columns import Table
+from convexscore.cli.diffuse import DIFFUSION_OPTIONS, sampling_seed
+from convexscore.cli.figures import save_samples_figure
 
 QUICK = ["--levels", "4,1.5,0.5,0.2", "--beta", "2", "--n-draws", "4", "--random-state", "0"]
 FIXED = {"levels": [4.0, 1.5, 0.5, 0.2], "beta": 2.0, "n_draws": 4, "random_state": 0}
@@ -127,7 +127,7 @@ def test_defaults_are_the_library_s(column, capsys, monkeypatch):
         asked.update(options)
         return fit_convex_diffusion(data, **FIXED)
 
-    monkeypatch.setattr("convexscore.diffusion.fit_convex_diffusion", stand_in)
+    monkeypatch.setattr("convexscore.models.diffusion.fit_convex_diffusion", stand_in)
     assert main(column) == 0
     assert asked == {}
     out = capsys.readouterr().out
@@ -320,7 +320,7 @@ def test_mistakes_stop_before_the_levels_are_fitted(column, capsys, monkeypatch,
     def never(*_, **__):
         raise AssertionError("a level was fitted")
 
-    monkeypatch.setattr("convexscore.diffusion.fit_level", never)
+    monkeypatch.setattr("convexscore.models.diffusion.fit_level", never)
     assert message in fails(capsys, *column, *QUICK, *options)
     assert [path.name for path in Path().iterdir()] == ["data.csv"]
 

@@ -13,7 +13,7 @@ import pytest
 
 import convexscore
 from convexscore import ConvexDiffusion, fit_convex_diffusion
-from convexscore._recorded_warnings import recorded_warnings
+from convexscore._tools.recorded_warnings import recorded_warnings
 
 
 def line(n=80):
@@ -107,7 +107,7 @@ def test_dask(serial, cluster, name):
 
 def test_levels_do_run_on_the_cluster(cluster, monkeypatch):
     client, processes = cluster
-    before = convexscore.diffusion.run_jobs
+    before = convexscore.models.diffusion.run_jobs
     ran = []
 
     def run_jobs(jobs, *, description, **options):
@@ -117,7 +117,7 @@ def test_levels_do_run_on_the_cluster(cluster, monkeypatch):
         ran.extend((description, address) for address, _ in done)
         return [result for _, result in done]
 
-    monkeypatch.setattr(convexscore.diffusion, "run_jobs", run_jobs)
+    monkeypatch.setattr(convexscore.models.diffusion, "run_jobs", run_jobs)
     with joblib.parallel_config(backend="dask"):
         ConvexDiffusion(n_levels=4, beta="rule", random_state=0).fit(line())
     workers = set(client.scheduler_info()["workers"])

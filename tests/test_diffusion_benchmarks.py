@@ -14,7 +14,7 @@ if ROOT not in sys.path:  # benchmarks/ is no part of the installed package
 
 from benchmarks import ising_score, sampler_speed  # noqa: E402
 from convexscore import targets  # noqa: E402
-from convexscore.samplers import _reverse  # noqa: E402
+from convexscore.samplers import reverse as _reverse  # noqa: E402
 
 
 @pytest.mark.parametrize("sampler", sampler_speed.SAMPLERS, ids=lambda sampler: sampler.name)

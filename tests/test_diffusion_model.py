@@ -15,7 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
-import convexscore.level_fits as level_fits
+import convexscore.models.levels as level_fits
 from convexscore import (
     ConvexDiffusion,
     certify,
@@ -24,9 +24,9 @@ from convexscore import (
     metrics,
     targets,
 )
-from convexscore._exceptions import ConvergenceWarning, SolverError
-from convexscore.diffusion_sampling import SAMPLERS
-from convexscore.problem_options import ProblemOptions
+from convexscore._tools.exceptions import ConvergenceWarning, SolverError
+from convexscore.models.diffusion_sampling import SAMPLERS
+from convexscore.objectives.options import ProblemOptions
 from convexscore.schedules import exponential_grid, geometric_levels, vp
 
 LINE = targets.GaussianMixture([0.6, 0.4], [-2.0, 2.0], [0.36, 0.16])

@@ -13,10 +13,10 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-import convexscore.diffusion
+import convexscore.models.diffusion
 from convexscore import ConvergenceWarning, ConvexDiffusion, ConvexScore, load, save
-from convexscore._stored_diffusion import digest_of
 from convexscore.persistence import SCHEMA_VERSION
+from convexscore.persistence.stored_diffusion import digest_of
 
 
 def line(n=80):
@@ -202,14 +202,14 @@ def test_names_of_columns_are_kept(tmp_path):
 
 
 def test_failed_levels_stay_in_the_table(tmp_path, monkeypatch):
-    honest = convexscore.diffusion.fit_level
+    honest = convexscore.models.diffusion.fit_level
 
     def fails_at_the_second(x, weights, options, beta, **how):
         if options.noise == 1.0:
             how["seed"] = None
         return honest(x, weights, options, beta, **how)
 
-    monkeypatch.setattr(convexscore.diffusion, "fit_level", fails_at_the_second)
+    monkeypatch.setattr(convexscore.models.diffusion, "fit_level", fails_at_the_second)
     model = ConvexDiffusion(levels=[4.0, 1.0, 0.3], beta=3.0, random_state=0)
     with pytest.warns(ConvergenceWarning, match="1 of 3 noise levels failed"):
         model.fit(line())
@@ -263,7 +263,7 @@ def test_saving_a_fit_does_not_load_the_diffusion():
         "fit = fit_convex_score([0.0, 1.0, 3.0, 4.0], beta=3.0)\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         "    load(save(fit, pathlib.Path(folder) / 'fit.npz'))\n"
-        "print('convexscore.diffusion' in sys.modules)\n"
+        "print('convexscore.models.diffusion' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"

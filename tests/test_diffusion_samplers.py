@@ -19,7 +19,6 @@ from scipy import stats
 from convexscore.samplers import (
     ChainDivergedError,
     DiffusionResult,
-    _reverse,
     ancestral,
     annealed_langevin,
     ddpm,
@@ -28,7 +27,8 @@ from convexscore.samplers import (
     predictor_corrector,
     probability_flow,
 )
-from convexscore.samplers._noise import ChainNoise
+from convexscore.samplers import reverse as _reverse
+from convexscore.samplers.noise import ChainNoise
 from convexscore.schedules import (
     exponential_grid,
     geometric_levels,
@@ -376,7 +376,7 @@ def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, case):
 
 
 def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
-    from convexscore.samplers import _chain
+    from convexscore.samplers import chain as _chain
 
     monkeypatch.setattr(_chain, "ChainNoise", Impulses)
     monkeypatch.setattr(Impulses, "offset", 0)

@@ -10,10 +10,10 @@ from scipy import integrate, stats
 
 from convexscore import targets
 from convexscore.ddpm_errors import ddpm_density, error_decomposition, error_sweep
-from convexscore.ddpm_errors._lab import SOURCES
-from convexscore.ddpm_errors._line_densities import EvenGrid, distance, total_variation
-from convexscore.ddpm_errors._marginals import Marginals, divergences
-from convexscore.ddpm_errors._transition import GaussianSources
+from convexscore.ddpm_errors.lab import SOURCES
+from convexscore.ddpm_errors.line_densities import EvenGrid, distance, total_variation
+from convexscore.ddpm_errors.marginals import Marginals, divergences
+from convexscore.ddpm_errors.transition import GaussianSources
 from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
 from convexscore.samplers import ddpm
 from convexscore.schedules import exponential_grid, uniform_grid, vp

@@ -20,8 +20,8 @@ from sklearn.utils.estimator_checks import check_estimator
 import convexscore
 from convexscore import ConvexScore, NotIntegrableError, certify, fit_convex_score
 from convexscore.objectives import denoising
-from convexscore.selection import fold_statistics, last_gain
-from convexscore.solvers.line_problem import prepare
+from convexscore.selection.line_selection import fold_statistics, last_gain
+from convexscore.solvers.line.problem import prepare
 
 CASES = list(itertools.product(["relu", "abs"], [True, False]))
 GRID = np.linspace(-6.0, 6.0, 401)
@@ -537,9 +537,9 @@ def test_modules_import_one_way():
         # a package and the modules it gathers are one room
         graph[module] -= {module, module.rpartition(".")[0]}
     order = list(TopologicalSorter(graph).static_order())  # CycleError if there is one
-    assert order.index("convexscore.objectives") < order.index("convexscore.solvers.univariate")
-    assert order.index("convexscore.solvers.univariate") < order.index("convexscore.estimators")
-    assert order.index("convexscore.estimators") < order.index("convexscore.cli")
+    assert order.index("convexscore.objectives") < order.index("convexscore.solvers.line.solve")
+    assert order.index("convexscore.solvers.line.solve") < order.index("convexscore.models.score")
+    assert order.index("convexscore.models.score") < order.index("convexscore.cli")
 
 
 def _imports(module, path):

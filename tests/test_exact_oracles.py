@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from convexscore.solvers.oracle_plane import PlaneOracle
-from convexscore.solvers.oracle_result import NeuronSet
-from convexscore.solvers.oracle_space import SpaceOracle
+from convexscore.solvers.oracles.base import NeuronSet
+from convexscore.solvers.oracles.plane import PlaneOracle
+from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 
 KINDS = [(False, 0), (True, 0), (True, -1)]
 

@@ -9,12 +9,12 @@ import pytest
 from plane_oracles import Case, conic_optimum, neuron_columns
 
 from convexscore.objectives import ScoreObjective
-from convexscore.solvers.design import Design
-from convexscore.solvers.free_parameters import FreeParameters
-from convexscore.solvers.group_lasso import MasterState, minimise
-from convexscore.solvers.neuron_problem import Columns, NeuronCase, prepare
-from convexscore.solvers.penalties import NormPenalty
-from convexscore.solvers.restricted import add_columns, start
+from convexscore.solvers.space.design import Design
+from convexscore.solvers.space.free_parameters import FreeParameters
+from convexscore.solvers.space.master import MasterState, minimise
+from convexscore.solvers.space.penalties import NormPenalty
+from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
+from convexscore.solvers.space.restricted import add_columns, start
 
 KINDS = ["vector", "conservative", "log-concave"]
 

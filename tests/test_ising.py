@@ -16,7 +16,7 @@ from convexscore.targets import (
     spin_total_variation,
     vp_score,
 )
-from convexscore.targets._enumeration import MAX_SPINS
+from convexscore.targets.spins.enumeration import MAX_SPINS
 
 
 def random_law(dim, strength=1.0, seed=0):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from convexscore._knot_lookup import KnotLookup
-from convexscore.piecewise import PiecewiseLinearScore
+from convexscore.scores.knot_lookup import KnotLookup
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 
 def knots_of(kind, n, scale):

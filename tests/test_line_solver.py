@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from oracles import best_of_lbfgs, conic_optimum, network_objective
 
 from convexscore import fit_convex_score, programs
-from convexscore._exceptions import (
+from convexscore._tools.exceptions import (
     ConvergenceWarning,
     DataWarning,
     SolverError,
     UnboundedObjectiveError,
 )
-from convexscore.certificates import boundedness_limit
+from convexscore.models.certify import boundedness_limit
 
 CASES = list(itertools.product(["score_matching", "denoising"], ["relu", "abs"], [True, False]))
 
@@ -242,9 +242,9 @@ def test_integer_weights_are_repetitions_and_order_is_irrelevant(objective, acti
 
 def _denoise_given(x, weights, options):
     from convexscore.objectives import ScoreObjective
-    from convexscore.solvers.line_cases import LineCase
-    from convexscore.solvers.line_problem import prepare
-    from convexscore.solvers.univariate import solve
+    from convexscore.solvers.line.cases import LineCase
+    from convexscore.solvers.line.problem import prepare
+    from convexscore.solvers.line.solve import solve
 
     labels = -np.sin(3 * x) - x
     weights = None if weights is None else weights.astype(float)
@@ -284,10 +284,10 @@ def test_hundreds_of_kinks_are_certified(activation, skip):
 
 def test_large_data_use_cells_and_reach_the_same_optimum():
     from convexscore.objectives import score_matching
-    from convexscore.solvers.line import WarmStart, solve_line
-    from convexscore.solvers.line_cases import LineCase
-    from convexscore.solvers.line_master import Master
-    from convexscore.solvers.line_problem import prepare
+    from convexscore.solvers.line.cases import LineCase
+    from convexscore.solvers.line.master import Master
+    from convexscore.solvers.line.problem import prepare
+    from convexscore.solvers.line.search import WarmStart, solve_line
 
     rng = np.random.default_rng(3)
     x = np.r_[rng.normal(size=20_000), 4 + 0.5 * rng.normal(size=15_000)]

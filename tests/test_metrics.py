@@ -15,7 +15,6 @@ from scipy import optimize, stats
 
 from convexscore import metrics
 from convexscore.metrics import (
-    _pairs,
     energy_distance,
     fisher_divergence,
     kernel_stein_discrepancy,
@@ -29,6 +28,7 @@ from convexscore.metrics import (
     transport,
     wasserstein,
 )
+from convexscore.metrics import pairs as _pairs
 from convexscore.metrics.scores import _stein_kernel
 
 TWO_SAMPLES = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convexscore import programs
-from convexscore._exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
+from convexscore._tools.exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
 from convexscore.arrangements import enumerate_patterns, pattern_of
 
 _RNG = np.random.default_rng(4)

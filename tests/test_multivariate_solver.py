@@ -21,9 +21,9 @@ from scipy.optimize import minimize
 
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import score_matching
-from convexscore.solvers.multivariate import largest_start
-from convexscore.solvers.neuron_problem import NeuronCase, prepare
-from convexscore.solvers.oracles import make_oracle
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space.problem import NeuronCase, prepare
+from convexscore.solvers.space.solve import largest_start
 
 OBJECTIVES = ["score_matching", "denoising"]
 KINDS = ["vector", "conservative", "log-concave"]

@@ -8,10 +8,10 @@ import pickle
 import numpy as np
 import pytest
 
-import convexscore.networks as networks_module
-from convexscore import _kinks
-from convexscore.activations import ABS, RELU, get_activation
-from convexscore.networks import TwoLayerNetwork
+import convexscore.scores.network as networks_module
+from convexscore.scores import kinks as _kinks
+from convexscore.scores.activations import ABS, RELU, get_activation
+from convexscore.scores.network import TwoLayerNetwork
 
 SIGMA = {"relu": lambda z: max(z, 0.0), "abs": abs}
 CASES = [(activation, skip) for activation in ("relu", "abs") for skip in (False, True)]

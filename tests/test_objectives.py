@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from convexscore import fit_convex_score, regularization_path, smoothed_labels
-from convexscore.objectives import denoising, score_matching, smoothed_score
-from convexscore.solvers.line_problem import prepare
+from convexscore import fit_convex_score, regularization_path
+from convexscore.objectives import denoising, score_matching, smoothed_labels, smoothed_score
+from convexscore.solvers.line.problem import prepare
 from convexscore.training import train_score_network
 
 

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
-from convexscore._exceptions import DataWarning, UnboundedObjectiveError
+from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives import score_matching
 from convexscore.plotting import PathDisplay
-from convexscore.selection import blur_width, held_out_loss
-from convexscore.solvers.line_problem import prepare
+from convexscore.selection.line_selection import blur_width, held_out_loss
+from convexscore.solvers.line.problem import prepare
 
 
 def _mixture(n, seed):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from convexscore import ConvexDiffusion, fit_convex_diffusion, penalty_rule, targets
+from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
-from convexscore.penalty_rule import gradient_noise
-from convexscore.penalty_selection import FACTORS, RULE_FACTOR, anchors, betas_from, explicit_betas
-from convexscore.problem_options import ProblemOptions
-from convexscore.smoothed_labels import smoothed_score
+from convexscore.objectives.options import ProblemOptions
+from convexscore.objectives.smoothed_labels import smoothed_score
+from convexscore.selection import gradient_noise as penalty_rule
+from convexscore.selection.gradient_noise import gradient_noise
+from convexscore.selection.ladder import FACTORS, RULE_FACTOR, anchors, betas_from, explicit_betas
 
 REPLICATES = 9
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
-from convexscore._exceptions import NotIntegrableError
-from convexscore._segment_law import log_integral, segment_moments
-from convexscore.piecewise import PiecewiseLinearScore
+from convexscore._tools.exceptions import NotIntegrableError
+from convexscore.scores.piecewise import PiecewiseLinearScore
+from convexscore.scores.segment_law import log_integral, segment_moments
 
 NORMAL = PiecewiseLinearScore([0.0], [0.0], -1.0, -1.0)
 

@@ -17,9 +17,9 @@ from convexscore.plotting import (
     VectorFieldDisplay,
     certificate_map,
 )
-from convexscore.plotting._plane import Frame, clip_lines
 from convexscore.plotting.certificate_map import measure_along
-from convexscore.solvers.oracle_result import NeuronSet
+from convexscore.plotting.plane import Frame, clip_lines
+from convexscore.solvers.oracles.base import NeuronSet
 
 
 @pytest.fixture(autouse=True)

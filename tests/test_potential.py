@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-import convexscore._ridge_potential as potential_module
+import convexscore.scores.potential as potential_module
 from convexscore import PiecewiseLinearScore, TwoLayerNetwork
 
 PSI = {"relu": lambda z: max(z, 0.0) ** 2 / 2, "abs": lambda z: z * abs(z) / 2}

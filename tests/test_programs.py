@@ -11,8 +11,8 @@ import pytest
 from scipy.optimize import linprog
 
 from convexscore import programs
-from convexscore._exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
-from convexscore.networks import TwoLayerNetwork
+from convexscore._tools.exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
+from convexscore.scores.network import TwoLayerNetwork
 
 # (score matching?, activation, skip): the paper's eight cases.
 CASES = [

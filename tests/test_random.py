@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from convexscore._progress import progress_bar, track
-from convexscore._random import check_random_state, spawn_generators
+from convexscore._tools.progress import progress_bar, track
+from convexscore._tools.random import check_random_state, spawn_generators
 
 
 def test_int_seed_is_numpys_own_default_generator():

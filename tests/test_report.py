@@ -8,9 +8,10 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 from convexscore import fit_convex_score, load
-from convexscore.report import demo, run_demo
-from convexscore.report.demo_figure import demo_figure
-from convexscore.report.tables import aligned, law_table
+from convexscore._tools.tables import aligned, law_table
+from convexscore.cli import demo
+from convexscore.cli.demo import run_demo
+from convexscore.cli.demo_figure import demo_figure
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from convexscore.samplers import ChainDivergedError, LangevinResult, langevin, mala
-from convexscore.samplers._chain import ChainNoise
+from convexscore.samplers.chain import ChainNoise
 
 MU, V = 3.0, 2.5
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand

@@ -5,7 +5,7 @@ import pytest
 
 from convexscore import targets
 from convexscore.schedules import geometric_levels, ve_score_to_vp, vp, vp_score_to_ve
-from convexscore.score_ladder import ScoreLadder
+from convexscore.scores.ladder import ScoreLadder
 
 LINE = targets.GaussianMixture([0.5, 0.2, 0.3], [-3.0, 0.0, 2.0], [0.25, 0.09, 0.5])
 PLANE = targets.ring_of_gaussians(5, radius=2.0, spread=0.3, weights=[1, 2, 3, 2, 1])

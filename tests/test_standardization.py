@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from convexscore.networks import TwoLayerNetwork
 from convexscore.objectives import denoising, score_matching
-from convexscore.standardization import Standardization, standardization
+from convexscore.objectives.standardization import Standardization, standardization
+from convexscore.scores.network import TwoLayerNetwork
 
 MODES = [None, "columns", "whitening"]
 

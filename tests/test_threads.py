@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from convexscore._threads import threads_for
+from convexscore._tools.threads import threads_for
 
 
 def blas_threads():

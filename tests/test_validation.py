@@ -14,8 +14,8 @@ from convexscore import (
     gaussian_regime,
     regularization_path,
 )
-from convexscore._exceptions import DataWarning
-from convexscore._validation import check_column, check_points
+from convexscore._tools.exceptions import DataWarning
+from convexscore._tools.validation import check_column, check_points
 
 X = np.random.default_rng(0).normal(size=40)
 DENOISING = {"objective": "denoising", "noise": 0.5}

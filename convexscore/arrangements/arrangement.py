@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.arrangements._hyperplanes import Bools, Floats
+from convexscore.arrangements.hyperplanes import Bools, Floats
 
 if TYPE_CHECKING:
     from scipy.sparse import dia_array

@@ -6,8 +6,8 @@ from math import comb
 
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_count
-from convexscore.arrangements._hyperplanes import Hyperplanes, check_bias, check_points, hyperplanes
+from convexscore._tools.validation import check_count
+from convexscore.arrangements.hyperplanes import Hyperplanes, check_bias, check_points, hyperplanes
 
 
 def count_patterns(n: int, rank: int) -> int:

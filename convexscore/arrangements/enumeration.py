@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_count
-from convexscore.arrangements._cells import CellSearch, centre
-from convexscore.arrangements._hyperplanes import (
+from convexscore._tools.validation import check_count
+from convexscore.arrangements.arrangement import Arrangement, Cell
+from convexscore.arrangements.cells import CellSearch, centre
+from convexscore.arrangements.counting import bound_of
+from convexscore.arrangements.hyperplanes import (
     Bools,
     Floats,
     Hyperplanes,
@@ -18,8 +20,6 @@ from convexscore.arrangements._hyperplanes import (
     check_points,
     hyperplanes,
 )
-from convexscore.arrangements.arrangement import Arrangement, Cell
-from convexscore.arrangements.counting import bound_of
 
 _Batch = tuple[Bools, Floats, Floats, Floats]
 
@@ -164,7 +164,7 @@ def _batches(planes: Hyperplanes, search: CellSearch) -> Iterator[_Batch]:
             "point. Centre the data: X - X.mean(axis=0)."
         )
     if not search.complete:
-        from convexscore._exceptions import DataWarning  # scikit-learn's import is slow
+        from convexscore._tools.exceptions import DataWarning  # scikit-learn's import is slow
 
         warnings.warn(
             "X is within rounding of a degenerate position (nearly equal, nearly collinear or far "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.arrangements._hyperplanes import (
+from convexscore.arrangements.arrangement import check_pattern
+from convexscore.arrangements.enumeration import verified
+from convexscore.arrangements.hyperplanes import (
     SAME,
     Bools,
     Floats,
@@ -13,8 +15,6 @@ from convexscore.arrangements._hyperplanes import (
     check_points,
     hyperplanes,
 )
-from convexscore.arrangements.arrangement import check_pattern
-from convexscore.arrangements.enumeration import verified
 
 
 def pattern_of(X: ArrayLike, u: ArrayLike, b: ArrayLike | None = None) -> Bools:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_count
-from convexscore.arrangements._cells import unseen
-from convexscore.arrangements._hyperplanes import (
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_count
+from convexscore.arrangements.arrangement import Arrangement
+from convexscore.arrangements.cells import unseen
+from convexscore.arrangements.enumeration import verified
+from convexscore.arrangements.hyperplanes import (
     SAME,
     Floats,
     Hyperplanes,
@@ -16,8 +18,6 @@ from convexscore.arrangements._hyperplanes import (
     check_points,
     hyperplanes,
 )
-from convexscore.arrangements.arrangement import Arrangement
-from convexscore.arrangements.enumeration import verified
 
 _BLOCK = 1 << 21
 

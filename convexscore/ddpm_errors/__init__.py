@@ -4,10 +4,10 @@
 `ddpm_density` is the law of a run itself.
 """
 
-from convexscore.ddpm_errors._lab import ErrorBound
-from convexscore.ddpm_errors._line_densities import Distance
 from convexscore.ddpm_errors.decomposition import ErrorDecomposition, error_decomposition
 from convexscore.ddpm_errors.density import ddpm_density
+from convexscore.ddpm_errors.lab import ErrorBound
+from convexscore.ddpm_errors.line_densities import Distance
 from convexscore.ddpm_errors.sweep import ErrorCurve, ErrorSweep, error_sweep
 
 __all__ = [

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._time_grids import TimeGrid, as_time_grid
-from convexscore._validation import check_count, check_positive
-from convexscore.ddpm_errors._lab import (
+from convexscore._tools.validation import check_count, check_positive
+from convexscore.ddpm_errors.lab import (
     SOURCES,
     ErrorBound,
     ErrorLab,
@@ -18,10 +17,11 @@ from convexscore.ddpm_errors._lab import (
     error_bounds,
     refined,
 )
-from convexscore.ddpm_errors._line_densities import Distance, Floats, distance
-from convexscore.ddpm_errors._marginals import divergences
-from convexscore.ddpm_errors._transition import GaussianSources, standard_normal
-from convexscore.schedules import LevelScore
+from convexscore.ddpm_errors.line_densities import Distance, Floats, distance
+from convexscore.ddpm_errors.marginals import divergences
+from convexscore.ddpm_errors.transition import GaussianSources, standard_normal
+from convexscore.schedules.levels import LevelScore
+from convexscore.schedules.time_grids import TimeGrid, as_time_grid
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,12 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from convexscore._time_grids import TimeGrid, as_time_grid
-from convexscore._validation import check_column, check_positive
-from convexscore.ddpm_errors._lab import check_score
-from convexscore.ddpm_errors._line_densities import Floats, bulk, resolved
-from convexscore.ddpm_errors._transition import Start, converged_chain, standard_normal
-from convexscore.schedules import LevelScore
+from convexscore._tools.validation import check_column, check_positive
+from convexscore.ddpm_errors.lab import check_score
+from convexscore.ddpm_errors.line_densities import Floats, bulk, resolved
+from convexscore.ddpm_errors.transition import Start, converged_chain, standard_normal
+from convexscore.schedules.levels import LevelScore
+from convexscore.schedules.time_grids import TimeGrid, as_time_grid
 
 
 def ddpm_density(

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._time_grids import TimeGrid, as_line, exponential_grid, shown
-from convexscore._validation import check_count, check_positive
-from convexscore.ddpm_errors._lab import ErrorLab, check_score, error_bounds, refined
-from convexscore.ddpm_errors._line_densities import Floats, total_variation
-from convexscore.ddpm_errors._marginals import divergences
-from convexscore.ddpm_errors._transition import standard_normal
-from convexscore.schedules import LevelScore
+from convexscore._tools.validation import check_count, check_positive
+from convexscore.ddpm_errors.lab import ErrorLab, check_score, error_bounds, refined
+from convexscore.ddpm_errors.line_densities import Floats, total_variation
+from convexscore.ddpm_errors.marginals import divergences
+from convexscore.ddpm_errors.transition import standard_normal
+from convexscore.schedules.levels import LevelScore
+from convexscore.schedules.time_grids import TimeGrid, as_line, exponential_grid, shown
 
 HORIZONS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
 N_STEPS = (8, 16, 32, 64, 128, 256)

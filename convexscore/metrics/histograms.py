@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_column, check_count
-from convexscore.metrics._pairs import Floats, check_samples
+from convexscore._tools.validation import check_column, check_count
+from convexscore.metrics.pairs import Floats, check_samples
 
 Edges: TypeAlias = tuple[Floats, ...]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
-from convexscore._validation import check_positive
-from convexscore.metrics._pairs import (
+from convexscore._tools.validation import check_positive
+from convexscore.metrics.pairs import (
     Floats,
     check_flag,
     check_samples,

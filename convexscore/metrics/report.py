@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, spawn_generators
-from convexscore._validation import check_count, check_points
-from convexscore.metrics._pairs import Floats, check_samples
+from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.validation import check_count, check_points
 from convexscore.metrics.floor import Metric, Truth, noise_floor
 from convexscore.metrics.histograms import (
     default_bins,
@@ -20,6 +19,7 @@ from convexscore.metrics.histograms import (
     total_variation_grid,
 )
 from convexscore.metrics.kernels import energy_distance, median_distance, mmd
+from convexscore.metrics.pairs import Floats, check_samples
 from convexscore.metrics.scores import Score, kernel_stein_discrepancy
 from convexscore.metrics.transport import sliced_w2, wasserstein
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
-from convexscore._validation import check_points, check_positive, check_weights
-from convexscore.metrics._pairs import Floats, check_flag, mean_within, need_two
+from convexscore._tools.validation import check_points, check_positive, check_weights
 from convexscore.metrics.kernels import median_distance
+from convexscore.metrics.pairs import Floats, check_flag, mean_within, need_two
 
 Score: TypeAlias = Callable[[Any], ArrayLike]
 

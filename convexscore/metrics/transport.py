@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
-from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_choice, check_count
-from convexscore.metrics._pairs import Floats, check_samples
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_choice, check_count
+from convexscore.metrics.pairs import Floats, check_samples
 
 # Numbers of projected points held at a time (32 MB).
 _BLOCK_SIZE = 2**22
@@ -159,7 +159,7 @@ def _space_cost(first: Floats, second: Floats, p: int) -> float:
     uniform = np.full(n, 1 / n), np.full(m, 1 / m)
     value, log = ot.emd2(*uniform, cost, numItermax=_MAX_SIMPLEX_STEPS, log=True)
     if log.get("warning"):
-        from convexscore._exceptions import SolverError  # scikit-learn: a second to import
+        from convexscore._tools.exceptions import SolverError  # scikit-learn: a second to import
 
         raise SolverError(
             f"the transport problem of {n} x {m} points was not solved: {log['warning']}. "

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._validation import check_choice, check_count, check_positive
-from convexscore.plotting._animation_files import gif_bytes, html_page, share_palette, snapshot
-from convexscore.plotting._animation_scene import (
+from convexscore._tools.validation import check_choice, check_count, check_positive
+from convexscore.plotting.animation_files import gif_bytes, html_page, share_palette, snapshot
+from convexscore.plotting.animation_scene import (
     Floats,
     axes_of,
     cloud_film,

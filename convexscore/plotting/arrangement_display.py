@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_count
+from convexscore._tools.validation import check_count
 from convexscore.arrangements import Arrangement, enumerate_patterns
-from convexscore.arrangements._hyperplanes import check_bias, check_points
-from convexscore.arrangements._planar import cones, crossing_angles, wide_and_different
-from convexscore.plotting._drawing import axes_and_figure, subplots
+from convexscore.arrangements.hyperplanes import check_bias, check_points
+from convexscore.arrangements.planar import cones, crossing_angles, wide_and_different
+from convexscore.plotting.drawing import axes_and_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

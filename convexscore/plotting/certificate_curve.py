@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._validation import check_choice
-from convexscore.certificates import training_problem
-from convexscore.networks import TwoLayerNetwork
-from convexscore.problem_options import SHAPES, TAILS
-from convexscore.solvers.line_certificate import dual_point
-from convexscore.solvers.univariate import solve
+from convexscore._tools.validation import check_choice
+from convexscore.models.certify import training_problem
+from convexscore.objectives.options import SHAPES, TAILS
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.solvers.line.certificate import dual_point
+from convexscore.solvers.line.solve import solve
 
 Floats = NDArray[np.float64]
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.networks import TwoLayerNetwork
-from convexscore.plotting._drawing import KINK_COLOR, Floats, axes_and_figure
 from convexscore.plotting.certificate_curve import CertificateCurve, certificate_curve
+from convexscore.plotting.drawing import KINK_COLOR, Floats, axes_and_figure
+from convexscore.scores.network import TwoLayerNetwork
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from convexscore.estimators import ConvexScore
+    from convexscore.models.score import ConvexScore
 
 # More vertices than this are thinned, keeping every local extreme of a stretch of the curve.
 _MAX_VERTICES = 8_000

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_choice, check_count, check_points, check_positive
-from convexscore.networks import TwoLayerNetwork
-from convexscore.plotting._drawing import Floats
-from convexscore.problem_options import OBJECTIVES, SHAPES
-from convexscore.solvers.neuron_certificate import residual_rows
-from convexscore.solvers.neuron_problem import NeuronCase, NeuronProblem
-from convexscore.solvers.oracle_result import NeuronSet
-from convexscore.vector_certificates import points_problem
+from convexscore._tools.validation import check_choice, check_count, check_points, check_positive
+from convexscore.models.space_certify import points_problem
+from convexscore.objectives.options import OBJECTIVES, SHAPES
+from convexscore.plotting.drawing import Floats
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.solvers.oracles.base import NeuronSet
+from convexscore.solvers.space.certificate import residual_rows
+from convexscore.solvers.space.problem import NeuronCase, NeuronProblem
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.networks import TwoLayerNetwork
-from convexscore.plotting._drawing import KINK_COLOR, axes_and_figure
-from convexscore.plotting._plane import network_of
 from convexscore.plotting.certificate_map import CertificateMap, certificate_map
+from convexscore.plotting.drawing import KINK_COLOR, axes_and_figure
+from convexscore.plotting.plane import network_of
+from convexscore.scores.network import TwoLayerNetwork
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_weights
-from convexscore.piecewise import PiecewiseLinearScore
-from convexscore.plotting._drawing import (
+from convexscore._tools.validation import check_weights
+from convexscore.plotting.drawing import (
     DATA_COLOR,
     Floats,
     axes_and_figure,
@@ -18,6 +17,7 @@ from convexscore.plotting._drawing import (
     plot_grid,
     score_of,
 )
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

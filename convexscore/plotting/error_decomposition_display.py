@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexscore.ddpm_errors import ErrorCurve, ErrorSweep
-from convexscore.plotting._drawing import axes_and_figure, subplots
+from convexscore.plotting.drawing import axes_and_figure, subplots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_count
-from convexscore.networks import TwoLayerNetwork
-from convexscore.plotting._drawing import Floats, axes_and_figure
-from convexscore.plotting._plane import (
+from convexscore._tools.validation import check_count
+from convexscore.plotting.drawing import Floats, axes_and_figure
+from convexscore.plotting.plane import (
     Frame,
     add_colorbar,
     data_of,
@@ -21,6 +20,7 @@ from convexscore.plotting._plane import (
     network_of,
     plane_points,
 )
+from convexscore.scores.network import TwoLayerNetwork
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

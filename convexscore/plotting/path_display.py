@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexscore.paths import RegularizationPath
-from convexscore.plotting._drawing import KINK_COLOR, Floats, axes_and_figure, subplots
-from convexscore.selection import BetaSelection
+from convexscore.models.path import RegularizationPath
+from convexscore.plotting.drawing import KINK_COLOR, Floats, axes_and_figure, subplots
+from convexscore.selection.line_selection import BetaSelection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_column
-from convexscore.piecewise import PiecewiseLinearScore
-from convexscore.plotting._drawing import (
+from convexscore._tools.validation import check_column
+from convexscore.plotting.density_display import histogram
+from convexscore.plotting.drawing import (
     Floats,
     axes_and_figure,
     legend_above,
     plot_grid,
     score_of,
 )
-from convexscore.plotting.density_display import histogram
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

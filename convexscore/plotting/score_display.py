@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.piecewise import PiecewiseLinearScore
-from convexscore.plotting._drawing import (
+from convexscore.plotting.drawing import (
     KINK_COLOR,
     Floats,
     axes_and_figure,
@@ -17,6 +16,7 @@ from convexscore.plotting._drawing import (
     plot_grid,
     score_of,
 )
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

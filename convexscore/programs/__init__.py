@@ -4,27 +4,32 @@ They build dense matrices and hand them to a conic solver, so they serve for tea
 checking on small data (a few hundred points).  CVXPY is imported when the first one is solved.
 """
 
-from .clifford import clifford_denoising, clifford_score_matching
-from .cones import PatternRegression, ScalarNetwork, pattern_regression
-from .denoising import denoising_abs, denoising_abs_skip, denoising_relu, denoising_relu_skip
-from .hyperplanes import pair_dictionary, wedge_dictionary
-from .limits import smallest_beta
-from .matrices import denoising_matrices, score_matching_matrices
-from .neuron_dictionary import (
+from convexscore.programs.clifford import clifford_denoising, clifford_score_matching
+from convexscore.programs.cones import PatternRegression, ScalarNetwork, pattern_regression
+from convexscore.programs.denoising import (
+    denoising_abs,
+    denoising_abs_skip,
+    denoising_relu,
+    denoising_relu_skip,
+)
+from convexscore.programs.hyperplanes import pair_dictionary, wedge_dictionary
+from convexscore.programs.limits import smallest_beta
+from convexscore.programs.matrices import denoising_matrices, score_matching_matrices
+from convexscore.programs.neuron_dictionary import (
     dictionary_denoising,
     dictionary_limit,
     dictionary_score_matching,
 )
-from .nuclear import nuclear_denoising, nuclear_score_matching
-from .patterns import (
+from convexscore.programs.nuclear import nuclear_denoising, nuclear_score_matching
+from convexscore.programs.patterns import (
     cone_denoising,
     cone_score_matching,
     gated_denoising,
     gated_score_matching,
 )
-from .reconstruct import column_neurons
-from .result import ConvexProgram, PatternProgram
-from .score_matching import (
+from convexscore.programs.reconstruct import column_neurons
+from convexscore.programs.result import ConvexProgram, PatternProgram
+from convexscore.programs.score_matching import (
     score_matching_abs,
     score_matching_abs_skip,
     score_matching_relu,

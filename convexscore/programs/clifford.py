@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ._group_lasso import neuron_options, solve_group_lasso
-from ._multivariate import as_labels, as_point_matrix, standardise
-from .hyperplanes import order_of, wedge_dictionary
-from .result import ConvexProgram
+from convexscore.programs.group_lasso import neuron_options, solve_group_lasso
+from convexscore.programs.hyperplanes import order_of, wedge_dictionary
+from convexscore.programs.multivariate import as_labels, as_point_matrix, standardise
+from convexscore.programs.result import ConvexProgram
 
 
 def clifford_denoising(

@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..activations import get_activation
-from ._gates import Gate, check_offset, make_gates
-from ._multivariate import Standardised, as_labels, as_matrix, as_point_matrix, standardise
-from ._solve import import_cvxpy, solve_convex
+from convexscore.programs.gates import Gate, check_offset, make_gates
+from convexscore.programs.multivariate import (
+    Standardised,
+    as_labels,
+    as_matrix,
+    as_point_matrix,
+    standardise,
+)
+from convexscore.programs.solve import import_cvxpy, solve_convex
+from convexscore.scores.activations import get_activation
 
 FloatArray = NDArray[np.float64]
 

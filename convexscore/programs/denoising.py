@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._inputs import as_beta, as_column, as_points, as_weights
-from ._solve import solve_lasso
-from .matrices import denoising_matrices, weighted_line
-from .reconstruct import network_from_weights
-from .result import ConvexProgram
+from convexscore.programs.inputs import as_beta, as_column, as_points, as_weights
+from convexscore.programs.matrices import denoising_matrices, weighted_line
+from convexscore.programs.reconstruct import network_from_weights
+from convexscore.programs.result import ConvexProgram
+from convexscore.programs.solve import solve_lasso
 
 
 def denoising_relu(

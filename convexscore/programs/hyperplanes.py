@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._multivariate import as_point_matrix
+from convexscore.programs.multivariate import as_point_matrix
 
 FloatArray = NDArray[np.float64]
 

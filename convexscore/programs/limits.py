@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._exceptions import UnboundedObjectiveError
-from ..activations import Activation, get_activation
-from ._inputs import as_points, as_weights
+from convexscore._tools.exceptions import UnboundedObjectiveError
+from convexscore.programs.inputs import as_points, as_weights
+from convexscore.scores.activations import Activation, get_activation
 
 
 def smallest_beta(

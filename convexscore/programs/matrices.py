@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..activations import Activation, get_activation
-from ._inputs import as_column, as_points, as_weights
+from convexscore.programs.inputs import as_column, as_points, as_weights
+from convexscore.scores.activations import Activation, get_activation
 
 FloatArray = NDArray[np.float64]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._group_lasso import limit_of_group_lasso, neuron_options, solve_group_lasso
-from ._multivariate import as_labels, as_matrix, as_point_matrix, standardise
-from .result import ConvexProgram
+from convexscore.programs.group_lasso import limit_of_group_lasso, neuron_options, solve_group_lasso
+from convexscore.programs.multivariate import as_labels, as_matrix, as_point_matrix, standardise
+from convexscore.programs.result import ConvexProgram
 
 FloatArray = NDArray[np.float64]
 

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._exceptions import UnboundedObjectiveError
-from ._gates import Gate, check_offset, make_gates
-from ._multivariate import Standardised, as_labels, as_point_matrix, standardise
-from ._solve import SEMIDEFINITE_TOLERANCE, import_cvxpy, solve_convex
-from .result import PatternProgram
+from convexscore._tools.exceptions import UnboundedObjectiveError
+from convexscore.programs.gates import Gate, check_offset, make_gates
+from convexscore.programs.multivariate import Standardised, as_labels, as_point_matrix, standardise
+from convexscore.programs.result import PatternProgram
+from convexscore.programs.solve import SEMIDEFINITE_TOLERANCE, import_cvxpy, solve_convex
 
 FloatArray = NDArray[np.float64]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from ._gates import check_offset
-from ._multivariate import Standardised, as_labels, as_point_matrix, standardise
-from ._pattern_program import solve_patterns
-from .result import PatternProgram
+from convexscore.programs.gates import check_offset
+from convexscore.programs.multivariate import Standardised, as_labels, as_point_matrix, standardise
+from convexscore.programs.pattern_program import solve_patterns
+from convexscore.programs.result import PatternProgram
 
 
 def gated_denoising(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..activations import Activation, get_activation
-from ..networks import TwoLayerNetwork
-from .matrices import centred
+from convexscore.programs.matrices import centred
+from convexscore.scores.activations import Activation, get_activation
+from convexscore.scores.network import TwoLayerNetwork
 
 FloatArray = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks import TwoLayerNetwork
+from convexscore.scores.network import TwoLayerNetwork
 
 
 @dataclass(frozen=True, eq=False)

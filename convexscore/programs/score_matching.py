@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._inputs import as_beta, as_points, as_weights
-from ._solve import solve_lasso
-from .limits import smallest_beta, unbounded_error
-from .matrices import score_matching_matrices, weighted_line
-from .reconstruct import network_from_weights
-from .result import ConvexProgram
+from convexscore.programs.inputs import as_beta, as_points, as_weights
+from convexscore.programs.limits import smallest_beta, unbounded_error
+from convexscore.programs.matrices import score_matching_matrices, weighted_line
+from convexscore.programs.reconstruct import network_from_weights
+from convexscore.programs.result import ConvexProgram
+from convexscore.programs.solve import solve_lasso
 
 
 def score_matching_relu(

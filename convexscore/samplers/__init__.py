@@ -4,14 +4,14 @@
 ``score(x, t)`` with t the Ornstein–Uhlenbeck time, or ``score(x, sigma)`` with the VE noise σ.
 """
 
-from convexscore.samplers._chain import ChainDivergedError, LangevinResult
-from convexscore.samplers._reverse import DiffusionResult
 from convexscore.samplers.annealed import annealed_langevin
+from convexscore.samplers.chain import ChainDivergedError, LangevinResult
 from convexscore.samplers.ddpm import ancestral, ddpm
 from convexscore.samplers.langevin import langevin
 from convexscore.samplers.mala import mala
 from convexscore.samplers.predictor_corrector import predictor_corrector
 from convexscore.samplers.probability_flow import heun, probability_flow
+from convexscore.samplers.reverse import DiffusionResult
 
 __all__ = [
     "ChainDivergedError",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore.samplers._chain import Callback, check_count, check_step
-from convexscore.samplers._reverse import (
+from convexscore._tools.random import RandomState
+from convexscore.samplers.chain import Callback, check_count, check_step
+from convexscore.samplers.reverse import (
     BATCH_SIZE,
     DiffusionResult,
     LevelPath,
@@ -15,7 +15,7 @@ from convexscore.samplers._reverse import (
     affine_step,
     run_reverse,
 )
-from convexscore.schedules import LevelScore, check_levels
+from convexscore.schedules.levels import LevelScore, check_levels
 
 
 def annealed_langevin(

@@ -7,11 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore._time_grids import TimeGrid, as_time_grid
-from convexscore._validation import check_choice
-from convexscore.samplers._chain import Callback
-from convexscore.samplers._reverse import (
+from convexscore._tools.random import RandomState
+from convexscore._tools.validation import check_choice
+from convexscore.samplers.chain import Callback
+from convexscore.samplers.reverse import (
     BATCH_SIZE,
     DiffusionResult,
     LevelPath,
@@ -19,7 +18,8 @@ from convexscore.samplers._reverse import (
     affine_step,
     run_reverse,
 )
-from convexscore.schedules import LevelScore, vp
+from convexscore.schedules.levels import LevelScore, vp
+from convexscore.schedules.time_grids import TimeGrid, as_time_grid
 
 VARIANCES = ("posterior", "forward")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore.samplers._chain import (
+from convexscore._tools.random import RandomState
+from convexscore.samplers.chain import (
     Callback,
     ChainPlan,
     Floats,

@@ -10,8 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore.samplers._chain import (
+from convexscore._tools.random import RandomState
+from convexscore.samplers.chain import (
     Callback,
     ChainPlan,
     Floats,
@@ -184,7 +184,7 @@ def _log_density_at_start(log_density: LogDensity, x0: Floats) -> Floats:
 
 
 def _warn_low_acceptance(rate: float, n_stuck: int, plan: ChainPlan, n_chains: int) -> None:
-    from convexscore._exceptions import ConvergenceWarning  # imports scikit-learn: not free
+    from convexscore._tools.exceptions import ConvergenceWarning  # imports scikit-learn: not free
 
     warnings.warn(
         f"mala accepted {rate:.2g} of the proposals, wanted at least {_LOW_ACCEPTANCE:g}; "

@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore._validation import check_choice
-from convexscore.samplers._chain import Callback, Floats, check_count, check_step
-from convexscore.samplers._reverse import (
+from convexscore._tools.random import RandomState
+from convexscore._tools.validation import check_choice
+from convexscore.samplers.chain import Callback, Floats, check_count, check_step
+from convexscore.samplers.ddpm import VARIANCES
+from convexscore.samplers.reverse import (
     BATCH_SIZE,
     DiffusionResult,
     LevelPath,
@@ -18,8 +19,7 @@ from convexscore.samplers._reverse import (
     affine_step,
     run_reverse,
 )
-from convexscore.samplers.ddpm import VARIANCES
-from convexscore.schedules import LevelScore, check_levels
+from convexscore.schedules.levels import LevelScore, check_levels
 
 
 def predictor_corrector(

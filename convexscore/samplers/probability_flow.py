@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState
-from convexscore._time_grids import TimeGrid, as_time_grid
-from convexscore.samplers._chain import Callback, Floats
-from convexscore.samplers._reverse import (
+from convexscore._tools.random import RandomState
+from convexscore.samplers.chain import Callback, Floats
+from convexscore.samplers.reverse import (
     BATCH_SIZE,
     DiffusionResult,
     LevelPath,
@@ -17,7 +16,8 @@ from convexscore.samplers._reverse import (
     evaluate_at,
     run_reverse,
 )
-from convexscore.schedules import LevelScore
+from convexscore.schedules.levels import LevelScore
+from convexscore.schedules.time_grids import TimeGrid, as_time_grid
 
 
 def probability_flow(

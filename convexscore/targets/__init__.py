@@ -9,16 +9,16 @@ also has ``score(x)`` and ``log_density(x)``. A new model writes the first three
 
 from convexscore.targets.base import Law, Noised, Target, ve_score, vp_score
 from convexscore.targets.gaussian import Gaussian
-from convexscore.targets.ising import Ising
 from convexscore.targets.line import LineLaw
 from convexscore.targets.mixture import GaussianMixture
 from convexscore.targets.planar import banana, ring_of_gaussians, spiral, stroke, two_moons
-from convexscore.targets.spins import (
+from convexscore.targets.spins.counting import (
     SpinDistance,
     round_to_spins,
     spin_index,
     spin_total_variation,
 )
+from convexscore.targets.spins.ising import Ising
 
 __all__ = [
     "Gaussian",

@@ -19,9 +19,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, spawn_generators
-from convexscore.schedules import vp
-from convexscore.targets._inputs import Floats, as_points, check_level
+from convexscore._tools.random import RandomState, spawn_generators
+from convexscore.schedules.levels import vp
+from convexscore.targets.inputs import Floats, as_points, check_level
 
 Denoiser: TypeAlias = Callable[[Floats, float, float], ArrayLike]
 TimeScore: TypeAlias = Callable[[ArrayLike, float], Floats]

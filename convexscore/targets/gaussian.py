@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_count
-from convexscore.targets._inputs import (
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_count
+from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
     as_points,
@@ -17,7 +17,7 @@ from convexscore.targets._inputs import (
     finite_array,
     natural_shape,
 )
-from convexscore.targets._spectrum import Spectrum, read_covariances, refuse_singular
+from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)

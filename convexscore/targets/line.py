@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, check_random_state
-from convexscore._validation import check_count
-from convexscore.targets._inputs import Floats, as_points, check_level, row_blocks
-from convexscore.targets._line_posterior import posterior
-from convexscore.targets._panels import GAUSS_X, Panels, resolve
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_count
 from convexscore.targets.base import Noised
+from convexscore.targets.inputs import Floats, as_points, check_level, row_blocks
+from convexscore.targets.line_posterior import posterior
+from convexscore.targets.panels import GAUSS_X, Panels, resolve
 
 # Mass beyond the interval at either end, where the support of a scipy law is unbounded.
 _TAIL = 1e-15

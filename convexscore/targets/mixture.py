@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
-from convexscore._random import RandomState, spawn_generators
-from convexscore._validation import check_count
-from convexscore.targets._inputs import (
+from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.validation import check_count
+from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
     as_points,
@@ -20,7 +20,7 @@ from convexscore.targets._inputs import (
     natural_shape,
     row_blocks,
 )
-from convexscore.targets._spectrum import Spectrum, read_covariances, refuse_singular
+from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16

@@ -14,8 +14,8 @@ from math import ceil
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._validation import check_choice, check_count, check_positive
-from convexscore.targets._inputs import Floats, finite_array
+from convexscore._tools.validation import check_choice, check_count, check_positive
+from convexscore.targets.inputs import Floats, finite_array
 from convexscore.targets.mixture import GaussianMixture
 
 # Arc lengths are sums over this many chords of a curve.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.objectives import ScoreObjective
+from convexscore.objectives.objective import ScoreObjective
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore._progress import progress_bar
+from convexscore._tools.progress import progress_bar
 from convexscore.training.history import STOPPED, Callback, Clock, History
 from convexscore.training.learning_rates import checked_factor, get_schedule
 from convexscore.training.loss import TrainingLoss

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._validation import check_count
+from convexscore._tools.validation import check_count
 from convexscore.training.batches import Batch
 from convexscore.training.loss import TrainingLoss
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.networks import TwoLayerNetwork
+from convexscore.scores.network import TwoLayerNetwork
 from convexscore.training.parameters import Layout, Units, Weights
 
 Floats = NDArray[np.float64]

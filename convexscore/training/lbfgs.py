@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore._progress import progress_bar
-from convexscore._validation import check_count, check_positive
+from convexscore._tools.progress import progress_bar
+from convexscore._tools.validation import check_count, check_positive
 from convexscore.training.history import (
     CONVERGED,
     FINISHED,

@@ -11,7 +11,7 @@ from math import cos, pi
 from numbers import Real
 from typing import TypeAlias
 
-from convexscore._validation import check_positive
+from convexscore._tools.validation import check_positive
 
 Schedule: TypeAlias = Callable[[int, int], float]
 

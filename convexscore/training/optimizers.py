@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore._validation import check_choice, check_count, check_positive
+from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.training.lbfgs import LBFGS
 from convexscore.training.learning_rates import Schedule, get_schedule
 

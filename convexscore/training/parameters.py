@@ -8,8 +8,8 @@ from math import frexp, log2
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.networks import TwoLayerNetwork
-from convexscore.objectives import ScoreObjective
+from convexscore.objectives.objective import ScoreObjective
+from convexscore.scores.network import TwoLayerNetwork
 
 Floats = NDArray[np.float64]
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.certificates import certify
-from convexscore.networks import TwoLayerNetwork
-from convexscore.objectives import ScoreObjective
-from convexscore.report.tables import aligned
-from convexscore.solvers.result import Certificate
+from convexscore._tools.tables import aligned
+from convexscore.models.certify import certify
+from convexscore.objectives.objective import ScoreObjective
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.solvers.certificate import Certificate
 from convexscore.training.history import DIVERGED, STATUSES, UNBOUNDED, History
 from convexscore.training.parameters import Layout, Units
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._random import RandomState
-from convexscore._validation import check_weighted_points
-from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective, denoising
-from convexscore.smoothed_labels import smoothed_score
+from convexscore._tools.random import RandomState
+from convexscore._tools.validation import check_weighted_points
+from convexscore.objectives.objective import DEFAULT_DRAWS, ScoreObjective, denoising
+from convexscore.objectives.smoothed_labels import smoothed_score
 from convexscore.training.batches import Batch, columns_of, full_batch
 from convexscore.training.parameters import Units
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._random import RandomState, check_random_state
-from convexscore._threads import threads_for
-from convexscore._validation import check_choice, check_count, check_positive, check_weighted_points
-from convexscore.activations import get_activation
-from convexscore.objectives import DEFAULT_DRAWS, ScoreObjective
-from convexscore.problem_options import ProblemOptions
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.threads import threads_for
+from convexscore._tools.validation import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_weighted_points,
+)
+from convexscore.objectives.objective import DEFAULT_DRAWS, ScoreObjective
+from convexscore.objectives.options import ProblemOptions
+from convexscore.scores.activations import get_activation
 from convexscore.training.batches import full_batch
 from convexscore.training.first_order import descend
 from convexscore.training.history import Callback, History, Plan

@@ -1,0 +1,1 @@
+"""What users fit: scores, diffusion models, paths, and certificates of given networks."""

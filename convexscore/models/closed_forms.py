@@ -1,0 +1,187 @@
+r"""Closed forms of univariate score matching: what the optimum is for large beta, whatever the data.
+
+With :math:`n` the total weight, :math:`\mu, v` the weighted mean and variance of the points and
+:math:`\kappa = (n - \beta)/(n v)` (ZP24, univariate score matching theorems):
+
+* no skip, :math:`\beta \ge n`: :math:`s \equiv 0`;
+* no skip, :math:`\beta_1 \le \beta \le n`: :math:`s(x) = -\kappa (x - \mu)` between the extreme points;
+* skip, :math:`\beta` at least the skip threshold: :math:`s(x) = -(x - \mu)/v` everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._tools.validation import check_choice, check_positive
+from convexscore.objectives.objective import score_matching
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.solvers.line.cases import boundedness_limit
+from convexscore.solvers.line.problem import LineProblem, prepare
+
+
+@dataclass(frozen=True)
+class GaussianRegime:
+    """Thresholds and closed-form optima of score matching on one column of data.
+
+    Attributes
+    ----------
+    n : float
+        Number of points (total sample weight).
+    mean, variance : float
+        Weighted mean and (biased) variance.
+    x_min, x_max : float
+        Extreme points.
+    beta_1 : float
+        Without skip: the optimum is linear between the extremes for ``beta_1 <= beta <= n``.
+        The same for ReLU and absolute value up to the boundedness limits.
+    beta_skip : float
+        ReLU with skip: the optimum is the Gaussian score for ``beta >= beta_skip``.
+    beta_skip_abs : float
+        The same for the absolute value, twice as large.
+    """
+
+    n: float
+    mean: float
+    variance: float
+    x_min: float
+    x_max: float
+    beta_1: float
+    beta_skip: float
+    beta_skip_abs: float
+
+    def kappa(self, beta: float) -> float:
+        """Slope of minus the optimal score without skip, (n - beta)_+ / (n v)."""
+        return max(self.n - beta, 0.0) / (self.n * self.variance)
+
+    def objective(self, beta: float, *, skip: bool = False) -> float:
+        """Optimal value: -(n - beta)_+^2 / (2 n v) without skip, -n / (2 v) with."""
+        self._require(beta, skip, "relu")
+        if skip:
+            return -self.n / (2.0 * self.variance)
+        return -(max(self.n - beta, 0.0) ** 2) / (2.0 * self.n * self.variance)
+
+    def network(
+        self, beta: float, *, activation: str = "relu", skip: bool = False, t: float = 0.5
+    ) -> TwoLayerNetwork:
+        r"""An optimal network; ``t`` in [0, 1] picks one of the ReLU optima without skip.
+
+        ReLU: :math:`-\kappa(1-t)(x - x_{min})_+ + \kappa t (x_{max} - x)_+ + c`, slopes
+        :math:`-\kappa t, -\kappa, -\kappa(1-t)` left of, between and right of the extremes; all t
+        have the same objective.  Absolute value: :math:`\mp\kappa/2` at the extremes, Gaussian
+        inside and constant outside ("Gaussian-Laplace").
+
+        Raises
+        ------
+        ValueError
+            If ``beta`` is below the threshold, where the optimum is not in closed form, or ``t`` is
+            outside [0, 1].
+        """
+        check_choice(activation, ("relu", "abs"), name="activation")
+        self._require(beta, skip, activation)
+        if not 0.0 <= t <= 1.0:
+            raise ValueError(f"t must be in [0, 1]; got {t!r}.")
+        if skip:
+            slope = -1.0 / self.variance
+            return TwoLayerNetwork(
+                [], [], [], skip=[[slope]], offset=[-slope * self.mean], activation=activation
+            )
+        kappa = self.kappa(beta)
+        if kappa == 0.0:
+            return TwoLayerNetwork([], [], [], offset=[0.0], activation=activation)
+        low, high = np.nextafter(self.x_min, -np.inf), np.nextafter(self.x_max, np.inf)
+        if activation == "relu":
+            u, w = np.array([1.0, -1.0]), np.array([-kappa * (1.0 - t), kappa * t])
+        else:
+            u, w = np.array([1.0, 1.0]), np.array([-0.5 * kappa, 0.5 * kappa])
+        keep = w != 0.0
+        b = -u * np.array([low, high])
+        bare = TwoLayerNetwork(u[keep], w[keep], b[keep], offset=[0.0], activation=activation)
+        offset = -float(np.asarray(bare(self.mean)))
+        return TwoLayerNetwork(bare.u, bare.w, bare.b, offset=[offset], activation=activation)
+
+    def _require(self, beta: float, skip: bool, activation: str) -> None:
+        beta = check_positive(beta, name="beta")
+        limit = self.beta_1
+        if skip:
+            limit = self.beta_skip if activation == "relu" else self.beta_skip_abs
+        if beta < limit:
+            raise ValueError(
+                f"beta = {beta:g} is below {limit:g}, where the optimum stops being Gaussian; "
+                "use fit_convex_score, which solves every beta."
+            )
+
+
+def gaussian_regime(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> GaussianRegime:
+    r"""Thresholds above which score matching returns a Gaussian score, and that score.
+
+    With :math:`r_j = \sum_i m_i (x_i-\mu)(x_i-x_j)_+ / (n v)` and :math:`k_j` the active count of a hinge
+    (either side of a tie), the linear score stays optimal without skip while
+
+    .. math:: \beta \ge \beta_1 = \max\Big\{\beta_0, \max_{r_j<1} \frac{k_j - n r_j}{1 - r_j},
+              \max_j \frac{n r_j - k_j}{1 + r_j}\Big\}
+
+    over the hinges of both directions, and with skip while
+    :math:`\beta \ge \max_j |k_j - n r_j|`.  O(n log n) time, O(n) memory.
+
+    Parameters
+    ----------
+    x : array_like of shape (n,) or (n, 1)
+    sample_weight : array_like of shape (n,), optional
+
+    References
+    ----------
+    Zhang, Pilanci (2024), arXiv 2402.01965, univariate score matching.
+
+    Examples
+    --------
+    >>> from convexscore import gaussian_regime
+    >>> regime = gaussian_regime([0.0, 1.0, 2.0, 4.0])
+    >>> regime.n, regime.mean, regime.variance
+    (4.0, 1.75, 2.1875)
+    >>> round(float(regime.network(4.0, skip=True)(0.75)), 12)   # -(x - mean) / variance
+    0.457142857143
+    """
+    problem = prepare(score_matching(x, sample_weight=sample_weight))
+    data = problem.data
+    n = data.total_mass
+    middle = data.x - float(np.dot(data.mass, data.x)) / n
+    variance = float(np.dot(data.mass, middle * middle)) / n
+    deviation = data.hinge_sums(-data.mass * middle / variance, 0.0)  # k - n r, ties not counted
+    beyond = n - np.cumsum(data.mass)
+    bounded = boundedness_limit(data, "relu", False)
+    beta_1 = max(bounded, _linear_threshold(deviation, beyond, data.mass, n))
+    gap = float(np.maximum(-deviation, deviation + data.mass).max())
+    beta_skip = max(gap, boundedness_limit(data, "relu", True))
+    return GaussianRegime(
+        n=n,
+        mean=_mean(problem),
+        variance=variance * problem.scale**2,
+        x_min=float(problem.values[0]),
+        x_max=float(problem.values[-1]),
+        beta_1=beta_1,
+        beta_skip=beta_skip,
+        beta_skip_abs=max(2.0 * gap, boundedness_limit(data, "abs", True)),
+    )
+
+
+def _mean(problem: LineProblem) -> float:
+    data = problem.data
+    return problem.center + problem.scale * float(np.dot(data.mass, data.x)) / data.total_mass
+
+
+def _linear_threshold(
+    deviation: np.ndarray, beyond: np.ndarray, mass: np.ndarray, n: float
+) -> float:
+    """beta_1 without its lower bound; hinges of both directions and both tie counts."""
+    worst = 0.0
+    share = (beyond - deviation) / n  # r_j of the right-facing hinge
+    for ties in (0.0, 1.0):
+        excess = deviation + ties * mass  # k - n r of a right-facing hinge; left-facing: minus that
+        for sign, r in ((1.0, share), (-1.0, 1.0 - share)):
+            usable = r < 1.0 - 1e-12
+            worst = max(worst, float((sign * excess[usable] / (1.0 - r[usable])).max(initial=0.0)))
+            worst = max(worst, float((-sign * excess / (1.0 + r)).max(initial=0.0)))
+    return worst

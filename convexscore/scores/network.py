@@ -1,0 +1,545 @@
+"""The two-layer network s(x) = sum_j w_j sigma(u_j.x + b_j) + V x + c as a frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import fsum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexscore.scores import kinks as _kinks
+from convexscore.scores import potential as _ridge_potential
+from convexscore.scores.activations import Activation, get_activation
+
+if TYPE_CHECKING:
+    from convexscore.scores.piecewise import PiecewiseLinearScore
+
+FloatArray = NDArray[np.float64]
+
+# Pre-activations are formed in blocks of at most this many numbers (0.5 MB): they stay in cache.
+_BLOCK = 1 << 16
+# What ReLU compares with: an array of zeros is more than twice as fast as the number 0.
+_ZEROS = np.zeros(_BLOCK)
+_ZEROS.setflags(write=False)
+
+
+def _as_floats(name: str, value: ArrayLike, ndim: int) -> FloatArray:
+    """Copy to float64; in one dimension missing trailing axes of length one are added."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numeric, got {value!r}.") from error
+    if array.ndim > ndim:
+        raise ValueError(f"{name} must have at most {ndim} axes, got shape {array.shape}.")
+    while array.ndim < ndim:
+        array = array[..., np.newaxis]
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be finite, got NaN or infinity; check the fit it came from.")
+    return array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoLayerNetwork:
+    r"""Two-layer network with an optional skip connection, immutable.
+
+    .. math:: s(x) = \sum_{j=1}^m w_j\,\sigma(u_j^\top x + b_j) + V x + c,
+              \qquad u_j, w_j, c \in \mathbb{R}^d.
+
+    Parameters
+    ----------
+    u, w : array_like of shape (m, d)
+        Inner and outer weights.  For ``d = 1`` shape ``(m,)`` is accepted as well.
+    b : array_like of shape (m,)
+        Biases.
+    skip : array_like of shape (d, d), optional
+        The matrix ``V``; ``None`` when the network has no skip connection.
+    offset : array_like of shape (d,)
+        The constant ``c``.
+    activation : {"relu", "abs"}
+        The derivative at an exact kink is the one from the active side ``u.x + b >= 0``.
+
+    Raises
+    ------
+    ValueError
+        If an array is not finite or its shape does not fit the others.
+
+    Notes
+    -----
+    The arrays are copied to float64 and made read-only.  In one dimension with ``u = +-1`` and
+    ``b = -u t`` the computed ``u x + b`` has exactly the sign of ``u (x - t)``, so a kink moved by
+    one ``numpy.nextafter`` away from a data point stays on its side of it.
+
+    References
+    ----------
+    Zhang, Pilanci (2024), *Analyzing Neural Network-Based Generative Diffusion Models through
+    Convex Optimization*, section 2 (the model), arXiv 2402.01965.
+
+    Examples
+    --------
+    >>> from convexscore.scores.network import TwoLayerNetwork
+    >>> net = TwoLayerNetwork([1.0, -1.0], [-2.0, 2.0], [0.0, 0.0], offset=0.5)
+    >>> net([-1.0, 0.0, 1.0]).tolist()
+    [2.5, 0.5, -1.5]
+    >>> net.divergence([-1.0, 1.0]).tolist()
+    [-2.0, -2.0]
+    >>> net
+    TwoLayerNetwork(dim=1, n_neurons=2, activation='relu', skip=False)
+    """
+
+    u: FloatArray
+    w: FloatArray
+    b: FloatArray
+    skip: FloatArray | None = field(default=None, kw_only=True)
+    offset: FloatArray = field(kw_only=True)
+    activation: str = field(default="relu", kw_only=True)
+
+    def __init__(
+        self,
+        u: ArrayLike,
+        w: ArrayLike,
+        b: ArrayLike,
+        *,
+        skip: ArrayLike | None = None,
+        offset: ArrayLike,
+        activation: str | Activation = "relu",
+    ) -> None:
+        arrays = {
+            "u": _as_floats("u", u, 2),
+            "w": _as_floats("w", w, 2),
+            "b": _as_floats("b", b, 1),
+            "offset": _as_floats("offset", offset, 1),
+        }
+        n_neurons, dim = arrays["u"].shape[0], arrays["offset"].shape[0]
+        expected = {"u": (n_neurons, dim), "w": (n_neurons, dim), "b": (n_neurons,)}
+        if skip is not None:
+            arrays["skip"] = _as_floats("skip", skip, 2)
+            expected["skip"] = (dim, dim)
+        for name, shape in expected.items():
+            if arrays[name].shape != shape:
+                raise ValueError(
+                    f"{name} must have shape {shape} (u has {n_neurons} rows, offset has {dim} "
+                    f"entries), got {arrays[name].shape}."
+                )
+        for name, array in arrays.items():
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+        if skip is None:
+            object.__setattr__(self, "skip", None)
+        object.__setattr__(self, "activation", get_activation(activation).name)
+
+    # ---- description ------------------------------------------------------------------------
+
+    @property
+    def n_neurons(self) -> int:
+        """Number of neurons m."""
+        return int(self.u.shape[0])
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of input and output."""
+        return int(self.offset.shape[0])
+
+    def __repr__(self) -> str:
+        return (
+            f"TwoLayerNetwork(dim={self.dim}, n_neurons={self.n_neurons}, "
+            f"activation={self.activation!r}, skip={self.skip is not None})"
+        )
+
+    def path_norm(self) -> float:
+        r"""Return :math:`\sum_j \|u_j\|\,\|w_j\|`, the penalty of the convex program.
+
+        Examples
+        --------
+        >>> TwoLayerNetwork([2.0], [-3.0], [0.0], offset=0.0).path_norm()
+        6.0
+        """
+        return float(_row_norms(self.u) @ _row_norms(self.w))
+
+    def weight_decay(self) -> float:
+        r"""Return :math:`\tfrac12 \sum_j \|u_j\|^2 + \|w_j\|^2`; at least the path norm.
+
+        Examples
+        --------
+        >>> TwoLayerNetwork([2.0], [-3.0], [0.0], offset=0.0).weight_decay()
+        6.5
+        """
+        return 0.5 * float(np.sum(self.u**2) + np.sum(self.w**2))
+
+    # ---- evaluation -------------------------------------------------------------------------
+
+    def __call__(self, x: ArrayLike) -> FloatArray:
+        """Evaluate the score; the result has the shape of ``x``.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+        """
+        points, shape = self._points(x)
+        out = np.empty(points.shape)
+        blocks = self._blocks(len(points))
+        # Buffers for all blocks: at this size fresh arrays cost more than the arithmetic. Points
+        # come in columns, because copies and sums along rows of length d are slow for small d.
+        size = min(len(points), blocks[0].stop) if blocks else 0
+        neurons, columns = np.empty((size, self.n_neurons)), np.ones((self.dim + 1, size))
+        for block in blocks:
+            n = len(points[block])
+            columns[:-1, :n] = points[block].T
+            z = self._activate(columns[:, :n].T, neurons[:n])
+            np.matmul(z, self.w, out=out[block])
+            if self.skip is None:
+                out[block] += columns[-1:, :n].T @ self._line
+            else:
+                out[block] += columns[:, :n].T @ self._line
+        return out.reshape(shape)
+
+    def _activate(self, with_one: FloatArray, z: FloatArray) -> FloatArray:
+        """Fill z (n, m) with the activated neurons at points (n, d) that a 1 is appended to."""
+        if self.dim == 1:  # with the exact signs of `_pre_activation`
+            np.multiply(with_one[:, :1], self._columns, out=z)
+            z += self.b
+        else:  # the bias as one more column of u saves a pass over all neurons
+            np.matmul(with_one, self._columns_and_bias, out=z)
+        if self.activation == "abs":
+            return np.abs(z, out=z)
+        zeros = _ZEROS[: z.size] if z.size <= _ZEROS.size else np.zeros(z.size)
+        return np.maximum(z, zeros.reshape(z.shape), out=z)
+
+    @cached_property
+    def _columns_and_bias(self) -> FloatArray:
+        return np.vstack([self.u.T, self.b])
+
+    @cached_property
+    def _line(self) -> FloatArray:
+        """V' over c, or c alone: the rows that points and their 1 are multiplied with."""
+        rows = [self.offset] if self.skip is None else [self.skip.T, self.offset]
+        return np.vstack(rows)
+
+    @cached_property
+    def _columns(self) -> FloatArray:
+        """u transposed and contiguous: the product with few columns is twice as fast."""
+        return np.ascontiguousarray(self.u.T)
+
+    def jacobian(self, x: ArrayLike) -> FloatArray:
+        r"""Return :math:`\nabla s(x) = \sum_j \sigma'(u_j^\top x + b_j)\, w_j u_j^\top + V`.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (..., d, d)
+            ``[..., k, l]`` is the derivative of output ``k`` in input ``l``.  For ``d = 1`` an
+            ``x`` whose last of two or more axes has length one counts as ``(..., d)``.
+        """
+        points, shape = self._points(x)
+        products = (self.w[:, :, np.newaxis] * self.u[:, np.newaxis, :]).reshape(-1, self.dim**2)
+        out = self._sum_of_derivatives(points, products)
+        out = out.reshape(*self._point_shape(shape), self.dim, self.dim)
+        return out if self.skip is None else out + self.skip
+
+    def divergence(self, x: ArrayLike) -> FloatArray:
+        r"""Return :math:`\operatorname{tr}\nabla s(x)`, in one dimension the derivative.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (...)
+            For ``d = 1``: ``(n, 1)`` gives ``(n,)``, ``(n,)`` gives ``(n,)``, a scalar a scalar.
+        """
+        points, shape = self._points(x)
+        traces = np.sum(self.u * self.w, axis=1, keepdims=True)
+        out = self._sum_of_derivatives(points, traces).reshape(self._point_shape(shape))
+        return out if self.skip is None else out + np.trace(self.skip)
+
+    def _sum_of_derivatives(self, points: FloatArray, terms: FloatArray) -> FloatArray:
+        sigma = get_activation(self.activation)
+        out = np.empty((len(points), terms.shape[1]))
+        for block in self._blocks(len(points)):
+            out[block] = sigma.derivative(self._pre_activation(points[block])) @ terms
+        return out
+
+    def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
+        array = np.asarray(x, dtype=np.float64)
+        if self.dim > 1 and (array.ndim == 0 or array.shape[-1] != self.dim):
+            raise ValueError(
+                f"x must have shape (..., {self.dim}), one point per row, got {array.shape}."
+            )
+        return array.reshape(-1, self.dim), array.shape
+
+    def _point_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        is_rows = self.dim > 1 or (len(shape) >= 2 and shape[-1] == 1)
+        return shape[:-1] if is_rows else shape
+
+    def _blocks(self, n_points: int) -> list[slice]:
+        size = max(1, _BLOCK // max(1, self.n_neurons))
+        return [slice(start, start + size) for start in range(0, n_points, size)]
+
+    def _pre_activation(self, points: FloatArray) -> FloatArray:
+        # d = 1: product and sum, each rounded once: with u = +-1 the sign of x - t is exact.
+        z = points * self._columns if self.dim == 1 else points @ self._columns
+        z += self.b
+        return z
+
+    # ---- gradients --------------------------------------------------------------------------
+
+    def is_conservative(self, rtol: float = _ridge_potential.RTOL) -> bool:
+        """Whether the network is a gradient: every w_k along its u_k (or zero), V symmetric.
+
+        Parameters
+        ----------
+        rtol : float
+            Largest sine of the angle between u_k and w_k, and largest entry of V - V' over that
+            of V.
+
+        Examples
+        --------
+        >>> TwoLayerNetwork([[1, 2]], [[-2, -4]], [0], offset=[0, 0]).is_conservative()
+        True
+        >>> TwoLayerNetwork([[1, 2]], [[1, 0]], [0], offset=[0, 0]).is_conservative()
+        False
+        """
+        return _ridge_potential.weight_asymmetry(self).worst <= rtol
+
+    def log_density(self, x: ArrayLike) -> FloatArray:
+        r"""Return the log-density of a conservative network **up to a constant**.
+
+        .. math:: \log p(x) = \sum_k y_k\,\Psi(u_k^\top x + b_k) + \tfrac12 x^\top V x + c^\top x
+                  + \text{const}, \qquad w_k = y_k u_k,
+
+        :math:`\Psi(z) = \max(z, 0)^2/2` for ReLU and :math:`z|z|/2` for the absolute value.  Its
+        gradient is the network.  Whether it has a finite integral is not checked.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (...)
+            The constant is the same for all calls: the quadratic part vanishes at a point among
+            the kinks, which keeps the digits of data far from zero.
+
+        Raises
+        ------
+        ValueError
+            If the network is not conservative (for d = 1 every network is).
+
+        Notes
+        -----
+        O(n m d) time for n points.
+
+        References
+        ----------
+        Ridge potentials within the convex programs of Zhang, Pilanci (2024), arXiv 2402.01965.
+
+        Examples
+        --------
+        >>> net = TwoLayerNetwork([[1, 0]], [[-2, 0]], [0], skip=[[-1, 0], [0, -1]], offset=[0, 0])
+        >>> net.log_density([[0, 0], [1, 0], [-1, 0], [0, 1]]).tolist()
+        [0.0, -1.5, -0.5, -0.5]
+        """
+        points, shape = self._points(x)
+        return self._potential(points).reshape(self._point_shape(shape))
+
+    def jacobian_asymmetry(self, x: ArrayLike) -> FloatArray:
+        r"""Return :math:`\|J - J^\top\|_F / \|J\|_F` of the Jacobian J at each point.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., d), for d = 1 of any shape
+
+        Returns
+        -------
+        ndarray of shape (...)
+            Between 0 (symmetric: locally a gradient; also where J = 0) and 2 (skew-symmetric: a
+            rotation); sqrt(2) when the symmetric and the skew part are of equal size.
+
+        Examples
+        --------
+        >>> spin = TwoLayerNetwork([[1, 0]], [[0, 1]], [0], offset=[0, 0], skip=[[0, 1], [-1, 0]])
+        >>> spin.jacobian_asymmetry([[-1.0, 0.0], [1.0, 0.0]]).round(6).tolist()
+        [2.0, 1.414214]
+        """
+        points, shape = self._points(x)
+        asymmetry = _ridge_potential.jacobian_asymmetry(self, points)
+        return asymmetry.reshape(self._point_shape(shape))
+
+    @cached_property
+    def _potential(self) -> _ridge_potential.RidgePotential:
+        return _ridge_potential.RidgePotential.of(self)
+
+    # ---- other weights for the same function ------------------------------------------------
+
+    def unit_norm(self) -> TwoLayerNetwork:
+        """Return the same function with ``|u_j| = 1`` and the size of the neuron in ``w_j``.
+
+        Neurons without inner weight move to the offset, neurons without outer weight are dropped.
+        In one dimension every point stays on its side of every kink, to the last bit.
+        """
+        net = self._without_dead_neurons()
+        norms = _row_norms(net.u)
+        if net.dim == 1:
+            u = np.sign(net.u)
+            b = -u[:, 0] * _kinks.kinks(net.u[:, 0], net.b)
+        else:
+            u, b = net.u / norms[:, np.newaxis], net.b / norms
+        return net._with_neurons(u, net.w * norms[:, np.newaxis], b)
+
+    def balanced(self) -> TwoLayerNetwork:
+        """Return the same function with ``|u_j| = |w_j|``, where weight decay is the path norm.
+
+        Dead neurons are removed as in :meth:`unit_norm`.  In one dimension weights and bias are
+        rounded so that points next to a kink keep their side where floating point permits it;
+        a derivative exactly at a kink (or within one rounding of it) may still take the other
+        side, so evaluate score matching losses on the unit-norm form.
+        """
+        net = self._without_dead_neurons()
+        norms = _row_norms(net.u)
+        root = np.sqrt(norms) * np.sqrt(_row_norms(net.w))
+        if net.dim == 1:
+            u, b = _kinks.rescale(net.u[:, 0], net.b, np.sign(net.u[:, 0]) * root)
+            factor = norms / np.abs(u)
+            return net._with_neurons(u[:, np.newaxis], net.w * factor[:, np.newaxis], b)
+        factor = (root / norms)[:, np.newaxis]
+        return net._with_neurons(net.u * factor, net.w / factor, net.b * factor[:, 0])
+
+    def _with_neurons(self, u: FloatArray, w: FloatArray, b: FloatArray) -> TwoLayerNetwork:
+        return TwoLayerNetwork(
+            u, w, b, skip=self.skip, offset=self.offset, activation=self.activation
+        )
+
+    def _without_dead_neurons(self) -> TwoLayerNetwork:
+        constant = ~np.any(self.u != 0, axis=1)
+        keep = ~constant & np.any(self.w != 0, axis=1)
+        levels = get_activation(self.activation).value(self.b[constant])
+        return TwoLayerNetwork(
+            self.u[keep],
+            self.w[keep],
+            self.b[keep],
+            skip=self.skip,
+            offset=self.offset + levels @ self.w[constant],
+            activation=self.activation,
+        )
+
+    # ---- one dimension ----------------------------------------------------------------------
+
+    def breakpoints(self) -> FloatArray:
+        """Return the distinct kinks ``-b_j / u_j`` in increasing order (one dimension).
+
+        Examples
+        --------
+        >>> TwoLayerNetwork([1.0, -2.0], [1.0, 1.0], [-3.0, 1.0], offset=0.0).breakpoints().tolist()
+        [0.5, 3.0]
+        """
+        self._require_1d("breakpoints")
+        net = self._without_dead_neurons()
+        return np.unique(_kinks.kinks(net.u[:, 0], net.b))
+
+    def to_piecewise(self) -> PiecewiseLinearScore:
+        """Return the same function by its knots, values and outer slopes (one dimension).
+
+        Kinks at one position are merged, and so are kinks a few roundings apart: the nudged
+        pairs around a data point, between which values could not carry a slope.  Values are
+        built up from local differences with compensated sums, starting at the knot where the
+        hinges are smallest, so that large neurons that cancel do not spoil them.
+
+        Returns
+        -------
+        PiecewiseLinearScore
+            Without kinks: the line with one knot at 0.
+        """
+        from convexscore.scores.piecewise import PiecewiseLinearScore
+
+        self._require_1d("to_piecewise")
+        net = self._without_dead_neurons()
+        line_slope = 0.0 if net.skip is None else float(net.skip[0, 0])
+        if net.n_neurons == 0:
+            return PiecewiseLinearScore(
+                knots=np.zeros(1), values=net.offset, left_slope=line_slope, right_slope=line_slope
+            )
+        size = np.abs(net.u[:, 0])
+        knots, group = _kinks.merge(_kinks.kinks(net.u[:, 0], net.b))
+        jumps = get_activation(net.activation).slope_jump * net.w[:, 0] * size
+        jump = _kinks.sum_by_group(jumps, group, len(knots))
+        # Left of all kinks a ReLU looking right is off; |.| has slope -1 times its size.
+        inactive = (net.u[:, 0] > 0) if net.activation == "relu" else np.zeros(len(size), bool)
+        left_terms = np.where(inactive, 0.0, -net.w[:, 0] * size)
+        slopes = _kinks.running_sums(jump, [line_slope, *left_terms])
+        start = _smallest_hinges(np.abs(left_terms), np.abs(jumps), group, len(knots))
+        at_start = net.u[:, 0] * knots[start] + net.b
+        hinges = get_activation(net.activation).value(at_start) * net.w[:, 0]
+        value = fsum([float(net.offset[0]), line_slope * float(knots[start]), *hinges])
+        return PiecewiseLinearScore(
+            knots=knots,
+            values=_kinks.values_from(slopes[:-1] * np.diff(knots), start, value),
+            left_slope=fsum([line_slope, *left_terms]),
+            right_slope=float(slopes[-1]),
+        )
+
+    def _require_1d(self, what: str) -> None:
+        if self.dim != 1:
+            raise ValueError(f"{what} needs a network of dimension 1, this one has {self.dim}.")
+
+    # ---- persistence ------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain arrays (and the activation's name) that :meth:`from_dict` takes back.
+
+        ``skip`` is present only when the network has one.
+        """
+        arrays: dict[str, Any] = {"u": self.u, "w": self.w, "b": self.b, "offset": self.offset}
+        if self.skip is not None:
+            arrays["skip"] = self.skip
+        return {**arrays, "activation": self.activation}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> TwoLayerNetwork:
+        """Build the network from what :meth:`to_dict` gave (0-d string arrays are fine).
+
+        Examples
+        --------
+        >>> net = TwoLayerNetwork([1.0], [2.0], [0.0], offset=0.0, skip=-1.0)
+        >>> float(TwoLayerNetwork.from_dict(net.to_dict())(3.0))
+        3.0
+        """
+        missing = {"u", "w", "b", "offset", "activation"} - set(state)
+        if missing:
+            raise ValueError(f"state lacks {sorted(missing)}; it must come from to_dict().")
+        return cls(
+            state["u"],
+            state["w"],
+            state["b"],
+            skip=state.get("skip"),
+            offset=state["offset"],
+            activation=str(state["activation"]),
+        )
+
+    def __reduce__(self) -> tuple[Callable[..., TwoLayerNetwork], tuple[dict[str, Any]]]:
+        # Through the constructor, so that copies and unpickled networks are read-only too.
+        return type(self).from_dict, (self.to_dict(),)
+
+
+def _row_norms(rows: FloatArray) -> FloatArray:
+    """Euclidean norms of the rows, safe for entries whose squares over- or underflow."""
+    if rows.size == 0:
+        return np.zeros(len(rows))
+    largest = np.max(np.abs(rows), axis=1, keepdims=True)
+    scale = np.where(largest > 0, largest, 1.0)
+    norms: FloatArray = scale[:, 0] * np.sqrt(np.sum((rows / scale) ** 2, axis=1))
+    return norms
+
+
+def _smallest_hinges(
+    left_slopes: FloatArray, jumps: FloatArray, group: NDArray[np.intp], n_knots: int
+) -> int:
+    """Index of the knot minimising sum_j |w_j| sigma(u_j x + b_j), a convex function of x."""
+    slope = np.cumsum(np.bincount(group, weights=jumps, minlength=n_knots)) - np.sum(left_slopes)
+    return min(int(np.searchsorted(slope, 0.0)), n_knots - 1)

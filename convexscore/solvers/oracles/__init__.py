@@ -1,0 +1,1 @@
+"""Oracles: which neurons violate optimality most, and whether all were looked at."""

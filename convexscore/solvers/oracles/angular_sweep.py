@@ -1,0 +1,297 @@
+r"""A line turning about a data point: the kernel that both exact oracles share.
+
+Points are complex numbers p relative to the centre of rotation and a direction is u = exp(i theta),
+0 <= theta < pi.  Point p changes side once, where u is orthogonal to p; with q = -sign(Re p) p (so
+Re q <= 0) that is at u = -i q / |q|, and there sign(Re p) changes to the opposite: q joins the
+positive side.  A real 2 x 2 matrix acts as u -> alpha u + beta conj(u), so
+
+- |alpha u + beta conj(u)|^2 = |alpha|^2 + |beta|^2 + Re(2 alpha conj(beta) u^2),
+- u . (alpha u + beta conj(u)) = Re(alpha) + Re(conj(beta) u^2):
+
+along an arc without events every measure is base + Re(swing g) with g = u^2, and its maximum is at
+the angle of conj(swing) if that lies in the arc, otherwise at an end.
+
+The matrix kept per arc is D = sum_i sign_i R_i p_i^T + delta sum_i sign_i m_i I.  With T = sum_i R_i
+p_i^T (independent of the pivot because the R_i add up to zero), E = T + delta M I, M the total mass
+and m the mass at the pivot, the gradients G = A u of the limits of neurons through the pivot are
+
+- abs: A = D +- delta m I;
+- relu: A = (D +- delta m I + E) / 2 for direction u, (D +- delta m I - E) / 2 for -u,
+
++ where the pivot is on the side u points to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexscore.solvers.oracles.base import Floats, NeuronSet
+
+Complex = NDArray[np.complex128]
+Ints = NDArray[np.intp]
+
+# A neuron is turned this far into its arc, if the arc is that wide.
+_INSIDE = 1e-9
+# Wider arcs are never due to rounding, however near the point is.
+_NARROW = 1e-6
+_ROUNDING = 1e-12
+# Derivatives along an arc this small, relative to the measure, may have either sign.
+_SLACK = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The events of several rotations, in order of angle.
+
+    Attributes
+    ----------
+    code : (rows, n + 2) which point changes side: i if it joins the positive side, n + i if it
+        leaves, 2 n for an event without a point (both ends of the sweep; theta = pi / 2).
+    lever : (rows, n + 2) its q.
+    thin : flat indices of the (rows, n + 1) arcs too narrow for floating point.
+    """
+
+    code: NDArray
+    lever: Complex
+    thin: Ints
+
+    @property
+    def nbytes(self) -> int:
+        return self.code.nbytes + self.lever.nbytes + self.thin.nbytes
+
+
+def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale: float) -> Sweep:
+    """Sort the sides' changes of (rows, n) points relative to their centres.
+
+    Points ``at_centre`` never change side; they leave an event at pi / 2 behind, so that no arc is
+    wider than a right angle.  An arc is thin if it is narrow and the point at one of its ends is nearer
+    than ``tol`` to every line in the arc.  O(n log n) per row.
+    """
+    rows, n = points.shape
+    x, y = points.real, points.imag
+    joins = np.signbit(x)
+    code = np.empty((rows, n + 2), dtype=np.uint16 if 2 * n < 65536 else np.int32)
+    lever = np.empty((rows, n + 2), dtype=np.complex128)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        key = y / x  # minus the cotangent of the angle
+    key[at_centre] = 0.0
+    order = np.argsort(key, axis=1)
+    side = np.where(joins, 0, n) + np.arange(n)
+    side[at_centre] = 2 * n
+    code[:, [0, -1]] = 2 * n
+    code[:, 1:-1] = np.take_along_axis(side, order, axis=1)
+    q = np.where(joins, points, -points)
+    q.real = -np.abs(x)  # also -0.0, from which the angle pi is told from -pi
+    q[at_centre] = -scale
+    lever[:, 0] = 1j * scale
+    lever[:, -1].real, lever[:, -1].imag = -0.0, -scale
+    lever[:, 1:-1] = np.take_along_axis(q, order, axis=1)
+    length = np.abs(lever)
+    cross = (lever[:, :-1].conj() * lever[:, 1:]).imag
+    before, after = length[:, :-1], length[:, 1:]
+    narrow = cross <= _NARROW * before * after
+    if tol > 0.0:
+        thin = narrow & (cross <= tol * np.maximum(before, after))
+    else:
+        # without divergence h is continuous across events: arcs as narrow as rounding hold no new
+        # maximum, and the signs that would show one inside are noise
+        thin = narrow & (cross <= _ROUNDING * before * after)
+    return Sweep(code, lever, np.flatnonzero(thin))
+
+
+class Variant(NamedTuple):
+    """One kind of neuron along an arc.
+
+    ``orientation``: direction u or -u; ``side``: where the pivot is; ``flip``: measure f or -f.
+    """
+
+    orientation: int
+    side: int
+    flip: int
+
+
+def variants(neurons: NeuronSet, *, mirrored: bool) -> list[Variant]:
+    """The kinds to look at; ``mirrored``: E = 0, where u and -u have the same gradient."""
+    sides = (1, -1) if neurons.divergence else (1,)
+    if neurons.conservative and neurons.sign:
+        turned = [(1, 1), (-1, -1)]
+    else:
+        both = neurons.activation == "relu" and not mirrored
+        turned = list(product((1, -1) if both else (1,), (1, -1) if neurons.conservative else (1,)))
+    return [Variant(o, side, flip) for (o, flip), side in product(turned, sides)]
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """alpha, beta and, for gradients with a third component, its row as a complex number."""
+
+    alpha: Complex
+    beta: Complex
+    third: Complex | None = None
+
+    def take(self, row: Ints, arc: Ints | int) -> Matrices:
+        third = None if self.third is None else self.third[row, arc]
+        return Matrices(self.alpha[row, arc], self.beta[row, arc], third)
+
+    def shift(self, other: Matrices, sign: int, trace: Floats | float) -> Matrices:
+        """self + sign * other + trace * I."""
+        third = None
+        if self.third is not None and other.third is not None:
+            third = self.third + sign * other.third
+        return Matrices(
+            self.alpha + (sign * other.alpha + trace), self.beta + sign * other.beta, third
+        )
+
+    def form(self, *, conservative: bool, flip: NDArray[np.intp] | int) -> tuple[Floats, Complex]:
+        """base and swing of the measure (its square unless conservative)."""
+        if conservative:
+            return flip * self.alpha.real, flip * self.beta.conj()
+        back = self.beta.conj()
+        base = self.alpha.real**2 + self.alpha.imag**2 + back.real**2 + back.imag**2
+        back *= self.alpha
+        back *= 2.0
+        if self.third is not None:
+            row = self.third.conj()
+            base += 0.5 * (row.real**2 + row.imag**2)
+            back += 0.5 * (row * row)
+        return base, back
+
+
+def running(increments: NDArray) -> NDArray:
+    """sum_i sign_i a_i on every arc, from a_i in the order in which the points change side."""
+    total = np.cumsum(increments[:, :-1], axis=1)
+    total -= 0.5 * total[:, -1:]
+    return total
+
+
+def arc_matrices(sweep: Sweep, residual: Complex, count: Floats | None) -> Matrices:
+    """D on every arc; ``residual`` and ``count`` (2 delta sign_i m_i) are gathered by ``code``.
+
+    Twice each increment, because a point that changes side changes its sign from -1 to 1.
+    """
+    lever = sweep.lever
+    straight = lever.conj()
+    straight *= residual
+    if count is not None:
+        straight.real += count
+    return Matrices(running(straight), running(residual * lever))
+
+
+def squares(lever: Complex) -> Complex:
+    """g = u^2 at every event."""
+    out = lever * lever
+    out /= -(lever.real**2 + lever.imag**2)
+    return out
+
+
+def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
+    """max of base + Re(swing g) on every arc; -inf on thin ones.  Ends are read from this arc's side.
+
+    The derivative along the arc is -2 Im(swing g), so a maximum is inside if the imaginary part
+    changes from negative to positive; no arc is wider than a right angle, so there is at most one.
+    """
+    start = swing * g[:, :-1]
+    end = swing * g[:, 1:]
+    value = np.maximum(start.real, end.real)
+    inside = np.flatnonzero((start.imag < 0.0) & (end.imag > 0.0))
+    value.flat[inside] = np.abs(swing.flat[inside])
+    value += base
+    value.flat[thin] = -np.inf
+    return value
+
+
+def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> tuple[Ints, Ints]:
+    """Rows and arcs with a local maximum inside the arc, generously."""
+    slack = _SLACK * float(np.abs(base).max(initial=0.0))
+    inside = (swing * g[:, :-1]).imag <= slack
+    inside &= (swing * g[:, 1:]).imag >= -slack
+    inside.flat[thin] = False
+    row, arc = np.nonzero(inside)
+    return row, arc
+
+
+def chosen_arcs(value: Floats, level: float, n_summits: int) -> tuple[Ints, Ints]:
+    """Rows and arcs worth returning: the best of each row, or the best local maxima if ``n_summits``.
+
+    Those above ``level``, and the best arc of all in any case.
+    """
+    best = np.argmax(value, axis=1)
+    row = np.arange(len(value))
+    top = value[row, best]
+    if not n_summits:
+        keep = top > level
+        keep[np.argmax(top)] = True
+        return row[keep], best[keep]
+    rising = value > level
+    rising[:, 1:] &= value[:, 1:] > value[:, :-1]
+    rising[:, :-1] &= value[:, :-1] >= value[:, 1:]
+    highest = np.argmax(top)
+    rising[highest, best[highest]] = True
+    row, arc = np.nonzero(rising)
+    order = np.argsort(-value[row, arc], kind="stable")[:n_summits]
+    return row[order], arc[order]
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """The maxima of some arcs: centre, kind of neuron, matrix, the events at both ends, base + swing."""
+
+    row: Ints
+    kind: Ints
+    alpha: Complex
+    beta: Complex
+    start: Complex
+    end: Complex
+    value: Floats
+
+    def take(self, which: NDArray) -> Peaks:
+        return Peaks(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+
+def join(peaks: list[Peaks]) -> Peaks:
+    """One after the other."""
+    names = Peaks.__dataclass_fields__
+    return Peaks(*(np.concatenate([getattr(p, name) for p in peaks]) for name in names))
+
+
+def best_angles(
+    matrices: Matrices,
+    start: Complex,
+    end: Complex,
+    *,
+    conservative: bool,
+    flip: NDArray[np.intp] | int,
+) -> tuple[Floats, Floats]:
+    """Angle of the maximum on arcs between two events, and the measure there (as a limit)."""
+    base, swing = matrices.form(conservative=conservative, flip=flip)
+    low, high = angle_of(start), angle_of(end)
+    top = np.mod(-0.5 * np.angle(swing), np.pi)
+    angles = np.stack([low, high, np.clip(top, low, high)])
+    values = base + (swing * np.exp(2j * angles)).real
+    theta = np.take_along_axis(angles, np.argmax(values, axis=0)[None], axis=0)[0]
+    if conservative:
+        return theta, values.max(axis=0)
+    # again without squares, which would lose half of the digits of a small measure
+    u = np.exp(1j * theta)
+    value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
+    if matrices.third is not None:
+        value = np.hypot(value, (matrices.third.conj() * u).real)
+    return theta, value
+
+
+def angle_of(lever: Complex) -> Floats:
+    """Angle in [0, pi] of the direction at which a point changes side."""
+    return np.arctan2(-lever.real, lever.imag)
+
+
+def inside(theta: Floats, start: Complex, end: Complex, scale: float) -> Floats:
+    """Angles moved off the ends of their arcs by a hair, so that rounding cannot change sides."""
+    low, high = angle_of(start), angle_of(end)
+    near = np.minimum(np.abs(start), np.abs(end))
+    margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
+    return np.clip(theta, low + margin, high - margin)

@@ -1,0 +1,121 @@
+"""What a pricing oracle is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexscore.scores.activations import get_activation
+
+Floats = NDArray[np.float64]
+
+# Pre-activations are formed in blocks of at most this many numbers (16 MB).
+_BLOCK = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """Neurons that violate optimality most.
+
+    Attributes
+    ----------
+    u : (k, d) unit inner weights.
+    b : (k,) biases.
+    value : (k,) the measure h of each, decreasing.
+    largest : supremum of h over all neurons (``exact``) or the largest of those tried.
+    exact : whether ``largest`` is the supremum over every neuron.
+    n_tried : starts of a local search, or lines and planes looked at.
+    complete : False where the oracle looked at a part only because that part held violators enough;
+        ``largest`` is then no bound at all.
+    """
+
+    u: Floats
+    b: Floats
+    value: Floats
+    largest: float
+    exact: bool
+    n_tried: int
+    complete: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronSet:
+    r"""Which neurons compete, and how their gradient is measured.
+
+    With residual rows :math:`R_i = m_i (s(x_i) - l_i)` a unit neuron has the gradient
+    :math:`G = \sum_i R_i \sigma(u^\top x_i + b) + \delta N u`,
+    :math:`N = \sum_i m_i \sigma'(u^\top x_i + b)`, and the measure
+
+    - :math:`h = \|G\|` for free outer weights,
+    - :math:`h = |u^\top G|` for ridge potentials (``conservative``: w = y u),
+    - :math:`h = u^\top G` for ridge potentials with y <= 0 (``sign = -1``).
+
+    The network is optimal iff h <= beta for every neuron.
+    """
+
+    points: Floats
+    mass: Floats
+    divergence: float
+    activation: str
+    conservative: bool = False
+    sign: int = 0
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.points.shape[0])
+
+    @property
+    def dim(self) -> int:
+        return int(self.points.shape[1])
+
+    def gradient(self, residual: Floats, u: Floats, b: Floats) -> Floats:
+        """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
+        sigma = get_activation(self.activation)
+        out = np.zeros((len(b), residual.shape[1]))
+        counts = np.zeros(len(b))
+        step = max(1, _BLOCK // max(1, len(b)))
+        for start in range(0, self.n_samples, step):
+            rows = slice(start, start + step)
+            pre = self.points[rows] @ u.T + b
+            out += sigma.value(pre).T @ residual[rows]
+            if self.divergence:
+                counts += self.mass[rows] @ sigma.derivative(pre)
+        if self.divergence:
+            out += self.divergence * counts[:, None] * u
+        return out
+
+    def measure(self, gradient: Floats, u: Floats) -> Floats:
+        """h of each neuron from its gradient."""
+        if not self.conservative:
+            return np.sqrt(np.einsum("kd,kd->k", gradient, gradient))
+        along = np.einsum("kd,kd->k", gradient, u)
+        return along if self.sign else np.abs(along)
+
+    def evaluate(self, residual: Floats, u: Floats, b: Floats) -> Floats:
+        """h of each neuron, the derivative at a kink from the active side."""
+        return self.measure(self.gradient(residual, u, b), u)
+
+
+class Oracle(Protocol):
+    """Finds the neurons with the largest h."""
+
+    neurons: NeuronSet
+
+    def price(
+        self,
+        residual: Floats,
+        *,
+        n_best: int,
+        floor: float = 0.0,
+        current: tuple[Floats, Floats] | None = None,
+        effort: int = 1,
+    ) -> Priced:
+        """At most ``n_best`` distinct neurons with h > ``floor``, worst first.
+
+        ``current`` are the neurons in use, where a local search starts; ``effort`` is how hard it looks
+        (0: for columns only; more than 1: for a final certificate).  Exact oracles ignore both.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The solver of several columns: column generation over neurons."""

@@ -1,0 +1,325 @@
+r"""The smallest penalty for which score matching in several dimensions has a minimum.
+
+.. math:: \beta_0 = \min_r\ \sup_{u,b} h(u, b; r)
+
+over residuals r with the moments that c and V fix: at beta < beta_0 the dual of the training problem
+has no feasible point and networks of objective -infinity exist; at beta > beta_0 it has a strictly
+feasible one.  In one dimension beta_0 has a closed form; in several it is a convex problem, solved
+here by column generation over neurons on the central path.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convexscore._tools.exceptions import ConvergenceWarning
+from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.threads import threads_for
+from convexscore._tools.validation import check_choice, check_positive
+from convexscore.objectives.objective import score_matching
+from convexscore.solvers.line.cases import boundedness_limit
+from convexscore.solvers.line.problem import prepare as prepare_line
+from convexscore.solvers.oracles.base import Oracle
+from convexscore.solvers.oracles.choice import make_oracle
+from convexscore.solvers.space.boundedness_master import (
+    Dictionary,
+    base_rows,
+    minimise_largest,
+    spanning_columns,
+)
+from convexscore.solvers.space.problem import Columns, NeuronCase, NeuronProblem, prepare
+
+Floats = NDArray[np.float64]
+
+# Unknowns n d beyond which a Newton step, O((n d)^3), takes minutes.
+MAX_SIZE = 4000
+# Neurons added in a round: of an exact oracle (it returns at most a few per point), of a local search.
+_N_BEST, _N_LOCAL = 400, 64
+# The dictionary's program is solved to this fraction of the gap between the bounds, at most coarsely.
+_MASTER_SHARE, _COARSE, _FINE = 0.1, 0.1, 1e-9
+# Columns leave when their |G| stays below this fraction of the lower bound for so many rounds in which
+# that bound closed this fraction of the gap; in others the rounds would go in circles.
+_WELL_INSIDE, _IDLE_ROUNDS, _ADVANCE = 0.8, 3, 0.1
+# Rounding or an inexact oracle: so many rounds that close less than this fraction of the gap.
+_STALLED, _PROGRESS = 10, 0.1
+# Log-concave: growth of the residual per round; a point nearer than this to a hyperplane is on it.
+_STRETCH, _ON_FACET = 4.0, 1e-7
+
+
+@dataclass(frozen=True, eq=False)
+class BoundednessLimit:
+    """Bounds of the boundedness threshold and what proves them.
+
+    Attributes
+    ----------
+    lower : no penalty below it has a minimum (restricted to ``columns`` the objective is unbounded).
+    upper : largest measure at ``residual``; every penalty above it has a minimum (if ``exact``).
+    exact : whether the oracle looked at every neuron; otherwise ``upper`` is an estimate.
+    n_rounds : calls of the oracle.
+    residual : (n, d) rows r_i sqrt(m_i), in the units of the problem; strictly dual feasible for
+        every beta > upper.
+    columns : the neurons that were chosen.
+    """
+
+    lower: float
+    upper: float
+    exact: bool
+    n_rounds: int
+    residual: Floats
+    columns: Columns
+
+    @property
+    def gap(self) -> float:
+        """Relative distance of the bounds."""
+        return 0.0 if self.upper == self.lower else 1.0 - self.lower / self.upper
+
+
+def boundedness_threshold(
+    X: ArrayLike,
+    *,
+    activation: str = "relu",
+    skip: bool = True,
+    conservative: bool = False,
+    sample_weight: ArrayLike | None = None,
+    tol: float = 1e-3,
+    random_state: RandomState = None,
+) -> float:
+    r"""Smallest beta for which score matching is bounded below, in any dimension.
+
+    .. math:: \beta_0 = \min_r \sup_{\|u\| = 1, b}\Big\|\sum_i m_i r_i\,\sigma(u^\top x_i + b)
+              + \sum_i m_i\,\sigma'(u^\top x_i + b)\,u\Big\|,\quad \sum_i m_i r_i = 0,
+
+    with skip also :math:`\sum_i m_i r_i x_i^\top = -M I`, M the total weight (its symmetric part for
+    conservative networks, whose measure is :math:`|u^\top G|`).  It does not depend on the unit of the
+    data.  Repeated points raise it; for ReLU and d >= 2 the points of a facet of the convex hull alone
+    give beta_0 >= d.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d) or (n,)
+    activation : {"relu", "abs"}
+    skip : bool, default=True
+    conservative : bool, default=False
+        Ridge potentials, w_j = y_j u_j and V symmetric.
+    sample_weight : array_like of shape (n,), optional
+    tol : float, default=1e-3
+        Relative accuracy; the value is at most this much above the threshold.
+    random_state : None, int, Generator or RandomState
+        Of the local search, used in more than three dimensions (and three if n is large).
+
+    Returns
+    -------
+    float
+        ``inf`` with skip if the points lie in a hyperplane (V can then lower the divergence at no
+        cost); the total weight without skip.  Where neurons are found by a local search the value is
+        an estimate that may be too small.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite or n d is above 4000.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the bounds did not meet to ``tol``.
+
+    Notes
+    -----
+    Per round one call of the oracle, O(n^2) in the plane, and about 30 Newton steps of
+    O(K n^2 d^2 + (n d)^3) for K columns; 10 rounds and a second or two at n = 100, d = 2.
+    Duality: Zhang and Pilanci (arXiv 2402.01965), the multivariate score-matching program.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore.solvers.space.boundedness import boundedness_threshold
+    >>> square = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    >>> round(boundedness_threshold(square, tol=1e-6), 4)
+    2.0
+    >>> boundedness_threshold([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], skip=False)  # on one line
+    3.0
+    """
+    check_choice(activation, ("relu", "abs"), name="activation")
+    for name, value in (("skip", skip), ("conservative", conservative)):
+        check_choice(value, (True, False), name=name)
+    check_positive(tol, name="tol", hint="The default is 1e-3.")
+    objective = score_matching(X, sample_weight=sample_weight, name="X")
+    if objective.points.shape[1] == 1:
+        return boundedness_limit(prepare_line(objective).data, activation, skip)
+    problem = prepare(objective, NeuronCase(activation, skip, conservative))
+    oracle = make_oracle(problem, random_state=check_random_state(random_state))
+    with threads_for(problem.points.size):
+        limit = boundedness(problem, oracle, tol=tol)
+    if limit.gap > tol:
+        warnings.warn(
+            f"the boundedness threshold is between {limit.lower:.6g} and {limit.upper:.6g}; wanted to "
+            f"{tol:g}, reached {limit.gap:.2g} in {limit.n_rounds} rounds. Points that nearly "
+            "coincide can cause this: merge them, or use a larger tol.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return limit.upper
+
+
+def boundedness(
+    problem: NeuronProblem,
+    oracle: Oracle,
+    *,
+    tol: float = 1e-3,
+    decide: float | None = None,
+    start: Columns | None = None,
+    max_rounds: int = 100,
+    max_size: int = MAX_SIZE,
+) -> BoundednessLimit:
+    """Bounds of the threshold of one problem, by column generation.
+
+    Parameters
+    ----------
+    problem : NeuronProblem
+        Of its ``log_concave`` case (ReLU, conservative) beta_0 is the largest mass on a supporting
+        hyperplane.
+    oracle : Oracle
+        Of ``problem.neurons``.
+    tol : float
+        Stop when upper - lower <= tol * upper.
+    decide : float, optional
+        Stop as soon as lower > decide (no minimum) or upper < decide (there is one).  If neither
+        holds at the end, decide is within the tolerance of the threshold.
+    start : Columns, optional
+        Neurons to begin with, for example those of an unbounded restricted problem.
+    max_rounds, max_size : int
+        Calls of the oracle; largest n d that is accepted.
+
+    Raises
+    ------
+    ValueError
+        If n d is above ``max_size``, or the case is log-concave but not a ReLU ridge potential.
+
+    Notes
+    -----
+    Each round prices the residual of the last (upper bound), adds the neurons found, and moves to
+    a residual near the central path of the program on the chosen ones (lower bound) at a tenth of the
+    gap: at a vertex of the optimal set instead, the rounds are several times as many.
+    """
+    n, d = problem.points.shape
+    flat = _without_geometry(problem)
+    if flat is not None:
+        return flat
+    if problem.case.log_concave:
+        return _log_concave(problem, oracle, decide, max_rounds)
+    if n * d > max_size:
+        raise ValueError(
+            f"the boundedness threshold needs n d <= {max_size} unknowns; got n = {n}, d = {d}, "
+            f"n d = {n * d}. Compute it on a subsample, or avoid it: beta = sqrt(n) is usually "
+            "above it (not for repeated points or points near a hyperplane), and objective='denoising' "
+            "has no limit."
+        )
+    if n <= 1 + problem.free.n_axes and not problem.case.conservative:
+        # c and V reach every function on the points: they fix the residual
+        rows = base_rows(problem)
+        priced = oracle.price(rows * problem.root_mass[:, None], n_best=1)
+        return BoundednessLimit(
+            priced.largest, priced.largest, priced.exact, 1, rows, spanning_columns(problem)
+        )
+    columns = spanning_columns(problem)
+    if start is not None:
+        columns = columns.join(start.keep(~start.linear))
+    kept, idle = len(columns), np.zeros(len(columns), dtype=np.intp)
+    rows = best = base_rows(problem)
+    lower, upper, tried = 0.0, np.inf, 0.0
+    current = (columns.u[:0], columns.b[:0])
+    exact, n_rounds, gaps = True, 0, []
+    for _ in range(max_rounds):
+        n_rounds += 1
+        priced = oracle.price(
+            rows * problem.root_mass[:, None],
+            n_best=_N_BEST if exact else _N_LOCAL,
+            floor=lower,
+            current=current,
+        )
+        exact = priced.exact
+        largest = max(priced.largest, tried)
+        if largest < upper:
+            upper, best = largest, rows
+        gaps.append(upper - lower)
+        stalled = len(gaps) > _STALLED and gaps[-1] > (1.0 - _PROGRESS) * gaps[-1 - _STALLED]
+        decided = decide is not None and upper < decide
+        if gaps[-1] <= tol * upper or decided or stalled:
+            break
+        columns = columns.join(Columns.neurons(priced.u, priced.b))
+        idle = np.append(idle, np.zeros(len(priced.b), dtype=np.intp))
+        gap = float(np.clip(_MASTER_SHARE * (1.0 - lower / upper), _FINE, _COARSE))
+        dictionary = Dictionary.build(problem, columns)
+        centre = minimise_largest(dictionary, dictionary.coordinates(rows), gap)
+        advanced = centre.lower - lower > _ADVANCE * gaps[-1]
+        lower = max(lower, centre.lower)
+        if decide is not None and lower > decide:
+            break
+        rows, tried = dictionary.rows(centre.Y), centre.value
+        near = np.argsort(-centre.size)[:_N_LOCAL]
+        current = (columns.u[near], columns.b[near])
+        if advanced:
+            idle = np.where(centre.size < _WELL_INSIDE * lower, idle + 1, 0)
+            idle[:kept] = 0
+            columns, idle = columns.keep(idle < _IDLE_ROUNDS), idle[idle < _IDLE_ROUNDS]
+    return BoundednessLimit(min(lower, upper), upper, exact, n_rounds, best, columns)
+
+
+def _without_geometry(problem: NeuronProblem) -> BoundednessLimit | None:
+    """Cases whose threshold does not depend on where the points are.
+
+    Points in a hyperplane with normal v: the neuron -t v sigma(v.z + b), b just above 0, vanishes on the
+    data and has divergence -t M at cost t beta, so beta_0 >= M, while r = 0 has h = N <= M everywhere:
+    beta_0 = M.  With skip V = -t v v' does the same at no cost.
+    """
+    total = problem.divergence * problem.total_mass
+    empty = Columns.empty(problem.dim)
+    if total and problem.free.rank == problem.dim:
+        return None
+    level = np.inf if total and problem.case.skip else total
+    return BoundednessLimit(level, level, True, 0, np.zeros_like(problem.points), empty)
+
+
+def _log_concave(
+    problem: NeuronProblem, oracle: Oracle, decide: float | None, max_rounds: int
+) -> BoundednessLimit:
+    """Only y <= 0: beta_0 is the largest mass on a supporting hyperplane of the points.
+
+    r = -t z lowers u.G of every neuron that is active at a point off its kink, by monotonicity of
+    gradients of convex functions, without limit as t grows; what stays are neurons with all
+    their active points on the kink, whose u.G is the mass there.
+    """
+    case = problem.case
+    if case.activation != "relu" or not case.conservative:
+        raise ValueError(
+            "log-concave networks need activation='relu' and conservative=True; got "
+            f"activation={case.activation!r}, conservative={case.conservative}."
+        )
+    total = problem.divergence * problem.total_mass
+    weighted = problem.points * problem.root_mass[:, None]
+    # with V <= 0 free the moment of r must be at most -M I
+    stretch = total / float(np.linalg.eigvalsh(weighted.T @ weighted)[0])
+    columns = Columns.empty(problem.dim)
+    lower, upper, best, n_rounds = 0.0, np.inf, weighted, 0
+    for _ in range(max_rounds):
+        n_rounds += 1
+        rows = -stretch * weighted
+        priced = oracle.price(rows * problem.root_mass[:, None], n_best=_N_BEST, floor=lower)
+        if priced.largest < upper:
+            upper, best = priced.largest, rows
+        found = Columns.neurons(priced.u, priced.b)
+        reach = (problem.points @ found.u.T + found.b).max(axis=0, initial=-np.inf)
+        facets = found.keep(reach <= _ON_FACET)
+        if len(facets):
+            columns = columns.join(facets)
+            lower = max(lower, float(problem.features(facets)[1].max()))
+        met = upper <= (1.0 + 1e-9) * lower or stretch > 1.0 / _ON_FACET * total
+        if met or (decide is not None and (upper < decide or lower > decide)):
+            break
+        stretch *= _STRETCH
+    return BoundednessLimit(min(lower, upper), upper, priced.exact, n_rounds, best, columns)

@@ -1,0 +1,264 @@
+"""Solve, assemble and certify one problem in any dimension: the entry the rest of the package uses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from convexscore._tools.exceptions import (
+    ConvergenceWarning,
+    DataWarning,
+    SolverError,
+    UnboundedObjectiveError,
+)
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.solvers.certificate import Certificate
+from convexscore.solvers.oracles.base import Oracle
+from convexscore.solvers.space.boundedness import boundedness
+from convexscore.solvers.space.certificate import certificate_of, free_values
+from convexscore.solvers.space.dual import DualPoint
+from convexscore.solvers.space.generation import Outcome, Round, improve
+from convexscore.solvers.space.problem import Columns, NeuronProblem
+from convexscore.solvers.space.restricted import Restricted, add_columns, restart, start
+from convexscore.solvers.space.tidy import tidy
+
+# Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,
+# and stops at the violation that still makes the next stage's start useful.
+_STAGE = 0.3
+_FIRST_STAGE = 0.06
+_STAGE_TOL = 0.2
+# Score matching: the residual of this share of beta, to this violation, is strictly feasible at beta.
+_INNER_SHARE = 0.9
+_INNER_VIOLATION = 0.04
+_INNER_ROOM = 0.98
+_INNER_ACCURACY = 1e-2
+# Largest n d for which unboundedness is proven before a problem is refused.
+_PROVABLE_SIZE = 400
+# Local searches look this many times as hard before they let a fit end.
+FINAL_EFFORT = 4
+# Tidying may cost about these shares of the tolerance.  A tidied network is kept if its residual violates
+# no bound by more than this, or twice what was reached.
+_TIDY_SHARES = (1.0, 0.01)
+_TIDY_VIOLATION = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class MultivariateFit:
+    """A solved problem: network, certificate and the warm state for a neighbouring beta."""
+
+    network: TwoLayerNetwork
+    certificate: Certificate
+    restricted: Restricted
+    inner: DualPoint | None
+
+
+def largest_start(problem: NeuronProblem, oracle: Oracle) -> float:
+    """Smallest beta at which no neuron pays: the largest measure at the best c and V."""
+    rows = start(problem, 1.0).state.residual * problem.root_mass[:, None]
+    return oracle.price(rows, n_best=1).largest
+
+
+def solve(
+    problem: NeuronProblem,
+    beta: float,
+    oracle: Oracle,
+    *,
+    tol: float = 1e-4,
+    warm: MultivariateFit | None = None,
+    effort: int = FINAL_EFFORT,
+    extra: Columns | None = None,
+    on_round: Callable[[Round], None] | None = None,
+    max_rounds: int = 200,
+) -> MultivariateFit:
+    """Best network that column generation finds, with its certificate.
+
+    Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + n K d) each for K
+    columns; memory O(n K + K^2) and the oracle's.  Never a matrix with one column for every neuron.
+    ``extra`` neurons compete from the start of the last stage.
+    """
+    started = perf_counter()
+    inner = None if warm is None else warm.inner
+    n_rounds = 0
+
+    def count(line: Round) -> None:
+        nonlocal n_rounds
+        n_rounds += 1
+        if on_round is not None:
+            on_round(line)
+
+    largest = largest_start(problem, oracle)
+    pays = largest > beta
+    if not pays:
+        # no neuron pays: c and V alone are the optimum, and their residual proves it
+        restricted = start(problem, beta)
+    else:
+        restricted = descend(
+            problem,
+            beta,
+            oracle,
+            largest=largest,
+            warm=None if warm is None else warm.restricted,
+            on_round=count,
+        )
+    if extra is not None and pays:
+        add_columns(restricted, extra, problem.natural_value)
+    if pays and problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
+        inner = _inner_point(restricted, oracle, beta, count)
+    restricted = restart(restricted, beta)
+    certifiable = inner is not None or not problem.divergence or not pays
+    outcome = improve(
+        restricted,
+        oracle,
+        tol=tol,
+        inner=inner,
+        effort=effort,
+        max_rounds=max_rounds,
+        on_round=count,
+        violation=-np.inf if certifiable else tol,
+    )
+    _require_bounded(outcome, restricted, oracle, beta)
+
+    def certified(candidate: Restricted) -> tuple[TwoLayerNetwork, Certificate]:
+        network = network_of(candidate)
+        return network, certificate_of(
+            problem,
+            beta,
+            network,
+            oracle,
+            inner=inner,
+            reference=outcome.dual_value,
+            tol=tol,
+            effort=effort,
+            n_iter=n_rounds,
+            started=started,
+        )
+
+    # the neatest network that is as good as what the last round has priced
+    allowed = tol * max(abs(restricted.value()), problem.natural_value)
+    loosest = max(_TIDY_VIOLATION, tol, 2.0 * (outcome.residual.largest / beta - 1.0))
+    for share in _TIDY_SHARES:
+        network, certificate = certified(tidy(restricted, tol=share * allowed))
+        # a local search finds another largest violation every time: nothing to compare
+        loose = certificate.exact and certificate.max_violation > loosest
+        if not loose and certificate.optimal == outcome.reached:
+            break
+    else:
+        network, certificate = certified(restricted)
+    if not certificate.optimal:
+        warnings.warn(
+            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
+        )
+    return MultivariateFit(network, certificate, restricted, inner)
+
+
+def descend(
+    problem: NeuronProblem,
+    beta: float,
+    oracle: Oracle,
+    *,
+    tol: float = _STAGE_TOL,
+    largest: float | None = None,
+    warm: Restricted | None = None,
+    last: bool = False,
+    on_round: Callable[[Round], None] | None = None,
+) -> Restricted:
+    """Rough solutions for decreasing penalties; ``last``: down to beta itself, else just above it.
+
+    ``largest`` is :func:`largest_start` where it is known.
+    """
+    if warm is not None:
+        restricted, stages = restart(warm, beta), [beta]
+    else:
+        restricted = start(problem, beta)
+        stages = _stages(beta, largest_start(problem, oracle) if largest is None else largest)
+    for stage in stages if last else stages[:-1]:
+        restricted = restart(restricted, stage)
+        outcome = improve(restricted, oracle, tol=tol, violation=tol, on_round=on_round)
+        _require_bounded(outcome, restricted, oracle, beta)
+    return restricted
+
+
+def network_of(restricted: Restricted) -> TwoLayerNetwork:
+    """The network of the current weights with the best V and c, in the units of the data."""
+    columns = restricted.design.columns
+    outer = restricted.design.outer_weights(restricted.state.weights)
+    V, c = free_values(restricted.problem, columns, outer)
+    return restricted.problem.network(columns, outer, V, c)
+
+
+def _stages(beta: float, largest: float) -> list[float]:
+    """Decreasing penalties from near the first neuron down to beta."""
+    top = _FIRST_STAGE * largest
+    if beta >= top:
+        return [beta]
+    count = int(np.ceil(np.log(top / beta) / -np.log(_STAGE)))
+    return list(np.geomspace(top, beta, count + 1))
+
+
+def inner_point(problem: NeuronProblem, beta: float, oracle: Oracle) -> DualPoint | None:
+    """A strictly feasible dual point of score matching, None if none was found."""
+    restricted = descend(problem, beta, oracle)
+    return _inner_point(restricted, oracle, beta, None)
+
+
+def _inner_point(
+    restricted: Restricted,
+    oracle: Oracle,
+    beta: float,
+    count: Callable[[Round], None] | None,
+) -> DualPoint | None:
+    """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta."""
+    trial = restart(restricted, _INNER_SHARE * beta)
+    outcome = improve(
+        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
+    )
+    if not outcome.bounded:  # beta is just above the limit: a point at the limit itself
+        if restricted.problem.points.size > _PROVABLE_SIZE:
+            return None
+        limit = boundedness(restricted.problem, oracle, tol=_INNER_ACCURACY)
+        if limit.upper >= beta:
+            return None
+        warnings.warn(
+            f"beta = {beta:g} is at most a tenth above the boundedness limit of score matching on these "
+            "data: the optimal score is large and follows single points. Use a larger beta (sqrt(n) is a "
+            "common size) or beta='cv'.",
+            DataWarning,
+            stacklevel=5,
+        )
+        return DualPoint(limit.residual, limit.upper)
+    restricted.design, restricted.state = trial.design, trial.state
+    restricted.idle = trial.idle
+    return outcome.residual if outcome.residual.largest < beta else None
+
+
+def _require_bounded(outcome: Outcome, restricted: Restricted, oracle: Oracle, beta: float) -> None:
+    """Refuse a problem whose restricted objective has no minimum, with the proof where it is cheap.
+
+    The ray along which the master ran away is no proof by itself: on small data the threshold of its
+    neurons is computed, a lower bound of that of all.
+    """
+    if outcome.bounded:
+        return
+    problem = restricted.problem
+    limit = None
+    if problem.points.size <= _PROVABLE_SIZE:
+        limit = boundedness(
+            problem, oracle, decide=restricted.beta, start=restricted.design.columns
+        )
+    if limit is not None and limit.exact and limit.upper < restricted.beta:
+        raise SolverError(
+            f"the restricted problem at beta = {restricted.beta:g} ran below every plausible value "
+            f"although it is bounded (limit {limit.upper:g}): data and beta are at the edge of double "
+            "precision. Use a larger beta, or remove single far points."
+        )
+    known = "" if limit is None else f" (the limit is at least {limit.lower:.4g})"
+    raise UnboundedObjectiveError(
+        f"beta = {beta:g} is too small: score matching is unbounded below on these data{known}: some "
+        "combination of neurons lowers the divergence without any cost in fit. Use a larger beta "
+        "(sqrt(n) is a common size), beta='cv', or objective='denoising', which has no limit; "
+        "boundedness_threshold(X) computes the limit on small data."
+    )

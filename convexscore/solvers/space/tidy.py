@@ -1,0 +1,113 @@
+"""After the last round: drop idle columns and join neighbouring ones, at no cost that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convexscore.solvers.space.master import minimise
+from convexscore.solvers.space.problem import Columns
+from convexscore.solvers.space.restricted import Restricted, add_columns, copy_of, drop_columns
+
+Floats = NDArray[np.float64]
+
+# Neurons are neighbours when features and outer weights correlate more than this.
+_NEIGHBOURS = (0.99, 0.999, 0.9999)
+# Pruning may remove neurons whose cost is this share of the tolerance; polishing regains most of it.
+_PRUNED = 0.2
+# What tidying may cost after polishing, as a share of the tolerance.
+_ALLOWED = 0.05
+_POLISH = 0.01
+
+
+def tidy(restricted: Restricted, *, tol: float) -> Restricted:
+    """A copy with fewer neurons whose objective is higher by a small share of ``tol`` at most.
+
+    The central path leaves a trace of weight on every column; and neurons with one activation pattern
+    and parallel outer weights are one neuron, cheaper than their sum, which column generation leaves
+    where the best kink lies between two of its columns.
+    """
+    out = copy_of(restricted)
+    if not len(out.design):
+        return out
+    value = min(restricted.value(), _polished(out, tol))
+    drop_columns(out, ~out.active())
+    for change in (_prune, *(_joiner(alike) for alike in _NEIGHBOURS), _prune):
+        trial = copy_of(out)
+        if change(trial, tol) and _polished(trial, tol) <= value + _ALLOWED * tol:
+            out = trial
+    return out
+
+
+def _polished(restricted: Restricted, tol: float) -> float:
+    """Objective after centring the weights much closer to the optimum than ``tol``."""
+    mu_end = _POLISH * max(tol, 1e-300) / max(10, len(restricted.design))
+    restricted.state.mu = max(restricted.state.mu, mu_end)
+    restricted.state = minimise(
+        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end
+    )
+    return restricted.value()
+
+
+def _prune(restricted: Restricted, tol: float) -> bool:
+    """Drop the smallest neurons as long as their cost adds up to a share of ``tol``."""
+    linear = restricted.design.columns.linear
+    cost = restricted.beta * _sizes(restricted)
+    cost[linear] = np.inf
+    order = np.argsort(cost)
+    small = np.zeros(len(cost), dtype=bool)
+    small[order] = np.cumsum(cost[order]) <= _PRUNED * tol
+    if not small.any():
+        return False
+    drop_columns(restricted, small)
+    return True
+
+
+def _sizes(restricted: Restricted) -> Floats:
+    weights = restricted.state.weights
+    return np.sqrt(np.einsum("kg,kg->k", weights, weights))
+
+
+def _joiner(alike: float) -> Callable[[Restricted, float], bool]:
+    def join(restricted: Restricted, tol: float) -> bool:
+        return _join(restricted, alike)
+
+    return join
+
+
+def _join(restricted: Restricted, alike: float) -> bool:
+    """Replace every cluster of neighbours by one neuron; False if there is none."""
+    design = restricted.design
+    outer = design.outer_weights(restricted.state.weights)
+    size = np.sqrt(np.einsum("kd,kd->k", outer, outer))
+    values, _ = restricted.problem.features(design.columns)
+    constant = restricted.problem.free.constant
+    values -= np.outer(constant, constant @ values)
+    norms = np.sqrt(np.einsum("nk,nk->k", values, values))
+    scale = np.maximum(np.outer(norms, norms), np.finfo(float).tiny)
+    near = (values.T @ values) / scale > alike
+    near &= outer @ outer.T > alike * np.outer(size, size)
+    near &= ~design.columns.linear & ~design.columns.linear[:, None]
+    taken = design.columns.linear.copy()
+    joined = np.zeros(len(design), dtype=bool)
+    u, b = [], []
+    for k in np.argsort(-size):
+        if taken[k]:
+            continue
+        members = near[k] & ~taken
+        members[k] = True
+        taken |= members
+        if members.sum() > 1:
+            total_u = size[members] @ design.columns.u[members]
+            length = float(np.sqrt(total_u @ total_u))
+            u.append(total_u / length)
+            b.append(float(size[members] @ design.columns.b[members]) / length)
+            joined |= members
+    if not u:
+        return False
+    mu = 100.0 * restricted.state.mu
+    drop_columns(restricted, joined)
+    add_columns(restricted, Columns.neurons(np.array(u), np.array(b)), mu)
+    return True

@@ -1,0 +1,81 @@
+"""Covariances by their eigenvectors: noise changes the eigenvalues only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore.targets.inputs import Floats, check_symmetric, finite_array
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """``n_laws`` covariances, or one shared by all: axes (L, d, d) in columns, variances (L, d)."""
+
+    axes: Floats
+    variances: Floats
+
+    @property
+    def is_shared(self) -> bool:
+        return len(self.axes) == 1
+
+    @property
+    def is_round(self) -> bool:
+        """Every covariance is a multiple of the identity, exactly: axes do not matter."""
+        return bool((self.variances == self.variances[:, :1]).all())
+
+    @property
+    def is_singular(self) -> bool:
+        return bool((self.variances <= 0).any())
+
+    def matrices(self) -> Floats:
+        """The covariances themselves, (L, d, d)."""
+        return (self.axes * self.variances[:, None, :]) @ np.swapaxes(self.axes, 1, 2)
+
+    def noised(self, scale: float, sigma: float) -> Spectrum:
+        return Spectrum(self.axes, scale**2 * self.variances + sigma**2)
+
+    def log_determinants(self) -> Floats:
+        return np.log(self.variances).sum(axis=1)
+
+    def denoising_gain(self, scale: float, sigma: float) -> Floats:
+        """Eigenvalues of Cov(X, Z) Cov(Z)^-1 for Z = scale X + sigma G."""
+        return scale * self.variances / (scale**2 * self.variances + sigma**2)
+
+
+def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int | None) -> Spectrum:
+    """A number (isotropic), (d, d); for mixtures also (K,) isotropic each, or (K, d, d)."""
+    array = finite_array(value, name=name)
+    k = 1 if n_laws is None else n_laws
+    shapes = [(), (dim, dim)] + ([] if n_laws is None else [(k,), (k, dim, dim)])
+    if array.shape not in shapes:
+        allowed = ", ".join("a number" if not s else f"shape {s}" for s in shapes)
+        raise ValueError(
+            f"{name} must be one of: {allowed}; got shape {array.shape}. A diagonal covariance is "
+            f"numpy.diag(variances)."
+        )
+    if array.ndim < 2:
+        variances = np.repeat(array.reshape(-1, 1), dim, axis=1)
+        axes = np.broadcast_to(np.eye(dim), (len(variances), dim, dim))
+    else:
+        matrices = check_symmetric(array.reshape(-1, dim, dim), name=name)
+        variances, axes = np.linalg.eigh(matrices)
+    largest = np.abs(variances).max(axis=1, keepdims=True)
+    if (variances < -1e-10 * largest).any():
+        raise ValueError(
+            f"{name} must be positive semi-definite; the smallest eigenvalue is "
+            f"{float(variances.min()):.3g}. Check its sign and symmetry."
+        )
+    # Rounding leaves eigenvalues of either sign where the exact one is zero.
+    variances = np.where(variances <= dim * np.finfo(float).eps * largest, 0.0, variances)
+    return Spectrum(axes, variances)
+
+
+def refuse_singular(spectrum: Spectrum, what: str) -> None:
+    if spectrum.is_singular:
+        raise ValueError(
+            f"{what} needs a density, but a covariance is singular (an eigenvalue is 0). Use "
+            f".noised(scale, sigma) with sigma > 0, which has one."
+        )
