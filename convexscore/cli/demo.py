@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.tables import aligned, law_table
+from convexscore._tools.tables import aligned
 from convexscore.cli.demo_figure import demo_figure
+from convexscore.metrics import kolmogorov_smirnov
 from convexscore.models.score import ConvexScore, fit_convex_score
-from convexscore.plotting.sample_display import ks_distance
+from convexscore.scores.piecewise import PiecewiseLinearScore
 from convexscore.solvers.certificate import Certificate
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,7 @@ def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) 
     """Fit, certify, draw and sample one column of scikit-learn's wine data; no download.
 
     The default fit (score matching, ReLU with skip connection, beta by cross-validation); if its
-    tails do not belong to a density, the fit with ``tails="integrable"``, and the summary says so.
+    tails do not belong to a density, the fit with ``constraint="density"``, and the summary says so.
 
     Parameters
     ----------
@@ -97,17 +98,17 @@ def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) 
     name, x = demo_column()
 
     started = perf_counter()
-    tails = "free"
+    constraint = None
     fit = fit_convex_score(x, random_state=rng)
     if not fit.piecewise_.is_integrable:
-        tails = "integrable"
-        fit = fit_convex_score(x, tails=tails, random_state=rng)
+        constraint = "density"
+        fit = fit_convex_score(x, constraint=constraint, random_state=rng)
     fit_seconds = perf_counter() - started
     started = perf_counter()
     samples = fit.sample(_N_CHAINS, method="langevin", n_steps=_N_STEPS, random_state=rng)
     chain_seconds = perf_counter() - started
 
-    summary = _summary(name, x, fit, samples, tails, fit_seconds, chain_seconds)
+    summary = _summary(name, x, fit, samples, constraint, fit_seconds, chain_seconds)
     files = _write(folder, name, x, fit, samples, summary)
     listing = "\n".join(f"  {path}" for path in files)
     return DemoReport(folder, files, fit, x, samples, f"{summary}\nwritten to\n{listing}")
@@ -118,26 +119,26 @@ def _summary(
     x: Floats,
     fit: ConvexScore,
     samples: Floats,
-    tails: str,
+    constraint: str | None,
     fit_seconds: float,
     chain_seconds: float,
 ) -> str:
     law, proof = fit.piecewise_, fit.certificate_
     facts = [
         ("data", f"{name} of {x.size} wines, {np.unique(x).size} distinct values"),
-        ("fit", f"score matching, ReLU with skip connection, tails {tails!r}"),
+        ("fit", f"score matching, ReLU with skip connection, constraint {constraint}"),
         ("beta", f"{fit.beta_:.4g}, chosen by {fit.cv}-fold cross-validation"),
         ("neurons", f"{proof.n_neurons}, kinks at {_positions(fit.network_.breakpoints())}"),
         ("objective", f"{proof.objective:.10g}"),
         ("duality gap", f"{_gap(proof)}: no network of any width is lower by more"),
         ("violation", f"{proof.max_violation:.1e} of beta, the largest over all neurons"),
-        ("certificate", proof.status),
+        ("certificate", proof.message),
         ("seconds", f"{fit_seconds:.2f} cross-validated fit ({proof.seconds:.3f} final solve), "
          f"{chain_seconds:.2f} for {samples.size} chains of {_N_STEPS} steps"),
     ]  # fmt: skip
     distances = [
-        ("data to fitted law", ks_distance(x, law), x.size),
-        ("Langevin to fitted law", ks_distance(samples, law), samples.size),
+        ("data to fitted law", kolmogorov_smirnov(x, law.cdf), x.size),
+        ("Langevin to fitted law", kolmogorov_smirnov(samples, law.cdf), samples.size),
     ]
     ks = [
         (label, f"{distance:.4f}", f"({_KS_CRITICAL / np.sqrt(n):.4f})")
@@ -179,3 +180,19 @@ def _write(
     np.savetxt(draws, samples, fmt="%.17g", header=name, comments="")
     text.write_text(summary, encoding="utf-8")
     return picture, model, draws, text
+
+
+def law_table(x: Floats, law: PiecewiseLinearScore, samples: Floats) -> list[str]:
+    """Mean, standard deviation and quantiles of the data, the fitted law and the samples."""
+    rows = [("", "data", "fitted law", "Langevin")]
+    rows.append(("mean", *_cells(x.mean(), law.mean(), samples.mean())))
+    rows.append(("std", *_cells(x.std(), np.sqrt(law.var()), samples.std())))
+    for q in (0.05, 0.25, 0.5, 0.75, 0.95):
+        found = _cells(np.quantile(x, q), float(law.ppf(q)), np.quantile(samples, q))
+        rows.append((f"{100 * q:g} % quantile", *found))
+    return aligned(rows, numbers=True)
+
+
+def _cells(*values: float) -> tuple[str, str, str]:
+    data, law, samples = (f"{value:.4g}" for value in values)
+    return data, law, samples

@@ -9,12 +9,6 @@ from typing import Any
 
 from convexscore.cli.data import add_data_options, read_table
 
-# Options of the model; those not given keep the library's own defaults, which live there only.
-DIFFUSION_OPTIONS = (
-    "schedule", "n_levels", "levels", "sigma_max", "sigma_min", "activation", "skip",
-    "conservative", "beta", "n_draws", "labels", "standardize", "cv", "tol", "n_starts", "n_jobs",
-    "progress", "random_state",
-)  # fmt: skip
 # Samples are another use of randomness than fits: the same seed must not give the same stream.
 _SAMPLES = 1
 
@@ -25,16 +19,20 @@ def diffuse(arguments: argparse.Namespace) -> int:
 
     from convexscore.cli.text import describe_data, describe_diffusion, describe_samples
     from convexscore.models.diffusion import fit_convex_diffusion
+    from convexscore.objectives.options import DiffusionOptions
 
     for folder in (arguments.out, arguments.samples, arguments.plot):
         # before minutes of work, not after
         if folder is not None and not folder.absolute().parent.is_dir():
             raise FileNotFoundError(f"there is no folder {folder.absolute().parent} for {folder}.")
     how = {name: getattr(arguments, name) for name in ("n_steps", "step") if name in arguments}
-    _check_sampler(arguments.sampler, arguments.n, how)
+    _check_sampler(arguments.method, arguments.n, how)
     table = read_table(arguments)
     print(describe_data(arguments.data, table), flush=True)
-    options = {name: getattr(arguments, name) for name in DIFFUSION_OPTIONS if name in arguments}
+    # options not given keep the library's own defaults, which live there only
+    options: Any = {
+        k: getattr(arguments, k) for k in DiffusionOptions.__annotations__ if k in arguments
+    }
     started = perf_counter()
     model = fit_convex_diffusion(table.values, sample_weight=table.weights, **options)
     seconds = perf_counter() - started
@@ -51,12 +49,12 @@ def diffuse(arguments: argparse.Namespace) -> int:
     started = perf_counter()
     samples = model.sample(
         arguments.n,
-        sampler=arguments.sampler,
+        method=arguments.method,
         random_state=sampling_seed(options.get("random_state")),
         **how,
     )
     seconds = perf_counter() - started
-    print(describe_samples(samples, table, arguments.sampler, seconds))
+    print(describe_samples(samples, table, arguments.method, seconds))
     if arguments.samples is not None:
         from convexscore.cli.columns import write_columns
 
@@ -84,11 +82,11 @@ def _check_sampler(sampler: str, n: int, how: dict[str, Any]) -> None:
     from convexscore._tools.validation import check_choice, check_count
     from convexscore.models.diffusion_sampling import SAMPLERS
 
-    check_choice(sampler, SAMPLERS, name="--sampler")
+    check_choice(sampler, SAMPLERS, name="--method")
     check_count(n, name="-n")
     if "n_steps" in how:
         check_count(how["n_steps"], name="--n-steps")
-    require_step_allowed(sampler, "step" in how, option="--sampler")
+    require_step_allowed(sampler, "step" in how, option="--method")
 
 
 def require_step_allowed(sampler: str, given: bool, *, option: str) -> None:
@@ -129,7 +127,7 @@ def add_diffuse(commands: Any) -> None:
         "--skip", action=argparse.BooleanOptionalAction, help="a skip connection V x"
     )
     model.add_argument(
-        "--conservative", action="store_true", help="several columns: scores that are gradients"
+        "--constraint", metavar="{gradient,log-concave}", help="scores that are gradients"
     )
     model.add_argument(
         "--beta", type=_beta, metavar="{NUMBER,rule,cv,cv-per-level}",
@@ -142,7 +140,7 @@ def add_diffuse(commands: Any) -> None:
         "--standardize", type=_standardize, metavar="{auto,scale,none,columns,whitening}",
         help="the units in which levels are given and neurons penalised",
     )  # fmt: skip
-    model.add_argument("--tol", type=float, help="several columns: relative gap of each level")
+    model.add_argument("--tol", type=float, help="relative gap of each level")
     model.add_argument("--n-starts", type=int, help="local searches per round")
     model.add_argument(
         "--random-state", type=int, metavar="SEED", help="of the fit and the samples"
@@ -160,7 +158,7 @@ def add_diffuse(commands: Any) -> None:
     )  # fmt: skip
     sample.add_argument("-n", type=int, default=1000, metavar="N", help="how many (%(default)s)")
     sample.add_argument(
-        "--sampler", default="ddpm",
+        "--method", default="ddpm",
         metavar="{ddpm,ancestral,probability_flow,heun,annealed_langevin,predictor_corrector}",
         help="default: %(default)s",
     )  # fmt: skip

@@ -62,7 +62,7 @@ def _draw_plane(fit: ConvexScore, table: Table, figure: Figure) -> None:
 
     x = table.values if fit.noisy_points_ is None else None
     displays: list[Any] = [VectorFieldDisplay]
-    if fit.conservative:
+    if fit.constraint is not None:
         displays.append(LogDensityDisplay)
     figure.set_size_inches(7.0 * len(displays), 6.0)
     axes = figure.subplots(1, len(displays), squeeze=False)[0]

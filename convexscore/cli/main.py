@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from convexscore.models.diffusion import ConvexDiffusion
     from convexscore.models.score import ConvexScore
 
-# Options of the fit; those not given keep the library's own defaults, which live there only.
-_FIT_OPTIONS = (
-    "objective", "activation", "skip", "beta", "noise", "n_draws", "labels", "tails", "shape",
-    "conservative", "standardize", "cv", "n_betas", "one_standard_error", "tol", "n_starts",
-    "random_state",
-)  # fmt: skip
 _FAILED = 2
 
 
@@ -72,11 +66,15 @@ def _fit(arguments: argparse.Namespace) -> int:
 
     from convexscore.cli.text import describe_data, describe_fit
     from convexscore.models.score import fit_convex_score
+    from convexscore.objectives.options import ScoreOptions
 
     table = read_table(arguments)
     d = len(table.names)
     print(describe_data(arguments.data, table), flush=True)
-    options = {name: getattr(arguments, name) for name in _FIT_OPTIONS if name in arguments}
+    # options not given keep the library's own defaults, which live there only
+    options: Any = {
+        k: getattr(arguments, k) for k in ScoreOptions.__annotations__ if k in arguments
+    }
     fit = fit_convex_score(table.values, sample_weight=table.weights, **options)
     if d > 1:
         # scikit-learn's name for it; kept in the file, for the header of samples
@@ -110,12 +108,7 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _draw_from_fit(fit: ConvexScore, arguments: Any, chain: dict[str, Any]) -> tuple[str, Any]:
-    one = fit.n_features_in_ == 1
-    method = arguments.method or ("exact" if one else "langevin")
-    if chain and one and method == "exact":
-        raise ValueError(
-            "--step and --n-steps belong to --method langevin or mala; exact has none."
-        )
+    method = arguments.method or ("exact" if fit.n_features_in_ == 1 else "langevin")
     seed = arguments.random_state
     return method, fit.sample(arguments.n, method=method, random_state=seed, **chain)
 
@@ -129,7 +122,7 @@ def _draw_from_model(
     method = check_choice(arguments.method or "ddpm", SAMPLERS, name="--method")
     require_step_allowed(method, "step" in chain, option="--method")
     seed = arguments.random_state
-    return method, model.sample(arguments.n, sampler=method, random_state=seed, **chain)
+    return method, model.sample(arguments.n, method=method, random_state=seed, **chain)
 
 
 def _names(fit: ConvexScore | ConvexDiffusion) -> list[str]:
@@ -194,21 +187,14 @@ def _add_fit(commands: Any) -> None:
     model.add_argument("--noise", type=float, help="noise level of denoising, in units of the data")
     model.add_argument("--n-draws", type=int, help="noisy copies per point (denoising)")
     model.add_argument("--labels", metavar="{noisy,smoothed}", help="labels of denoising")
-    model.add_argument("--tails", metavar="{free,integrable}", help="one column")
     model.add_argument(
-        "--shape", metavar="log-concave", help="several columns: with --conservative"
-    )
-    model.add_argument(
-        "--tol", type=float,
-        help="one column: violation of optimality, in units of beta; several: relative gap",
+        "--constraint", metavar="{density,gradient,log-concave}",
+        help="what the score must be: have a density (one column), be the gradient of a log-density, "
+        "of a concave one",
     )  # fmt: skip
+    model.add_argument("--tol", type=float, help="relative duality gap that counts as optimal")
     model.add_argument("--random-state", type=int, metavar="SEED")
     several = fit.add_argument_group("several columns")
-    several.add_argument(
-        "--conservative",
-        action="store_true",
-        help="the gradient of a log-density (ridge functions)",
-    )
     several.add_argument(
         "--standardize", metavar="{columns,whitening}", help="the data that are penalised"
     )
@@ -241,7 +227,7 @@ def _add_sample(commands: Any) -> None:
     )
     sample.add_argument(
         "--method", default=None, metavar="{exact,langevin,mala,ddpm,...}",
-        help="default: exact, with several columns langevin; mala then needs --conservative fits; "
+        help="default: exact, with several columns langevin; mala then needs --constraint gradient; "
         "diffusion models: ddpm, ancestral, probability_flow, heun, annealed_langevin, "
         "predictor_corrector",
     )  # fmt: skip

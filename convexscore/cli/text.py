@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convexscore.cli.columns import Table
+from convexscore.objectives.objective import Denoising
+from convexscore.scores.base import SpaceScore
 
 if TYPE_CHECKING:
     from convexscore.models.diffusion import ConvexDiffusion
     from convexscore.models.score import ConvexScore
-    from convexscore.selection.line_selection import BetaSelection
+    from convexscore.selection.cross_validation import BetaSelection
 
 _SHOWN_KINKS = 12
 _SHOWN_BETAS = 9
@@ -68,16 +70,13 @@ def _problem(fit: ConvexScore) -> str:
         "skip connection" if fit.skip else "no skip connection",
     ]
     if fit.objective == "denoising":
-        words.append(f"noise {fit.noise:g}, {fit.n_draws} draws a point, {fit.labels} labels")
-    if fit.tails != "free":
-        words.append(f"{fit.tails} tails")
-    if fit.shape is not None:
-        words.append(str(fit.shape))
-    if fit.n_features_in_ > 1:
-        if fit.conservative:
-            words.append("conservative")
-        if fit.standardize is not None:
-            words.append(f"standardised ({fit.standardize})")
+        kind = fit.problem_.objective
+        assert isinstance(kind, Denoising)
+        words.append(f"noise {kind.noise:g}, {kind.n_draws} draws a point, {kind.labels} labels")
+    if fit.constraint is not None:
+        words.append(f"constraint {fit.constraint}")
+    if fit.standardize is not None:
+        words.append(f"standardised ({fit.standardize})")
     return "problem      " + ", ".join(words)
 
 
@@ -88,7 +87,7 @@ def _beta(fit: ConvexScore) -> str:
     rule = "one standard error" if fit.one_standard_error else "held-out loss"
     grid = selection.betas
     lines = [
-        f"beta         {fit.beta_:.6g} ({fit.cv}-fold cross-validation, {rule}; "
+        f"beta         {fit.beta_:.6g} ({selection.n_folds}-fold cross-validation, {rule}; "
         f"grid of {grid.size} from {grid[0]:.4g} to {grid[-1]:.4g})",
         f"             {'beta':>10} {'held-out loss':>14} {'std. error':>11}",
     ]
@@ -114,7 +113,7 @@ def _certificate(fit: ConvexScore) -> str:
     over = "all neurons" if proof.exact else f"{proof.n_tried} local searches"
     return "\n".join(
         [
-            f"certificate  {proof.status}",
+            f"certificate  {proof.message}",
             f"             objective {proof.objective:.10g}, no network is below "
             f"{proof.dual_objective:.10g} (relative gap {proof.relative_gap:.1e})",
             f"             largest violation over {over} {proof.max_violation:.1e}; "
@@ -125,15 +124,17 @@ def _certificate(fit: ConvexScore) -> str:
 
 def _field(fit: ConvexScore) -> str:
     """Whether the score is a gradient."""
-    if fit.conservative:
+    if fit.constraint is not None:
         return (
             "density      known up to a constant (the score is a gradient); "
             "sample with --method mala or langevin"
         )
-    asymmetry = fit.jacobian_asymmetry(fit.start_points_[:: -(-len(fit.start_points_) // _ROWS)])
+    assert isinstance(fit.score_, SpaceScore)
+    rows = fit.score_.rows
+    asymmetry = fit.jacobian_asymmetry(rows[:: -(-len(rows) // _ROWS)])
     return (
         f"asymmetry    of the Jacobian on the data: median {np.median(asymmetry):.3g}, largest "
-        f"{asymmetry.max():.3g} (0: a gradient, 2: a rotation); --conservative fits a gradient"
+        f"{asymmetry.max():.3g} (0: a gradient, 2: a rotation); --constraint gradient fits one"
     )
 
 
@@ -152,8 +153,8 @@ def _law(fit: ConvexScore) -> str:
     score = fit.piecewise_
     report = score.tail_report()
     if report is not None:
-        if fit.tails == "free" and fit.shape is None:
-            remedy = "refit with --tails integrable"
+        if fit.constraint in (None, "gradient"):
+            remedy = "refit with --constraint density"
         else:
             remedy = "refit with another --beta or with --skip"
         return f"density      none: {report}\n             {remedy}"
@@ -192,7 +193,7 @@ def _diffusion_problem(model: ConvexDiffusion) -> str:
         f"{model.n_draws_} draws a point",
         f"{model.labels} labels",
     ]
-    if model.conservative:
+    if model.constraint is not None:
         words.append("conservative")
     to_z = model.standardization_
     if to_z.name == "scale":

@@ -1,24 +1,27 @@
-"""How far any two-layer network is from the global optimum."""
+"""How far any two-layer network is from the global optimum, and how small a penalty may be."""
 
 from __future__ import annotations
-
-from time import perf_counter
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import check_choice, check_column, check_positive, check_weights
-from convexscore.models.space_certify import certify_points
+from convexscore._tools.threads import threads_for
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import (
+    check_choice,
+    check_count,
+    check_points,
+    check_positive,
+    check_weights,
+)
 from convexscore.objectives.objective import ScoreObjective, score_matching
-from convexscore.objectives.options import OBJECTIVES, ProblemOptions
+from convexscore.objectives.options import OBJECTIVES, Case, make_case, refuse_without_effect
+from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.line.cases import LineCase
-from convexscore.solvers.line.cases import boundedness_limit as problem_limit
-from convexscore.solvers.line.problem import LineProblem, prepare
-from convexscore.solvers.line.solve import certificate_of, check_bounded, solve
-from convexscore.solvers.space.problem import NeuronCase
+from convexscore.solvers.interface import TrainingProblem
+from convexscore.solvers.training_problem import refuse_idle_starts, training_problem
 
 REFERENCES = ("solve", "residual")
 # Local searches of a certificate: four times those of a fit.
@@ -27,17 +30,17 @@ CERTIFY_STARTS = 256
 
 def certify(
     network: TwoLayerNetwork,
-    x: ArrayLike,
+    X: ArrayLike,
     *,
     beta: float,
     objective: str = "score_matching",
     labels: ArrayLike | None = None,
     skip: bool | None = None,
+    constraint: str | None = None,
     sample_weight: ArrayLike | None = None,
     reference: str = "solve",
-    conservative: bool = False,
-    n_starts: int = CERTIFY_STARTS,
-    tol: float = 1e-4,
+    tol: float | None = None,
+    n_starts: int | None = None,
     random_state: RandomState = 0,
 ) -> Certificate:
     r"""Gap of any two-layer network to the global optimum of its training problem.
@@ -51,26 +54,26 @@ def certify(
     ----------
     network : TwoLayerNetwork
         Weights of any scale (the penalty is :math:`\beta\sum_j \|u_j\|\|w_j\|`).
-    x : array_like of shape (n,), (n, 1) or (n, d)
+    X : array_like of shape (n,), (n, 1) or (n, d)
         The points; for denoising the *noisy* points (``fit.noisy_points_``).
     beta : float
         Penalty, sums over samples.
     objective : {"score_matching", "denoising"}
-    labels : array_like of the shape of x
-        Denoising only: the noise labels (``fit.noise_labels_``).
+    labels : array_like of the shape of X
+        Denoising only: what the score should be at the points (``fit.noise_labels_``).
     skip : bool, optional
         Whether the problem has a skip connection; default: whether the network has one.
+    constraint : {None, "gradient"}
+        "gradient": several columns are compared with ridge potentials (w_j = y_j u_j, V symmetric) only.
     sample_weight : array_like of shape (n,), optional
     reference : {"solve", "residual"}
         Where the dual value comes from: "solve" computes the optimum, so the gap is the true
         distance to it; "residual" uses the network alone, tight only near the optimum.
-    conservative : bool
-        Several columns: compare with ridge potentials (w_j = y_j u_j, V symmetric) only.
-    n_starts : int
-        Several columns, where not all neurons can be looked at (``exact`` is False): local searches for
-        a violated neuron.  More look harder; a fit uses 64.
-    tol : float
-        Several columns: relative gap that counts as optimal.
+    tol : float, optional
+        Relative gap that counts as optimal; default 1e-8 for one column, 1e-4 for several.
+    n_starts : int, optional
+        Only where not all neurons can be looked at (``exact`` is False): local searches for a violated
+        neuron, default 256.  More look harder; a fit uses 64.
     random_state : None, int, Generator or RandomState
         Starts of the local searches.
 
@@ -85,8 +88,9 @@ def certify(
 
     Notes
     -----
-    O(n log n) time and O(n) memory for the certificate alone.  Dual: ZP24, theory of the univariate
-    programs; a violation is repaired by scaling (denoising) or mixing with an interior point.
+    One column: O(n log n) time and O(n) memory for the certificate alone.  Dual: ZP24, theory of the
+    univariate programs; a violation is repaired by scaling (denoising) or mixing with an interior
+    point.
 
     Examples
     --------
@@ -100,127 +104,177 @@ def certify(
     >>> certify(lazy, x, beta=4.0).optimal
     False
     """
-    started = perf_counter()
     check_choice(reference, REFERENCES, name="reference")
-    if isinstance(network, TwoLayerNetwork) and network.dim > 1:
-        with_skip = _check_request(network, objective, beta, labels, skip)
-        check_choice(conservative, (True, False), name="conservative")
-        return certify_points(
-            network,
-            x,
-            beta=float(beta),
-            objective=objective,
-            labels=labels,
-            case=NeuronCase(network.activation, with_skip, conservative),
-            sample_weight=sample_weight,
-            reference=reference,
-            n_starts=n_starts,
-            tol=check_positive(tol, name="tol"),
+    check_choice(constraint, (None, "gradient"), name="constraint")
+    check_positive(beta, name="beta")
+    if tol is not None:
+        check_positive(tol, name="tol", hint="It is the relative duality gap.")
+    if n_starts is not None:
+        check_count(n_starts, name="n_starts")
+    given, case = network_problem(
+        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
+    )
+    with threads_for(given.points.size):
+        problem = training_problem(
+            given,
+            case,
+            n_starts=CERTIFY_STARTS if n_starts is None else n_starts,
             rng=check_random_state(random_state),
         )
-    problem, case = training_problem(
-        network,
-        x,
-        beta=beta,
-        objective=objective,
-        labels=labels,
-        skip=skip,
-        sample_weight=sample_weight,
-    )
-    # the network's own output: its kinks may lie where a piecewise form keeps no digits
-    score = np.asarray(network(problem.values))
-    dual = None
-    if reference == "solve":
-        dual = solve(problem, case, beta).certificate.dual_objective
-    return certificate_of(problem, case, beta, network, score, reference_dual=dual, started=started)
+        refuse_idle_starts(n_starts, problem, rough=False)
+        problem.check_beta(float(beta))
+        return problem.certify(network, float(beta), tol=tol, reference=reference)
 
 
-def training_problem(
+def network_problem(
     network: TwoLayerNetwork,
-    x: ArrayLike,
-    *,
-    beta: float,
+    X: ArrayLike,
     objective: str,
     labels: ArrayLike | None,
-    skip: bool | None,
     sample_weight: ArrayLike | None,
+    *,
+    skip: bool | None = None,
     constraint: str | None = None,
-) -> tuple[LineProblem, LineCase]:
-    """The problem that a network is an answer to, with every argument checked."""
-    if not isinstance(network, TwoLayerNetwork) or network.dim != 1:
+) -> tuple[ScoreObjective, Case]:
+    """The objective and the case that a network is an answer to, with every argument checked."""
+    if not isinstance(network, TwoLayerNetwork):
         raise ValueError(
-            f"network must be a TwoLayerNetwork (here of one dimension); got {network!r}. Pass "
-            "fit.network_, or build one with TwoLayerNetwork(u, w, b, skip=..., offset=...)."
+            f"network must be a TwoLayerNetwork; got {network!r}. Pass fit.network_, or build one with "
+            "TwoLayerNetwork(u, w, b, skip=..., offset=...)."
         )
-    with_skip = _check_request(network, objective, beta, labels, skip)
-    problem = prepare(_objective(x, objective, labels, sample_weight))
-    case = LineCase(network.activation, with_skip, constraint)
-    check_bounded(problem, case, beta)
-    return problem, case
-
-
-def _check_request(
-    network: TwoLayerNetwork,
-    objective: str,
-    beta: float,
-    labels: ArrayLike | None,
-    skip: bool | None,
-) -> bool:
-    """What one and several columns have in common; returns whether the problem has a skip connection."""
-    check_choice(objective, OBJECTIVES, name="objective")
-    check_positive(beta, name="beta")
-    if objective == "score_matching" and labels is not None:
-        raise ValueError("labels belong to objective='denoising'; score matching has none.")
-    if objective == "denoising" and labels is None:
-        raise ValueError(
-            "labels must be given with objective='denoising': pass x=fit.noisy_points_ and "
-            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
-        )
-    with_skip: bool = network.skip is not None if skip is None else skip
-    check_choice(with_skip, (True, False), name="skip")
-    if not with_skip and network.skip is not None and network.skip.any():
+    case = make_case(
+        network.activation, network.skip is not None if skip is None else skip, constraint
+    )
+    if not case.skip and network.skip is not None and network.skip.any():
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    return with_skip
+    if constraint == "gradient" and network.dim > 1 and not network.is_conservative():
+        raise ValueError(
+            "constraint='gradient' but the network is no gradient: every w_j must be parallel to u_j and "
+            "V symmetric. Use constraint=None."
+        )
+    made = given_objective(X, objective, labels, sample_weight)
+    if made.dim != network.dim:
+        raise ValueError(
+            f"X must have {network.dim} columns, like the network; got {made.dim}. Pass the points that "
+            "the network was fitted to."
+        )
+    return made, case
 
 
-def _objective(
-    x: ArrayLike, objective: str, labels: ArrayLike | None, sample_weight: ArrayLike | None
+def given_objective(
+    X: ArrayLike,
+    objective: str,
+    labels: ArrayLike | None,
+    sample_weight: ArrayLike | None,
 ) -> ScoreObjective:
     """The training objective of given points, for denoising with given labels."""
+    check_choice(objective, OBJECTIVES, name="objective")
     if objective == "score_matching":
-        return score_matching(check_column(x), sample_weight=sample_weight)
-    points = check_column(x)
-    target = np.asarray(labels, dtype=np.float64).reshape(-1)
-    if target.shape != points.shape or not np.isfinite(target).all():
-        raise ValueError(
-            f"labels must be finite with one value per point ({points.size}); got {target.size}."
+        refuse_without_effect(
+            "labels", labels, "objective='score_matching'", "objective='denoising'"
         )
-    weights = check_weights(sample_weight, points.size)
+        return score_matching(X, sample_weight=sample_weight)
+    if labels is None:
+        raise ValueError(
+            "labels must be given with objective='denoising': pass X=fit.noisy_points_ and "
+            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
+        )
+    points = check_points(X)
+    target: Floats = np.asarray(labels, dtype=np.float64)
+    if target.size != points.size or not np.isfinite(target).all():
+        raise ValueError(
+            f"labels must be finite with the shape of X, {points.shape}; got {target.shape}."
+        )
+    target = target.reshape(points.shape)
+    weights = check_weights(sample_weight, len(points))
     if weights is not None:
         keep = weights > 0
         points, target, weights = points[keep], target[keep], weights[keep]
-    return ScoreObjective(points[:, None], target[:, None], 0.0, weights)
+    return ScoreObjective(points, target, 0.0, weights)
 
 
-def boundedness_limit(
-    x: ArrayLike,
+def smallest_beta(
+    X: ArrayLike,
     *,
-    activation: str = "relu",
+    activation: str | Activation = "relu",
     skip: bool = True,
+    constraint: str | None = None,
     sample_weight: ArrayLike | None = None,
+    tol: float | None = None,
+    random_state: RandomState = 0,
 ) -> float:
-    r"""Smallest beta for which univariate score matching is bounded below.
+    r"""The penalty above which score matching is bounded below and has a minimiser.
 
-    With :math:`m_{end}` the larger multiplicity (sample weight) of the two extreme values and
+    .. math:: \beta_0 = \min_r \sup_{\|u\| = 1, b}\Big\|\sum_i m_i r_i\,\sigma(u^\top x_i + b)
+              + \sum_i m_i\,\sigma'(u^\top x_i + b)\,u\Big\|,\quad \sum_i m_i r_i = 0,
+
+    with skip also :math:`\sum_i m_i r_i x_i^\top = -M I`, M the total weight (its symmetric part for
+    ``constraint="gradient"``, whose measure is :math:`|u^\top G|`).  It does not depend on the unit of
+    the data.  Repeated points raise it.
+
+    One column, with :math:`m_{end}` the larger multiplicity (sample weight) of the two extreme values and
     :math:`m_{int}` the largest strictly inside: ReLU :math:`\max(m_{end}, m_{int}/2)`; abs without
-    skip :math:`\max(m_{end}, m_{int})`; abs with skip :math:`\max(2 m_{end}, m_{int})`.
+    skip :math:`\max(m_{end}, m_{int})`; abs with skip :math:`\max(2 m_{end}, m_{int})`.  For ReLU and
+    d >= 2 the points of a facet of the convex hull alone give beta_0 >= d.
+
+    Parameters
+    ----------
+    X : array_like of shape (n,) or (n, d)
+    activation : {"relu", "abs"}
+    skip : bool, default=True
+    constraint : {None, "gradient"}
+    sample_weight : array_like of shape (n,), optional
+    tol : float, optional
+        Several columns only: relative accuracy, default 1e-3; the value is at most this much above the
+        limit.
+    random_state : None, int, Generator or RandomState
+        Of the local search, used in more than three dimensions (and three if n is large).
+
+    Returns
+    -------
+    float
+        ``inf`` with skip if the points lie in a hyperplane (V can then lower the divergence at no
+        cost); the total weight without skip.  Where neurons are found by a local search the value is
+        an estimate that may be too small.
+
+    Raises
+    ------
+    ValueError
+        If the data are not finite or, with several columns, n d is above 4000.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the bounds did not meet to ``tol``.
+
+    Notes
+    -----
+    One column: closed form, O(n log n).  Several: per round one call of the oracle, O(n^2) in the plane,
+    and about 30 Newton steps of O(K n^2 d^2 + (n d)^3) for K columns; 10 rounds and a second or two
+    at n = 100, d = 2.  Duality: Zhang and Pilanci (arXiv 2402.01965), the multivariate score-matching
+    program.
 
     Examples
     --------
-    >>> from convexscore import boundedness_limit
-    >>> boundedness_limit([0.0, 1.0, 1.0, 1.0, 2.0]), boundedness_limit([0.0, 1.0, 2.0], activation="abs")
+    >>> from convexscore import smallest_beta
+    >>> smallest_beta([0.0, 1.0, 1.0, 1.0, 2.0]), smallest_beta([0.0, 1.0, 2.0], activation="abs")
     (1.5, 2.0)
+    >>> square = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    >>> round(smallest_beta(square, tol=1e-6), 4)
+    2.0
+    >>> smallest_beta([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], skip=False)  # on one line
+    3.0
     """
-    options = ProblemOptions(activation=activation, skip=skip)
-    problem = prepare(options.build(x, sample_weight, None))
-    return problem_limit(problem.data, activation, options.case.skip)
+    check_choice(constraint, (None, "gradient"), name="constraint")
+    if tol is not None:
+        check_positive(tol, name="tol", hint="The default is 1e-3.")
+    objective = score_matching(X, sample_weight=sample_weight)
+    if objective.dim == 1:
+        refuse_without_effect("tol", tol, "one column, whose limit is exact", "several columns")
+    problem: TrainingProblem = training_problem(
+        objective,
+        make_case(activation, skip, constraint),
+        rng=check_random_state(random_state),
+    )
+    with threads_for(objective.points.size):
+        return problem.smallest_beta(tol=1e-3 if tol is None else tol)

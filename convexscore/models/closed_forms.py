@@ -114,7 +114,7 @@ class GaussianRegime:
             )
 
 
-def gaussian_regime(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> GaussianRegime:
+def gaussian_regime(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> GaussianRegime:
     r"""Thresholds above which score matching returns a Gaussian score, and that score.
 
     With :math:`r_j = \sum_i m_i (x_i-\mu)(x_i-x_j)_+ / (n v)` and :math:`k_j` the active count of a hinge
@@ -128,7 +128,7 @@ def gaussian_regime(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, 1)
+    X : array_like of shape (n,) or (n, 1)
     sample_weight : array_like of shape (n,), optional
 
     References
@@ -144,7 +144,7 @@ def gaussian_regime(x: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
     >>> round(float(regime.network(4.0, skip=True)(0.75)), 12)   # -(x - mean) / variance
     0.457142857143
     """
-    problem = prepare(score_matching(x, sample_weight=sample_weight))
+    problem = prepare(score_matching(X, sample_weight=sample_weight))
     data = problem.data
     n = data.total_mass
     middle = data.x - float(np.dot(data.mass, data.x)) / n

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from joblib import delayed
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from convexscore._tools.exceptions import ConvergenceWarning, DataWarning, SolverError
+from convexscore._tools.parallel import run_jobs
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
     check_count,
@@ -22,10 +25,16 @@ from convexscore._tools.validation import (
     check_weighted_points,
 )
 from convexscore.models.diffusion_sampling import DiffusionMethods
-from convexscore.models.levels import LevelTable, at_level, fit_level, run_jobs
-from convexscore.objectives.options import ProblemOptions
+from convexscore.models.levels import LevelTable, fit_level
+from convexscore.objectives.options import (
+    DiffusionOptions,
+    Problem,
+    make_problem,
+    refuse_without_effect,
+)
 from convexscore.objectives.standardization import Standardization, standardization
 from convexscore.schedules.levels import check_levels, geometric_levels
+from convexscore.scores.activations import Activation
 from convexscore.scores.ladder import ScoreLadder
 from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.selection.ladder import (
@@ -38,10 +47,7 @@ from convexscore.selection.ladder import (
     explicit_betas,
     select_factor,
 )
-from convexscore.selection.space_selection import bandwidth
-from convexscore.solvers.oracles.choice import DEFAULT_STARTS
-
-Floats = NDArray[np.float64]
+from convexscore.solvers.space.training import bandwidth
 
 SCHEDULES = ("vp", "ve")
 STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
@@ -53,10 +59,14 @@ _LARGEST_LEVEL = 10.0
 _SMALLEST_LEVEL = 1e-3
 # Noisy points that stand for the smoothed law, at least; two copies of a point are a pair of opposite
 # displacements, whose label noise nearly cancels.
-_LINE_POINTS, _VECTOR_POINTS = 8000, 2000
+_LINE_POINTS, _SPACE_POINTS = 8000, 2000
 _LEAST_DRAWS, _MOST_DRAWS = 2, 50
+_N_LEVELS, _FOLDS = 20, 3
+# Relative gap of a level with several columns: far below what sampling noise leaves undecided.
+_SPACE_TOL = 1e-2
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     r"""Diffusion model whose score at every noise level is a certified global optimum.
 
@@ -76,15 +86,15 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         What the second argument of :meth:`score_function` and :meth:`denoise` means: the
         Ornstein–Uhlenbeck time t of :math:`Z_t = e^{-t} Z + \sqrt{1 - e^{-2t}}\, G`, or the noise
         sigma of :math:`Z + \sigma G`.
-    n_levels : int >= 2
-        Levels of the geometric ladder from ``sigma_max`` down to ``sigma_min``.
+    n_levels : int >= 2, optional
+        Default 20: levels of the geometric ladder from ``sigma_max`` down to ``sigma_min``.
     levels : array_like (L,), optional
-        The VE noise levels themselves, decreasing, in units of Z; ``n_levels`` is then not used and
-        ``sigma_max`` and ``sigma_min`` must be left alone.
+        The VE noise levels themselves, decreasing, in units of Z; instead of ``n_levels``, ``sigma_max``
+        and ``sigma_min``.
     sigma_max, sigma_min : float, optional
         VE noise, in units of Z.  Default: ten standard deviations, and 0.22 of a rule-of-thumb
         bandwidth for the densest quarter of the data (at least 0.001 standard deviations).
-    activation, skip, conservative
+    activation, skip, constraint
         As in :class:`~convexscore.ConvexScore`.
     beta : "cv", "cv-per-level", "rule", float or array_like (L,)
         Penalty on sums over the ``n * n_draws`` noisy points.  "rule": at each level 0.15 times the
@@ -103,12 +113,12 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         How X becomes Z.  "scale": the mean is subtracted and all columns are divided by one number, the
         root mean variance; "columns" and "whitening" as in :class:`~convexscore.ConvexScore`; None:
         Z = X.  "auto": "scale" for "vp", None for "ve".
-    cv : int
-        Folds of ``beta="cv"``.
-    tol : float
-        Relative duality gap of each level with several columns; default 0.01, far below what sampling
-        noise leaves undecided.  One column is solved to rounding.
-    n_starts : int
+    cv : int, optional
+        Folds of ``beta="cv"`` and ``"cv-per-level"``, default 3.
+    tol : float, optional
+        Relative duality gap of each level; default 1e-8 for one column and 0.01 for several, far below
+        what sampling noise leaves undecided.
+    n_starts : int, optional
         As in :class:`~convexscore.ConvexScore`.
     n_jobs : int, optional
         Workers of joblib; -1 for all.  The backend is the user's: inside
@@ -121,7 +131,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     certificates_ : LevelTable
-        A row per level: level, beta, neurons, relative gap, violation, seconds, status.
+        A row per level: level, beta, neurons, relative gap, violation, seconds, outcome.
     levels_ : (L,)
         VE noise levels in units of Z, decreasing; those that could be fitted.
     betas_ : (L,)
@@ -170,46 +180,24 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     ((500,), True)
     """
 
-    def __init__(
-        self,
-        *,
-        schedule: str = "vp",
-        n_levels: int = 20,
-        levels: ArrayLike | None = None,
-        sigma_max: float | None = None,
-        sigma_min: float | None = None,
-        activation: str = "relu",
-        skip: bool = True,
-        conservative: bool = False,
-        beta: str | float | ArrayLike = "cv",
-        n_draws: int | None = None,
-        labels: str = "smoothed",
-        standardize: str | None = "auto",
-        cv: int = 3,
-        tol: float = 1e-2,
-        n_starts: int = DEFAULT_STARTS,
-        n_jobs: int | None = None,
-        progress: bool = False,
-        random_state: RandomState = None,
-    ) -> None:
-        self.schedule = schedule
-        self.n_levels = n_levels
-        self.levels = levels
-        self.sigma_max = sigma_max
-        self.sigma_min = sigma_min
-        self.activation = activation
-        self.skip = skip
-        self.conservative = conservative
-        self.beta = beta
-        self.n_draws = n_draws
-        self.labels = labels
-        self.standardize = standardize
-        self.cv = cv
-        self.tol = tol
-        self.n_starts = n_starts
-        self.n_jobs = n_jobs
-        self.progress = progress
-        self.random_state = random_state
+    schedule: str = "vp"
+    n_levels: int | None = None
+    levels: ArrayLike | None = None
+    sigma_max: float | None = None
+    sigma_min: float | None = None
+    activation: str | Activation = "relu"
+    skip: bool = True
+    constraint: str | None = None
+    beta: str | float | ArrayLike = "cv"
+    n_draws: int | None = None
+    labels: str = "smoothed"
+    standardize: str | None = "auto"
+    cv: int | None = None
+    tol: float | None = None
+    n_starts: int | None = None
+    n_jobs: int | None = None
+    progress: bool = False
+    random_state: RandomState = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -228,9 +216,8 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         sample_weight : array_like of shape (n,), optional
         """
         self._check_options()
-        points, weights = check_weighted_points(
-            X, sample_weight, name="x" if np.asarray(X).ndim < 2 else "X"
-        )
+        points, weights = check_weighted_points(X, sample_weight)
+        d = points.shape[1]
         rng = check_random_state(self.random_state)
         seeds = [np.random.SeedSequence(int(word)) for word in rng.integers(2**63, size=3)]
         to_z = standardization(points, self._standardize_mode(), sample_weight=weights)
@@ -238,24 +225,29 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         mean, covariance = _moments(z, weights)
         levels = self._ladder_levels(z, weights, covariance)
         draws = _default_draws(*z.shape) if self.n_draws is None else int(self.n_draws)
-        options = ProblemOptions(
-            "denoising",
-            self.activation,
-            self.skip,
-            float(levels[0]),
-            draws,
-            self.labels,
-            conservative=self.conservative,
+        problem = make_problem(
+            objective="denoising",
+            activation=self.activation,
+            skip=self.skip,
+            constraint=self.constraint,
+            noise=float(levels[0]),
+            n_draws=draws,
+            labels=self.labels,
         )
-        betas, selection = self._choose_betas(z, weights, options, levels, seeds)
+        problem.check_dimension(d)
+        if d == 1:
+            where = "one column, whose neurons are all looked at"
+            refuse_without_effect("n_starts", self.n_starts, where, "several columns")
+        tol = _SPACE_TOL if self.tol is None and d > 1 else self.tol
+        betas, selection = self._choose_betas(z, weights, problem, levels, seeds)
         jobs = [
             # every level spawns the same children: the same displacements, the same search starts
             delayed(fit_level)(
                 z,
                 weights,
-                at_level(options, level),
+                problem.at_level(level),
                 float(beta),
-                tol=float(self.tol),
+                tol=tol,
                 n_starts=self.n_starts,
                 seed=np.random.SeedSequence(seeds[2].entropy),
             )
@@ -264,7 +256,6 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         fits = run_jobs(
             jobs,
             n_jobs=self.n_jobs,
-            total=len(jobs),
             progress=self.progress,
             description="noise levels",
         )
@@ -294,19 +285,24 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     def _check_options(self) -> None:
         check_choice(self.schedule, SCHEDULES, name="schedule")
         check_choice(self.standardize, STANDARDIZE, name="standardize")
-        check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
-        check_count(self.n_starts, name="n_starts")
-        if isinstance(self.beta, str):
+        if self.tol is not None:
+            check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
+        if self.n_starts is not None:
+            check_count(self.n_starts, name="n_starts")
+        if self.cv is not None:
             check_count(self.cv, name="cv", minimum=2)
+            if not isinstance(self.beta, str) or self.beta == "rule":
+                needs = "beta='cv' or 'cv-per-level'"
+                refuse_without_effect("cv", self.cv, f"beta = {self.beta!r}", needs)
         if self.n_draws is not None:
             check_count(self.n_draws, name="n_draws")
-        if self.levels is None:
+        if self.n_levels is not None:
             check_count(self.n_levels, name="n_levels", minimum=2)
-        elif self.sigma_max is not None or self.sigma_min is not None:
-            raise ValueError(
-                "levels and sigma_max/sigma_min were both given; levels says everything, drop the "
-                "others."
-            )
+        if self.levels is not None:
+            for name in ("n_levels", "sigma_max", "sigma_min"):
+                refuse_without_effect(
+                    name, getattr(self, name), "levels, which say everything", "levels=None"
+                )
 
     def _standardize_mode(self) -> str | None:
         if self.standardize == "auto":
@@ -329,26 +325,27 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
                     f"sigma_max = {top:g} is not above the default sigma_min = {low:.3g} (from a "
                     "bandwidth of the data); give sigma_min as well, or a larger sigma_max."
                 )
-        return geometric_levels(top, low, self.n_levels)
+        return geometric_levels(top, low, _N_LEVELS if self.n_levels is None else self.n_levels)
 
     def _choose_betas(
         self,
         z: Floats,
         weights: Floats | None,
-        options: ProblemOptions,
+        problem: Problem,
         levels: Floats,
         seeds: Sequence[np.random.SeedSequence],
     ) -> tuple[Floats, FactorSelection | None]:
         given = explicit_betas(self.beta, len(levels))
         if given is not None:
             return given, None
-        enough = len(z) >= max(FEWEST_POINTS, 2 * self.cv)
+        cv = _FOLDS if self.cv is None else self.cv
+        enough = len(z) >= max(FEWEST_POINTS, 2 * cv)
         if self.beta == "cv-per-level" and enough:
-            return self._each_level(z, weights, options, levels, seeds[1]), None
+            return self._each_level(z, weights, problem, levels, seeds[1]), None
         jobs = [
             delayed(gradient_noise)(
                 z,
-                at_level(options, level),
+                problem.at_level(level),
                 sample_weight=weights,
                 rng=np.random.default_rng(seeds[0]),
             )
@@ -358,7 +355,6 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             run_jobs(
                 jobs,
                 n_jobs=self.n_jobs,
-                total=len(jobs),
                 progress=self.progress,
                 description="gradient noise",
             )
@@ -368,11 +364,11 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         chosen = anchors(len(levels), one_column=z.shape[1] == 1)
         selection = select_factor(
             z,
-            options,
+            problem,
             levels[chosen],
             noise[chosen],
             sample_weight=weights,
-            cv=self.cv,
+            cv=cv,
             n_jobs=self.n_jobs,
             progress=self.progress,
             rng=np.random.default_rng(seeds[1]),
@@ -383,7 +379,7 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         self,
         z: Floats,
         weights: Floats | None,
-        options: ProblemOptions,
+        problem: Problem,
         levels: Floats,
         seed: np.random.SeedSequence,
     ) -> Floats:
@@ -391,9 +387,9 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         jobs = [
             delayed(cross_validated_beta)(
                 z,
-                at_level(options, level),
+                problem.at_level(level),
                 sample_weight=weights,
-                cv=self.cv,
+                cv=_FOLDS if self.cv is None else self.cv,
                 n_starts=self.n_starts,
                 seed=int(word),
             )
@@ -402,7 +398,6 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         betas = run_jobs(
             jobs,
             n_jobs=self.n_jobs,
-            total=len(jobs),
             progress=self.progress,
             description="cross-validation of each level",
         )
@@ -417,7 +412,7 @@ def _moments(z: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
 
 
 def _default_draws(n: int, d: int) -> int:
-    wanted = _LINE_POINTS if d == 1 else _VECTOR_POINTS
+    wanted = _LINE_POINTS if d == 1 else _SPACE_POINTS
     return min(_MOST_DRAWS, max(_LEAST_DRAWS, ceil(wanted / n)))
 
 
@@ -432,11 +427,11 @@ def _warn_of_levels(table: LevelTable) -> None:
             ConvergenceWarning,
             stacklevel=3,
         )
-    loose = [fit for fit in table if fit.certificate and not fit.certificate.optimal]
+    loose = [fit for fit in table if fit.certificate and not fit.certificate.converged]
     if loose:
         worst = max(fit.certificate.relative_gap for fit in loose if fit.certificate)
         warnings.warn(
-            f"{len(loose)} of {len(table)} noise levels are not optimal to the tolerance (levels "
+            f"{len(loose)} of {len(table)} noise levels did not converge to the tolerance (levels "
             f"{_listed([fit.level for fit in loose])}; largest relative gap {worst:.2g}); see "
             "certificates_, or use a larger tol or beta.",
             ConvergenceWarning,
@@ -453,27 +448,7 @@ def _listed(levels: Sequence[float]) -> str:
 
 
 def fit_convex_diffusion(
-    X: ArrayLike,
-    *,
-    schedule: str = "vp",
-    n_levels: int = 20,
-    levels: ArrayLike | None = None,
-    sigma_max: float | None = None,
-    sigma_min: float | None = None,
-    activation: str = "relu",
-    skip: bool = True,
-    conservative: bool = False,
-    beta: str | float | ArrayLike = "cv",
-    n_draws: int | None = None,
-    labels: str = "smoothed",
-    standardize: str | None = "auto",
-    cv: int = 3,
-    tol: float = 1e-2,
-    n_starts: int = DEFAULT_STARTS,
-    n_jobs: int | None = None,
-    progress: bool = False,
-    random_state: RandomState = None,
-    sample_weight: ArrayLike | None = None,
+    X: ArrayLike, *, sample_weight: ArrayLike | None = None, **options: Unpack[DiffusionOptions]
 ) -> ConvexDiffusion:
     """Fit one certified convex score per noise level; see :class:`ConvexDiffusion` for all options.
 
@@ -494,23 +469,4 @@ def fit_convex_diffusion(
     >>> float(np.abs(model.score_function(at, 0.5) - gaussian).max()) < 0.15
     True
     """
-    return ConvexDiffusion(
-        schedule=schedule,
-        n_levels=n_levels,
-        levels=levels,
-        sigma_max=sigma_max,
-        sigma_min=sigma_min,
-        activation=activation,
-        skip=skip,
-        conservative=conservative,
-        beta=beta,
-        n_draws=n_draws,
-        labels=labels,
-        standardize=standardize,
-        cv=cv,
-        tol=tol,
-        n_starts=n_starts,
-        n_jobs=n_jobs,
-        progress=progress,
-        random_state=random_state,
-    ).fit(X, sample_weight=sample_weight)
+    return ConvexDiffusion(**options).fit(X, sample_weight=sample_weight)

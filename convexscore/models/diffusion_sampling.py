@@ -121,7 +121,7 @@ class DiffusionMethods:
         self,
         n: int,
         *,
-        sampler: str = "ddpm",
+        method: str = "ddpm",
         n_steps: int | None = None,
         grid: TimeGrid | ArrayLike | None = None,
         levels: ArrayLike | None = None,
@@ -136,7 +136,7 @@ class DiffusionMethods:
         ----------
         n : int
             Number of independent chains, hence of samples.
-        sampler : {"ddpm", "ancestral", "probability_flow", "heun", "annealed_langevin", \
+        method : {"ddpm", "ancestral", "probability_flow", "heun", "annealed_langevin", \
                 "predictor_corrector"}
         n_steps : int, optional
             Steps along the grid, default 250; for annealed Langevin steps per level, default 50.
@@ -169,14 +169,14 @@ class DiffusionMethods:
             Names the step and the chains.
         """
         check_is_fitted(self)
-        check_choice(sampler, SAMPLERS, name="sampler")
+        check_choice(method, SAMPLERS, name="method")
         check_count(n, name="n")
         if n_steps is not None:
             check_count(n_steps, name="n_steps")
         start_seed, chain_seed = check_random_state(random_state).spawn(2)
         options["random_state"] = chain_seed
-        if sampler in TIME_SAMPLERS:
-            _refuse(levels, "levels", sampler, "grid")
+        if method in TIME_SAMPLERS:
+            _refuse(levels, "levels", method, "grid")
             if grid is None:
                 first, last = vp_time(self.levels_[0]), vp_time(self.levels_[-1])
                 grid = exponential_grid(first, n_steps or _N_STEPS, end=last)
@@ -185,16 +185,16 @@ class DiffusionMethods:
             grid = as_time_grid(grid)
             start = self._start(n, x0, vp(min(grid.horizon, _ALL_NOISE)), start_seed)
             score = ve_score_to_vp(self.ladder_.score)
-            result = TIME_SAMPLERS[sampler](score, start, grid, **options)
+            result = TIME_SAMPLERS[method](score, start, grid, **options)
         else:
-            _refuse(grid, "grid", sampler, "levels")
-            result = self._run_levels(sampler, n, n_steps, levels, x0, start_seed, options)
+            _refuse(grid, "grid", method, "levels")
+            result = self._run_levels(method, n, n_steps, levels, x0, start_seed, options)
         result = self._in_data_units(result)
         return result if return_result else result.samples
 
     def _run_levels(
         self,
-        sampler: str,
+        method: str,
         n: int,
         n_steps: int | None,
         levels: ArrayLike | None,
@@ -202,7 +202,7 @@ class DiffusionMethods:
         seed: np.random.Generator,
         options: dict[str, Any],
     ) -> DiffusionResult:
-        annealed = sampler == "annealed_langevin"
+        annealed = method == "annealed_langevin"
         if levels is None:
             levels = self.levels_
             if not annealed:
@@ -253,19 +253,9 @@ class DiffusionMethods:
         trajectory = None if result.trajectory is None else back(result.trajectory)
         return replace(result, samples=back(result.samples), trajectory=trajectory)
 
-    @property
-    def horizon_(self) -> float:
-        """OU time of the largest level."""
-        return float(vp_time(self.levels_[0]))
 
-    @property
-    def end_(self) -> float:
-        """OU time of the smallest level."""
-        return float(vp_time(self.levels_[-1]))
-
-
-def _refuse(value: object, name: str, sampler: str, instead: str) -> None:
+def _refuse(value: object, name: str, method: str, instead: str) -> None:
     if value is not None:
         raise ValueError(
-            f"{name} has no meaning for sampler={sampler!r}; use {instead}, or another sampler."
+            f"{name} has no meaning for method={method!r}; use {instead}, or another method."
         )

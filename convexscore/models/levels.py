@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from joblib import Parallel
-from joblib.parallel import get_active_backend
 from numpy.typing import NDArray
 
-from convexscore._tools.progress import progress_bar
 from convexscore._tools.recorded_warnings import recorded_warnings
+from convexscore._tools.tables import aligned
 from convexscore._tools.threads import threads_for
-from convexscore.models.space_fit import build_problem, fit_problem
-from convexscore.objectives.options import ProblemOptions
+from convexscore._tools.typing import Floats
+from convexscore.objectives.options import Problem
+from convexscore.scores.base import Score
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.scores.piecewise import PiecewiseLinearScore
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.line import problem as line_problem
-from convexscore.solvers.line import solve as univariate
-
-Floats = NDArray[np.float64]
+from convexscore.solvers.training_problem import problem_on
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +33,8 @@ class LevelFit:
         The penalty used.
     network : TwoLayerNetwork or None
         Score at this level; None if the fit failed.
-    piecewise : PiecewiseLinearScore or None
-        One column: the same score, faster to evaluate.
+    score : Score or None
+        The same on rows (n, d); of one column exact and faster to evaluate.
     certificate : Certificate or None
     seconds : float
     error : str
@@ -51,103 +46,67 @@ class LevelFit:
     level: float
     beta: float
     network: TwoLayerNetwork | None
-    piecewise: PiecewiseLinearScore | None
+    score: Score | None
     certificate: Certificate | None
     seconds: float
     error: str = ""
     messages: tuple[str, ...] = ()
 
-    def score(self, x: Floats) -> Floats:
-        """The VE score at this level, (n, d) to (n, d)."""
-        if self.piecewise is not None:
-            return self.piecewise(x[:, 0])[:, None]
-        assert self.network is not None
-        return self.network(x)
-
 
 def fit_level(
-    x: Floats,
+    X: Floats,
     sample_weight: Floats | None,
-    options: ProblemOptions,
+    problem: Problem,
     beta: float,
     *,
-    tol: float,
-    n_starts: int,
+    tol: float | None,
+    n_starts: int | None,
     seed: np.random.SeedSequence,
 ) -> LevelFit:
     """Fit one level; an exception becomes the ``error`` of the result, warnings its ``messages``.
 
     Parameters
     ----------
-    x : (n, d) points.
-    options : a denoising problem with its noise level.
-    tol : relative gap; one column is solved to rounding whatever it is.
+    X : (n, d) points.
+    problem : a denoising problem with its noise level.
+    tol : relative gap; None: the solver's own.
     seed : of the noise and the local searches.
     """
     started = perf_counter()
-    assert options.noise is not None
-    network = piecewise = certificate = None
+    assert problem.noise is not None
+    fit = None
     error = ""
-    with recorded_warnings() as messages, threads_for(x.size):
+    with recorded_warnings() as messages, threads_for(X.size):
         try:
-            noise_seed, search_seed = (np.random.default_rng(child) for child in seed.spawn(2))
-            if x.shape[1] == 1:
-                problem = line_problem.prepare(options.build(x, sample_weight, noise_seed))
-                line = univariate.solve(problem, options.case, beta)
-                network, piecewise, certificate = line.network, line.score, line.certificate
-            else:
-                built = build_problem(x, options, sample_weight, noise_seed)
-                fit = fit_problem(built, beta, tol=tol, n_starts=n_starts, rng=search_seed)
-                network, certificate = fit.network, fit.certificate
+            noise, searches = (np.random.default_rng(child) for child in seed.spawn(2))
+            training = problem_on(
+                X,
+                problem,
+                sample_weight=sample_weight,
+                rng=noise,
+                searches=searches,
+                n_starts=n_starts,
+            )
+            fit = training.fit(beta, tol=tol)
         except Exception as failure:  # the other levels must not be lost
             error = f"{type(failure).__name__}: {failure}"
     return LevelFit(
-        level=options.noise,
+        level=problem.noise,
         beta=beta,
-        network=network,
-        piecewise=piecewise,
-        certificate=certificate,
+        network=None if fit is None else fit.network,
+        score=None if fit is None else fit.score,
+        certificate=None if fit is None else fit.certificate,
         seconds=perf_counter() - started,
         error=error,
         messages=tuple(messages),
     )
 
 
-def at_level(options: ProblemOptions, level: float) -> ProblemOptions:
-    """The same problem at another noise level."""
-    return replace(options, noise=float(level))
-
-
-def run_jobs(
-    jobs: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
-    *,
-    n_jobs: int | None,
-    total: int,
-    progress: bool,
-    description: str,
-) -> list[Any]:
-    """Results of joblib jobs in order, with the backend that is active (loky unless chosen).
-
-    The bar moves with every result where the backend hands them out one by one.
-    """
-    backend, _ = get_active_backend()
-    if getattr(backend, "supports_return_generator", False):
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    else:
-        results = Parallel(n_jobs=n_jobs)(jobs)
-    collected = []
-    with progress_bar(total, show=progress, description=description) as advance:
-        for result in results:
-            collected.append(result)
-            advance(1)
-    return collected
-
-
 class LevelTable(Sequence[LevelFit]):
     """The fits of all levels as a table: rows by position, columns by name, readable when printed.
 
     Columns: ``level``, ``beta``, ``neurons``, ``gap`` (relative), ``violation``, ``exact``,
-    ``seconds``, ``status``.  Failed levels have NaN or 0 in them and a status that says why.
+    ``seconds``, ``outcome``.  Failed levels have NaN or 0 in them and an outcome that says why.
 
     Examples
     --------
@@ -155,11 +114,11 @@ class LevelTable(Sequence[LevelFit]):
     >>> from convexscore import fit_convex_diffusion
     >>> model = fit_convex_diffusion(np.linspace(-1, 1, 30), n_levels=4, beta=5.0, random_state=0)
     >>> table = model.certificates_
-    >>> len(table), bool((table["gap"] < 1e-8).all()), table[0].certificate.status
-    (4, True, 'optimal')
+    >>> len(table), bool((table["gap"] < 1e-8).all()), table[0].certificate.optimal
+    (4, True, True)
     """
 
-    COLUMNS = ("level", "beta", "neurons", "gap", "violation", "exact", "seconds", "status")
+    COLUMNS = ("level", "beta", "neurons", "gap", "violation", "exact", "seconds", "outcome")
 
     def __init__(self, fits: Sequence[LevelFit]) -> None:
         self._fits = tuple(fits)
@@ -179,16 +138,19 @@ class LevelTable(Sequence[LevelFit]):
 
     @property
     def optimal(self) -> bool:
-        """Whether every level was fitted and certified."""
+        """Whether every level was fitted and proven optimal."""
         return all(fit.certificate is not None and fit.certificate.optimal for fit in self._fits)
+
+    @property
+    def converged(self) -> bool:
+        """Whether every level was fitted and nothing that was looked at speaks against its optimality."""
+        return all(fit.certificate is not None and fit.certificate.converged for fit in self._fits)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Columns as lists: ``pandas.DataFrame(table.to_dict())``."""
         return {name: self._column(name).tolist() for name in self.COLUMNS}
 
     def __repr__(self) -> str:
-        from convexscore._tools.tables import aligned
-
         rows = [list(self.COLUMNS)]
         for fit in self._fits:
             rows.append([_shown(_cell(fit, name)) for name in self.COLUMNS])
@@ -200,14 +162,14 @@ def _cell(fit: LevelFit, name: str) -> Any:
         return getattr(fit, name)
     certificate = fit.certificate
     if certificate is None:
-        empty = {"neurons": 0, "exact": False, "status": f"failed: {fit.error}"}
+        empty = {"neurons": 0, "exact": False, "outcome": f"failed: {fit.error}"}
         return empty.get(name, np.nan)
     return {
         "neurons": certificate.n_neurons,
         "gap": certificate.relative_gap,
         "violation": certificate.max_violation,
         "exact": certificate.exact,
-        "status": certificate.status,
+        "outcome": str(certificate.outcome),
     }[name]
 
 

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from convexscore._tools.exceptions import DataWarning
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.streams import Streams
 from convexscore._tools.threads import threads_for
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
     check_count,
+    check_points,
     check_positive,
     check_weighted_points,
+    check_weights,
 )
-from convexscore.models.chains import MOST_STARTS
-from convexscore.models.fitted_score import FittedScore
-from convexscore.models.space_fit import DEFAULT_TOL, build_problem, fit_problem
-from convexscore.objectives.objective import DEFAULT_DRAWS, ScoreObjective
-from convexscore.objectives.options import ProblemOptions
+from convexscore.models.door import as_rows, row_shape, squeezed
+from convexscore.models.sampling import check_plan, run_chains, sample_rows
+from convexscore.objectives.options import (
+    Problem,
+    ScoreOptions,
+    make_problem,
+    refuse_without_effect,
+)
+from convexscore.objectives.standardization import Standardization
+from convexscore.samplers.options import RunOptions
+from convexscore.scores.activations import Activation
+from convexscore.scores.base import LineScore, Score
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.scores.piecewise import PiecewiseLinearScore
-from convexscore.selection.line_selection import BetaSelection, blur_width, select_beta
-from convexscore.selection.space_selection import bandwidth, select_vector_beta
+from convexscore.selection.cross_validation import BetaSelection, held_out_width, select_beta
+from convexscore.selection.held_out import HeldOut
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.line.problem import prepare
-from convexscore.solvers.line.solve import check_bounded, solve
-from convexscore.solvers.oracles.choice import DEFAULT_STARTS
+from convexscore.solvers.interface import TrainingProblem
+from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
 
-Floats = NDArray[np.float64]
-
-# Largest violation, in units of beta, of a fit of one column.
-LINE_TOL = 1e-10
+_FOLDS = 5
 
 
-class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
+@dataclass(kw_only=True, eq=False, repr=False)
+class ConvexScore(BaseEstimator):  # type: ignore[misc]
     r"""Globally optimal two-layer score network of one or several columns of data.
 
     Minimises, over networks of *any* width,
@@ -62,41 +69,40 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         Penalty on sums over samples (not means).  "cv": K-fold on the held-out objective.
     noise : float, optional
         Denoising only: noise level in the units of x.
-    n_draws : int
-        Denoising only: noisy copies per point, in pairs of opposite displacements, whose label noise
-        nearly cancels: far better than one copy, the papers' problem (benchmarks/noise_draws.py).  Sums
-        grow with it: ``beta`` weighs against n * n_draws terms.
-    labels : {"noisy", "smoothed"}
-        Denoising only: :math:`-\delta/\varepsilon`, or its expectation given the noisy point.
-    tails : {"free", "integrable"}
-        One column only.  "integrable" constrains the outer slopes to be <= 0, so that the score has a
-        density.  With skip it always has one: where the best such tail is flat and does not point
-        inwards, slopes <= -0.001 / variance are asked for.  Without skip that case warns.
-    shape : None or "log-concave"
-        "log-concave": one column: a score that never increases; several (with ``conservative=True``): all
-        y_j <= 0 and V negative semidefinite.
-    conservative : bool
-        Several columns: :math:`w_j = y_j u_j` and V symmetric, so that the score is the gradient of a
-        log-density known up to a constant.  (A score of one column always is one.)
+    n_draws : int, optional
+        Denoising only, default 2: noisy copies per point, in pairs of opposite displacements, whose
+        label noise nearly cancels: far better than one copy, the papers' problem
+        (benchmarks/noise_draws.py).  Sums grow with it: ``beta`` weighs against n * n_draws terms.
+    labels : {"noisy", "smoothed"}, optional
+        Denoising only, default "noisy": :math:`-\delta/\varepsilon`, or its expectation given the noisy
+        point.
+    constraint : {None, "density", "gradient", "log-concave"}
+        What the score must be.  "gradient": the gradient of a log-density known up to a constant; one
+        column always is, several have :math:`w_j = y_j u_j` and V symmetric.  "log-concave": of a concave
+        one; one column: a score that never increases, several: also all y_j <= 0 and V negative
+        semidefinite.  "density", one column only: outer slopes <= 0, so that the law has a density.  With
+        skip it always has one: where the best such tail is flat and does not point inwards,
+        slopes <= -0.001 / variance are asked for.  Without skip that case warns.
     standardize : None, "columns" or "whitening"
         Several columns: solve the problem of the data divided by their standard deviations, or whitened,
         and map the score back.  Penalty, loss and certificate are then those of the standardised
         data, ``noise`` is in standardised units.  None: as given, equivariant under rotations,
-        translations and a common scaling.  (One column is equivariant anyway.)
+        translations and a common scaling, as one column always is.
     cv, n_betas, one_standard_error
-        Folds, grid size (default 30 for one column, 15 for several) and rule of ``beta="cv"``: the
-        smallest held-out loss (one column: gains below 0.75 of their standard error do not count), or the
-        largest beta within one standard error of it.
+        Only with ``beta="cv"``: folds (default 5), grid size (default 30 for one column, 15 for several)
+        and rule: the smallest held-out loss (one column: gains below 0.75 of their standard error do not
+        count), or the largest beta within one standard error of it.
     tol : float, optional
-        One column: largest violation of the optimality conditions in units of beta, default 1e-10.
-        Several: relative duality gap, default 1e-4.
-    n_starts : int
-        Several columns, where not all neurons can be looked at: local searches per round.
+        Relative duality gap that counts as optimal; default 1e-8 for one column, 1e-4 for several.
+    n_starts : int, optional
+        Only where not all neurons can be looked at: local searches per round, default 64.
     random_state : None, int, Generator or RandomState
         Noise of denoising, the folds of cross-validation, starts of local searches.
 
     Attributes
     ----------
+    problem_ : Problem
+        What was solved: all options as they were used.
     network_ : TwoLayerNetwork
         ``network_.balanced()`` has |u_j| = |w_j|.
     certificate_ : Certificate
@@ -104,17 +110,17 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         The penalty used.
     beta_selection_ : BetaSelection or None
         Grid, held-out curve and choice of ``beta="cv"``.
+    score_ : LineScore or SpaceScore
+        The score as a function on rows (n, d), with its law where there is one.
     piecewise_ : PiecewiseLinearScore
-        One column: the score as an exact piecewise-linear function, with its law.
-    noisy_points_, noise_labels_ : (n * n_draws,), (n * n_draws, d) or None
+        One column: the score as an exact piecewise-linear function.
+    noisy_points_, noise_labels_ : (n * n_draws, d) or (n * n_draws,) for one column, or None
         What the denoising objective was minimised on.
-    blur_ : float
-        Half-width over which held-out points are spread in :meth:`score` and ``beta="cv"`` (several
-        columns: in standardised units).
+    width_ : float
+        Over which held-out points are spread in :meth:`score` and ``beta="cv"``, in standardised units:
+        the noise level, or a fraction of a bandwidth.
     standardization_ : Standardization
-        Several columns: the map to the coordinates of the certificate.
-    start_points_ : (k, d)
-        Several columns: rows of the data, where chains start.
+        The map to the coordinates of penalty and certificate (one column: the identity).
     n_features_in_ : int
     feature_names_in_ : (d,)
         Column names, if X was a data frame with string names.
@@ -145,50 +151,27 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
     >>> from convexscore import ConvexScore
     >>> x = np.concatenate([np.linspace(-3, -2, 40), np.linspace(1, 3, 60)])
     >>> fit = ConvexScore(beta=10.0).fit(x)
-    >>> fit.certificate_.status
-    'optimal'
+    >>> print(fit.certificate_.outcome)
+    optimal
     >>> bool(abs(fit.cdf(fit.ppf(0.3)) - 0.3) < 1e-12)
     True
     """
 
-    def __init__(
-        self,
-        *,
-        objective: str = "score_matching",
-        activation: str = "relu",
-        skip: bool = True,
-        beta: float | str = "cv",
-        noise: float | None = None,
-        n_draws: int = DEFAULT_DRAWS,
-        labels: str = "noisy",
-        tails: str = "free",
-        shape: str | None = None,
-        conservative: bool = False,
-        standardize: str | None = None,
-        cv: int = 5,
-        n_betas: int | None = None,
-        one_standard_error: bool = False,
-        tol: float | None = None,
-        n_starts: int = DEFAULT_STARTS,
-        random_state: RandomState = None,
-    ) -> None:
-        self.objective = objective
-        self.activation = activation
-        self.skip = skip
-        self.beta = beta
-        self.noise = noise
-        self.n_draws = n_draws
-        self.labels = labels
-        self.tails = tails
-        self.shape = shape
-        self.conservative = conservative
-        self.standardize = standardize
-        self.cv = cv
-        self.n_betas = n_betas
-        self.one_standard_error = one_standard_error
-        self.tol = tol
-        self.n_starts = n_starts
-        self.random_state = random_state
+    objective: str = "score_matching"
+    activation: str | Activation = "relu"
+    skip: bool = True
+    beta: float | str = "cv"
+    noise: float | None = None
+    n_draws: int | None = None
+    labels: str | None = None
+    constraint: str | None = None
+    standardize: str | None = None
+    cv: int | None = None
+    n_betas: int | None = None
+    one_standard_error: bool = False
+    tol: float | None = None
+    n_starts: int | None = None
+    random_state: RandomState = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -197,20 +180,6 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         return tags
 
     # ------------------------------------------------------------------ fitting
-    def _options(self) -> ProblemOptions:
-        return ProblemOptions(
-            self.objective,
-            self.activation,
-            self.skip,
-            self.noise,
-            self.n_draws,
-            self.labels,
-            self.tails,
-            self.shape,
-            self.conservative,
-            self.standardize,
-        )
-
     def fit(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> ConvexScore:
@@ -224,156 +193,258 @@ class ConvexScore(FittedScore, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            Bad data or options; UnboundedObjectiveError (a ValueError) below the boundedness limit.
+            Bad data or options, options without effect; UnboundedObjectiveError (a ValueError) below the
+            boundedness limit.
         """
-        options = self._options()
-        if self.tol is not None:
-            check_positive(self.tol, name="tol")
-        check_count(self.n_starts, name="n_starts")
-        check_choice(self.one_standard_error, (True, False), name="one_standard_error")
-        if isinstance(self.beta, str):
-            if self.beta != "cv":
-                raise ValueError(f"beta must be a number > 0 or 'cv'; got {self.beta!r}.")
-        else:
-            check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
-        points, weights = check_weighted_points(
-            X, sample_weight, name="x" if np.asarray(X).ndim < 2 else "X"
-        )
-        rng = check_random_state(self.random_state)
-        if points.shape[1] == 1:
-            self._fit_column(points[:, 0], options, weights, rng)
-        else:
-            with threads_for(points.size):
-                self._fit_columns(points, options, weights, rng)
+        problem = self._problem()
+        self._check_options()
+        points, weights = check_weighted_points(X, sample_weight)
+        streams = Streams.of(check_random_state(self.random_state))
+        with threads_for(points.size):
+            training = problem_on(
+                points,
+                problem,
+                sample_weight=weights,
+                rng=streams.noise,
+                searches=streams.searches,
+                n_starts=self.n_starts,
+            )
+            refuse_idle_starts(self.n_starts, training, rough=self.beta == "cv")
+            selection = self._select(points, training, problem, weights, streams.folds)
+            beta = float(self.beta) if selection is None else selection.beta
+            training.check_beta(beta)
+            fit = training.fit(beta, tol=self.tol)
+        self.n_features_in_ = training.objective.dim
+        self.problem_: Problem = problem
+        self.score_: Score = fit.score
+        self.network_: TwoLayerNetwork = fit.network
+        self.certificate_: Certificate = fit.certificate
+        self.beta_: float = beta
+        self.beta_selection_: BetaSelection | None = selection
+        self.standardization_: Standardization = training.standardization
+        self.width_: float = held_out_width(training, problem.noise)
+        self.noisy_points_: Floats | None = None
+        self.noise_labels_: Floats | None = None
+        if training.objective.labels is not None:
+            self.noisy_points_ = squeezed(training.objective.points)
+            self.noise_labels_ = squeezed(training.objective.labels)
         if hasattr(X, "columns"):  # names of a data frame, as scikit-learn keeps them
             validate_data(self, X, skip_check_array=True)
         else:
             self.__dict__.pop("feature_names_in_", None)
         return self
 
-    def _fit_column(
-        self, x: Floats, options: ProblemOptions, weights: Floats | None, rng: np.random.Generator
-    ) -> None:
-        """One column: the exact solver on the line and the exact law."""
-        selection: BetaSelection | None = None
+    def _problem(self) -> Problem:
+        return make_problem(
+            objective=self.objective,
+            activation=self.activation,
+            skip=self.skip,
+            constraint=self.constraint,
+            noise=self.noise,
+            n_draws=self.n_draws,
+            labels=self.labels,
+            standardize=self.standardize,
+        )
+
+    def _check_options(self) -> None:
+        if self.tol is not None:
+            check_positive(self.tol, name="tol", hint="It is the relative duality gap.")
+        if self.n_starts is not None:
+            check_count(self.n_starts, name="n_starts")
+        check_choice(self.one_standard_error, (True, False), name="one_standard_error")
         if isinstance(self.beta, str):
-            # folds draw from a stream of their own: the final noise is the same with a fixed beta
-            selection = select_beta(
-                x,
-                options,
-                sample_weight=weights,
-                cv=self.cv,
-                n_betas=30 if self.n_betas is None else self.n_betas,
-                one_standard_error=self.one_standard_error,
-                rng=rng.spawn(1)[0],
-            )
-            beta = selection.beta
-        else:
-            beta = float(self.beta)
-        objective = options.build(x, weights, rng)
-        problem = prepare(objective)
-        check_bounded(problem, options.case, beta)
-        fit = solve(problem, options.case, beta, tol=LINE_TOL if self.tol is None else self.tol)
-        self._forget()
-        self.piecewise_: PiecewiseLinearScore = fit.score
-        self.blur_ = blur_width(problem, objective.effective_size)
-        self._keep(fit.network, fit.certificate, beta, selection, objective)
-        if options.case.constraint and not fit.score.is_integrable:
-            asked = "shape='log-concave'" if options.shape else "tails='integrable'"
-            warnings.warn(
-                f"{asked}: the best score with outer slopes <= 0 is flat on one side without "
-                f"pointing inwards ({fit.score.tail_report()}), so it has no density. "
-                + _flat_tail_remedy(beta, problem.data.total_mass, options),
-                DataWarning,
-                stacklevel=3,
-            )
+            if self.beta != "cv":
+                raise ValueError(f"beta must be a number > 0 or 'cv'; got {self.beta!r}.")
+            return
+        check_positive(self.beta, name="beta", hint="Or use beta='cv'.")
+        for name in ("cv", "n_betas", "one_standard_error"):
+            refuse_without_effect(name, getattr(self, name), f"beta = {self.beta:g}", "beta='cv'")
 
-    def _fit_columns(
-        self, X: Floats, options: ProblemOptions, weights: Floats | None, rng: np.random.Generator
-    ) -> None:
-        """Several columns: column generation over neurons."""
-        tol = DEFAULT_TOL if self.tol is None else float(self.tol)
-        streams = rng.spawn(2)  # folds, local searches; the noise is the same with a fixed beta
-        selection: BetaSelection | None = None
-        built = build_problem(X, options, weights, rng)
-        if isinstance(self.beta, str):
-            selection = select_vector_beta(
-                X,
-                built,
-                options,
-                sample_weight=weights,
-                cv=self.cv,
-                n_betas=15 if self.n_betas is None else self.n_betas,
-                one_standard_error=self.one_standard_error,
-                n_starts=self.n_starts,
-                rng=streams[0],
-            )
-            beta = selection.beta
-        else:
-            beta = float(self.beta)
-        fit = fit_problem(built, beta, tol=tol, n_starts=self.n_starts, rng=streams[1])
-        self._forget()
-        self.standardization_ = built.standardization
-        self.blur_ = bandwidth(built.standardization.points(X), built.objective.effective_size)
-        self.start_points_ = X[:: -(-len(X) // MOST_STARTS)].copy()
-        self._keep(fit.network, fit.certificate, beta, selection, built.objective)
-
-    def _forget(self) -> None:
-        """Drop what only an earlier fit of another number of columns had."""
-        for name in ("piecewise_", "standardization_", "start_points_"):
-            self.__dict__.pop(name, None)
-
-    def _keep(
+    def _select(
         self,
-        network: TwoLayerNetwork,
-        certificate: Certificate,
-        beta: float,
-        selection: BetaSelection | None,
-        objective: ScoreObjective,
-    ) -> None:
-        """The attributes that all fits have."""
-        self.n_features_in_ = network.dim
-        self.network_: TwoLayerNetwork = network
-        self.certificate_: Certificate = certificate
-        self.beta_: float = beta
-        self.beta_selection_: BetaSelection | None = selection
-        self.noisy_points_: Floats | None = None
-        self.noise_labels_: Floats | None = None
-        if objective.labels is not None:
-            one = network.dim == 1
-            self.noisy_points_ = objective.points[:, 0] if one else objective.points
-            self.noise_labels_ = objective.labels[:, 0] if one else objective.labels
+        points: Floats,
+        training: TrainingProblem,
+        problem: Problem,
+        weights: Floats | None,
+        rng: np.random.Generator,
+    ) -> BetaSelection | None:
+        if not isinstance(self.beta, str):
+            return None
+        return select_beta(
+            points,
+            training,
+            problem,
+            sample_weight=weights,
+            cv=_FOLDS if self.cv is None else self.cv,
+            n_betas=self.n_betas,
+            one_standard_error=self.one_standard_error,
+            n_starts=self.n_starts,
+            rng=rng,
+        )
 
+    # ------------------------------------------------------------------ the score
+    @property
+    def piecewise_(self) -> PiecewiseLinearScore:
+        """One column: the score as an exact piecewise-linear function, with its law."""
+        check_is_fitted(self)
+        if not isinstance(self.score_, LineScore):
+            raise AttributeError(
+                f"piecewise_ is of one column; this fit has {self.n_features_in_}. Use score_function."
+            )
+        return self.score_.piecewise
 
-def _flat_tail_remedy(beta: float, total: float, options: ProblemOptions) -> str:
-    if not options.skip and beta >= total:
-        return f"Without skip the score is zero from beta = {total:g} on: decrease beta or use skip=True."
-    return "Use skip=True, with which tails='integrable' always has a density, or a smaller beta."
+    def score_function(self, X: ArrayLike) -> Floats:
+        """s(x), the gradient of the log-density, in the shape of ``X``.
+
+        One column: any shape.  d columns: (n, d) or (d,).
+        """
+        rows, shape = self._rows(X)
+        return self.score_(rows).reshape(shape)
+
+    def divergence(self, X: ArrayLike) -> Floats:
+        """tr grad s(x): for one column s'(x) in the shape of ``X``, else one number per row.
+
+        At a kink: from the right (one column), from the active side (several).
+        """
+        rows, shape = self._rows(X)
+        return self.score_.divergence(rows).reshape(row_shape(shape, self.n_features_in_))
+
+    def jacobian_asymmetry(self, X: ArrayLike) -> Floats:
+        r"""How far the field is from a gradient at the rows of X, (n,).
+
+        :math:`\|J - J^\top\|_F / \|J\|_F` with J the Jacobian of the score: 0 for gradients (always with
+        one column or ``constraint="gradient"``), at most 2.
+        """
+        rows, shape = self._rows(X)
+        return self.score_.jacobian_asymmetry(rows).reshape(row_shape(shape, self.n_features_in_))
+
+    def score(
+        self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
+    ) -> float:
+        """Minus the mean objective on held-out points (larger is better), for model selection.
+
+        As in ``beta="cv"`` each point is spread over ``width_``, the noise level or a fraction of a
+        bandwidth, which keeps single points from deciding (:mod:`convexscore.selection.held_out`); for
+        denoising this is the objective at fresh noise.
+        """
+        check_is_fitted(self)
+        points = check_points(X, min_distinct=1)
+        rows, _ = self._rows(points)
+        weights = check_weights(sample_weight, len(rows))
+        rng = check_random_state(0 if self.random_state is None else self.random_state)
+        held = HeldOut(
+            rows,
+            np.ones(len(rows)) if weights is None else weights,
+            self.width_,
+            self.noise,
+            self.standardization_,
+            int(rng.integers(2**63)),
+        )
+        return -held.mean(self.score_)
+
+    def _rows(self, X: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
+        check_is_fitted(self)
+        return as_rows(X, self.n_features_in_, model=type(self).__name__)
+
+    # ------------------------------------------------------------------ the law
+    def log_density(self, X: ArrayLike) -> Floats:
+        """Log-density of the law whose score was fitted.
+
+        One column: normalised.  Several: up to a constant, with ``constraint="gradient"`` (a score that
+        is no gradient has no log-density: NotIntegrableError).
+        """
+        rows, shape = self._rows(X)
+        return self.score_.log_density(rows).reshape(row_shape(shape, self.n_features_in_))
+
+    def density(self, X: ArrayLike) -> Floats:
+        """Density, 1 / units of X."""
+        check_is_fitted(self)
+        return self.score_.law().density(X)
+
+    def cdf(self, X: ArrayLike) -> Floats:
+        """Distribution function."""
+        check_is_fitted(self)
+        return self.score_.law().cdf(X)
+
+    def ppf(self, q: ArrayLike) -> Floats:
+        """Quantile function, the inverse of :meth:`cdf`; ``q`` in [0, 1]."""
+        check_is_fitted(self)
+        return self.score_.law().ppf(q)
+
+    def entropy(self) -> float:
+        """Differential entropy in nats."""
+        check_is_fitted(self)
+        return float(self.score_.law().entropy())
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        method: str | None = None,
+        step: float | None = None,
+        n_steps: int | None = None,
+        return_result: bool = False,
+        **run: Unpack[RunOptions],
+    ) -> Any:
+        r"""Samples of the fitted law, shape (n,) or (n, d).
+
+        Parameters
+        ----------
+        n : int
+        method : {"exact", "langevin", "mala"}, optional
+            Exact inverse transform (one column; there the default); Langevin chains, one per sample,
+            with the discretisation bias of their step (the default for several columns); or
+            Metropolis-corrected Langevin without it (several columns: with ``constraint="gradient"``).
+        step : float, optional
+            Langevin step epsilon in squared units of X.  Default 0.2 over the largest \|slope\| of the
+            score where the law lives, far inside the stability limit 4 / \|slope\|: on a Gaussian the
+            variance is then 5 % too large for "langevin" and exact for "mala".
+        n_steps : int, optional
+            Steps of each chain, default 2000.
+        return_result : bool
+            Return the :class:`~convexscore.samplers.LangevinResult` of the chains, with the trajectory if
+            ``keep_trajectory=True``.
+        **run
+            ``random_state`` and, for chains, the other :class:`~convexscore.samplers.RunOptions`.
+
+        Raises
+        ------
+        TypeError
+            For an unknown option.
+        ValueError
+            For an option without effect on this method.
+
+        Notes
+        -----
+        Chains start evenly spread over the range of the law (of the knots where there is no law).
+        Between well separated modes chains hardly move: their shares then keep the memory of the
+        start.  Exact sampling has no such trouble.  With several columns chains start at the data,
+        and a field that is far from a gradient (median asymmetry of the Jacobian there above 0.5)
+        brings a warning: Langevin then samples a law whose score is not this field.
+        """
+        check_is_fitted(self)
+        method = check_plan(self, n, method, step, n_steps, run, return_result)
+        if method == "exact":
+            random_state = run.get("random_state")
+            return squeezed(sample_rows(self.score_, n, random_state=random_state))
+        result = run_chains(self.score_, n, method=method, step=step, n_steps=n_steps, **run)
+        if not return_result:
+            return squeezed(result.samples)
+        trajectory = None if result.trajectory is None else squeezed(result.trajectory)
+        return replace(result, samples=squeezed(result.samples), trajectory=trajectory)
 
 
 def fit_convex_score(
-    x: ArrayLike,
-    *,
-    objective: str = "score_matching",
-    activation: str = "relu",
-    skip: bool = True,
-    beta: float | str = "cv",
-    noise: float | None = None,
-    n_draws: int = DEFAULT_DRAWS,
-    labels: str = "noisy",
-    tails: str = "free",
-    shape: str | None = None,
-    conservative: bool = False,
-    standardize: str | None = None,
-    cv: int = 5,
-    n_betas: int | None = None,
-    one_standard_error: bool = False,
-    tol: float | None = None,
-    n_starts: int = DEFAULT_STARTS,
-    random_state: RandomState = None,
-    sample_weight: ArrayLike | None = None,
+    X: ArrayLike, *, sample_weight: ArrayLike | None = None, **options: Unpack[ScoreOptions]
 ) -> ConvexScore:
     """Fit the globally optimal two-layer score network; see :class:`ConvexScore` for all options.
+
+    Parameters
+    ----------
+    X : array_like of shape (n,), (n, 1) or (n, d)
+    sample_weight : array_like of shape (n,), optional
+    **options
+        Those of :class:`ConvexScore`.
 
     Returns
     -------
@@ -391,22 +462,4 @@ def fit_convex_score(
     >>> fit.certificate_.optimal
     True
     """
-    return ConvexScore(
-        objective=objective,
-        activation=activation,
-        skip=skip,
-        beta=beta,
-        noise=noise,
-        n_draws=n_draws,
-        labels=labels,
-        tails=tails,
-        shape=shape,
-        conservative=conservative,
-        standardize=standardize,
-        cv=cv,
-        n_betas=n_betas,
-        one_standard_error=one_standard_error,
-        tol=tol,
-        n_starts=n_starts,
-        random_state=random_state,
-    ).fit(x, sample_weight=sample_weight)
+    return ConvexScore(**options).fit(X, sample_weight=sample_weight)

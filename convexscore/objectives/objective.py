@@ -10,23 +10,24 @@ their labels and :math:`\delta = 0`.  Everything downstream sees only these four
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
     check_count,
     check_points,
     check_positive,
+    check_weighted_points,
     check_weights,
 )
 from convexscore.objectives.smoothed_labels import smoothed_score
 
-__all__ = ["ScoreObjective", "denoising", "score_matching", "smoothed_score"]
-
-Floats = NDArray[np.float64]
+LABELS = ("noisy", "smoothed")
 
 # One pair of opposite displacements: scores from single draws, chosen by cross-validation, have up to
 # ten times the error (benchmarks/noise_draws.py).
@@ -71,24 +72,62 @@ class ScoreObjective:
         return self.total_weight**2 / float(np.dot(self.sample_weight, self.sample_weight))
 
 
-def score_matching(
-    x: ArrayLike,
-    *,
-    sample_weight: ArrayLike | None = None,
-    name: str = "x",
-    min_distinct: int = 2,
-) -> ScoreObjective:
+@dataclass(frozen=True)
+class ScoreMatching:
+    """Score matching on the points themselves."""
+
+    noise: None = None
+
+    def build(
+        self, points: Floats, sample_weight: Floats | None, rng: np.random.Generator
+    ) -> ScoreObjective:
+        """The objective on checked points (n, d) with weights > 0; draws nothing."""
+        return ScoreObjective(points, None, 1.0, sample_weight)
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Denoising score matching at one noise level, see :func:`denoising`."""
+
+    noise: float
+    n_draws: int = DEFAULT_DRAWS
+    labels: str = "noisy"
+
+    def build(
+        self, points: Floats, sample_weight: Floats | None, rng: np.random.Generator
+    ) -> ScoreObjective:
+        """The objective on checked points (n, d) with weights >= 0; noise is drawn here."""
+        n, d = points.shape
+        # A stream of its own: data are often drawn by default_rng(k).normal(), and noise with the same
+        # seed k would be those very numbers.
+        own = np.random.default_rng(rng.integers(2**63))
+        delta = _antithetic(own, self.n_draws, (n, d))
+        weights = sample_weight
+        if weights is not None and not (weights > 0).all():
+            # After drawing: the noise of a point does not depend on the weights of others.
+            live = weights > 0
+            points, delta, weights = points[live], delta[:, live], weights[live]
+        noisy = (points + self.noise * delta).reshape(-1, d)
+        if self.labels == "noisy":
+            target = (-delta / self.noise).reshape(-1, d)
+        else:
+            target = smoothed_score(points, noisy, noise=self.noise, sample_weight=weights)
+        return ScoreObjective(
+            noisy, target, 0.0, None if weights is None else np.tile(weights, self.n_draws)
+        )
+
+
+Objective: TypeAlias = ScoreMatching | Denoising
+
+
+def score_matching(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> ScoreObjective:
     """Score matching on the points themselves (ZP24, theory of implicit score matching).
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, d)
+    X : array_like of shape (n,) or (n, d)
         One point per row; ``(n,)`` counts as one column.
     sample_weight : array_like of shape (n,), optional
-    name : str
-        What error messages call the data.
-    min_distinct : int
-        Refuse fewer distinct points (held-out data may hold one).
 
     Returns
     -------
@@ -107,24 +146,18 @@ def score_matching(
     >>> problem.points.shape, problem.labels, problem.divergence
     ((3, 2), None, 1.0)
     """
-    points = check_points(x, name=name, min_distinct=min_distinct)
-    weights = check_weights(sample_weight, len(points))
-    if weights is not None and not (weights > 0).all():
-        points, weights = points[weights > 0], weights[weights > 0]
-        check_points(points, name=f"{name}[sample_weight > 0]", min_distinct=min_distinct)
+    points, weights = check_weighted_points(X, sample_weight)
     return ScoreObjective(points, None, 1.0, weights)
 
 
 def denoising(
-    x: ArrayLike,
+    X: ArrayLike,
     *,
     noise: float,
     n_draws: int = DEFAULT_DRAWS,
     labels: str = "noisy",
     sample_weight: ArrayLike | None = None,
     random_state: RandomState = None,
-    name: str = "x",
-    min_distinct: int = 2,
 ) -> ScoreObjective:
     r"""Denoising score matching at one noise level.
 
@@ -142,18 +175,16 @@ def denoising(
 
     Parameters
     ----------
-    x : array_like of shape (n,) or (n, d)
+    X : array_like of shape (n,) or (n, d)
         One point per row; ``(n,)`` counts as one column.
     noise : float
-        The noise level epsilon > 0, in the units of ``x``.
+        The noise level epsilon > 0, in the units of ``X``.
     n_draws : int, default 2
         Noisy copies per point, in opposite pairs (of an odd number one is single).  Sums grow with it:
         ``beta`` weighs against ``n * n_draws`` terms.
     labels : {"noisy", "smoothed"}
     sample_weight : array_like of shape (n,), optional
     random_state : None, int, Generator or RandomState
-    name, min_distinct
-        As in :func:`score_matching`.
 
     Notes
     -----
@@ -174,30 +205,15 @@ def denoising(
     >>> denoising([[0.0, 1.0], [2.0, 1.0]], noise=0.5, n_draws=3).labels.shape
     (6, 2)
     """
-    points = check_points(x, name=name, min_distinct=min_distinct)
-    n, d = points.shape
-    level = check_positive(
-        noise,
-        name="noise",
-        hint="Give the noise level in the units of the data, e.g. 0.5 * x.std().",
+    points = check_points(X)
+    hint = "Give the noise level in the units of the data, e.g. 0.5 * X.std()."
+    kind = Denoising(
+        check_positive(noise, name="noise", hint=hint),
+        check_count(n_draws, name="n_draws"),
+        check_choice(labels, LABELS, name="labels"),
     )
-    draws = check_count(n_draws, name="n_draws")
-    check_choice(labels, ("noisy", "smoothed"), name="labels")
-    weights = check_weights(sample_weight, n)
-    # A stream of its own: data are often drawn by default_rng(k).normal(), and noise with the same seed k
-    # would be those very numbers.
-    rng = np.random.default_rng(check_random_state(random_state).integers(2**63))
-    delta = _antithetic(rng, draws, (n, d))
-    if weights is not None and not (weights > 0).all():
-        # After drawing: the noise of a point does not depend on the weights of others.
-        points, delta, weights = points[weights > 0], delta[:, weights > 0], weights[weights > 0]
-    noisy = (points + level * delta).reshape(-1, d)
-    if labels == "noisy":
-        target = (-delta / level).reshape(-1, d)
-    else:
-        target = smoothed_score(points, noisy, noise=level, sample_weight=weights)
-    repeated = None if weights is None else np.tile(weights, draws)
-    return ScoreObjective(noisy, target, 0.0, repeated)
+    weights = check_weights(sample_weight, len(points))
+    return kind.build(points, weights, check_random_state(random_state))
 
 
 def _antithetic(rng: np.random.Generator, draws: int, shape: tuple[int, ...]) -> Floats:

@@ -1,8 +1,9 @@
-"""The options that say which problem is solved, checked together, and the objective they build."""
+"""The options that name a training problem, said once and checked once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,116 +12,190 @@ from convexscore._tools.random import RandomState
 from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.objectives.objective import (
     DEFAULT_DRAWS,
-    ScoreObjective,
-    denoising,
-    score_matching,
+    LABELS,
+    Denoising,
+    Objective,
+    ScoreMatching,
 )
-from convexscore.solvers.line.cases import LineCase
-from convexscore.solvers.space.problem import NeuronCase
+from convexscore.scores.activations import Activation, get_activation
 
 OBJECTIVES = ("score_matching", "denoising")
-ACTIVATIONS = ("relu", "abs")
-LABELS = ("noisy", "smoothed")
-TAILS = ("free", "integrable")
-SHAPES = (None, "log-concave")
+CONSTRAINTS = (None, "density", "gradient", "log-concave")
 STANDARDIZE = (None, "columns", "whitening")
 
 
+class ProblemOptions(TypedDict, total=False):
+    """What names a training problem; every entry is documented at :class:`convexscore.ConvexScore`."""
+
+    objective: str
+    activation: str | Activation
+    skip: bool
+    constraint: str | None
+    noise: float | None
+    n_draws: int | None
+    labels: str | None
+    standardize: str | None
+
+
+class SolverOptions(TypedDict, total=False):
+    """How hard a problem is solved."""
+
+    tol: float | None
+    n_starts: int | None
+    random_state: RandomState
+
+
+class PathOptions(ProblemOptions, SolverOptions, total=False):
+    """A problem and how hard it is solved, at penalties that are given or a grid."""
+
+
+class ScoreOptions(PathOptions, total=False):
+    """The options of a fit: problem, solver, and the choice of beta."""
+
+    beta: float | str
+    cv: int | None
+    n_betas: int | None
+    one_standard_error: bool
+
+
+class DiffusionOptions(SolverOptions, total=False):
+    """The options of a diffusion model, documented at :class:`convexscore.ConvexDiffusion`."""
+
+    schedule: str
+    n_levels: int | None
+    levels: ArrayLike | None
+    sigma_max: float | None
+    sigma_min: float | None
+    activation: str | Activation
+    skip: bool
+    constraint: str | None
+    beta: str | float | ArrayLike
+    n_draws: int | None
+    labels: str
+    standardize: str | None
+    cv: int | None
+    n_jobs: int | None
+    progress: bool
+
+
 @dataclass(frozen=True)
-class ProblemOptions:
-    """One of the problems this package solves; the constructor refuses what does not exist."""
+class Case:
+    """Which networks compete: activation, skip connection and what the score must be.
 
-    objective: str = "score_matching"
-    activation: str = "relu"
+    ``constraint``: None; "density": its law has a density (one column); "gradient": it is the gradient of
+    a log-density (always so in one column); "log-concave": of a concave one.
+    """
+
+    activation: Activation
     skip: bool = True
-    noise: float | None = None
-    n_draws: int = DEFAULT_DRAWS
-    labels: str = "noisy"
-    tails: str = "free"
-    shape: str | None = None
-    conservative: bool = False
-    standardize: str | None = None
+    constraint: str | None = None
 
-    def __post_init__(self) -> None:
-        check_choice(self.objective, OBJECTIVES, name="objective")
-        check_choice(self.activation, ACTIVATIONS, name="activation")
-        skip = bool(self.skip) if isinstance(self.skip, np.bool_) else self.skip
-        check_choice(skip, (True, False), name="skip")
-        check_choice(self.labels, LABELS, name="labels")
-        check_choice(self.tails, TAILS, name="tails")
-        check_choice(self.shape, SHAPES, name="shape")
-        check_choice(self.conservative, (True, False), name="conservative")
-        check_choice(self.standardize, STANDARDIZE, name="standardize")
-        check_count(self.n_draws, name="n_draws")
-        if self.objective == "denoising":
-            if self.noise is None:
-                raise ValueError(
-                    "noise must be given with objective='denoising'; got None. It is the noise level "
-                    "in the units of the data, for example noise=0.3 * x.std()."
-                )
-            check_positive(self.noise, name="noise", hint="It is in the units of the data.")
-        elif self.noise is not None:
-            raise ValueError(
-                f"noise = {self.noise!r} has no effect with objective='score_matching'; "
-                "use objective='denoising' or leave noise=None."
-            )
-
-    @property
-    def case(self) -> LineCase:
-        """The solver's name for the problem with one column."""
-        constraint = self.shape or ("integrable" if self.tails == "integrable" else None)
-        return LineCase(self.activation, bool(self.skip), constraint)
-
-    @property
-    def neuron_case(self) -> NeuronCase:
-        """The solver's name for the problem with several columns.
+    def check_dimension(self, d: int) -> None:
+        """Refuse what does not exist in d dimensions.
 
         Raises
         ------
         ValueError
-            For options that only one column has.
+            For a constraint that these networks cannot have.
         """
-        if self.tails != "free":
+        if d == 1:
+            return
+        if self.constraint == "density":
             raise ValueError(
-                f"tails = {self.tails!r} is for one column; with several use conservative=True, "
-                "shape='log-concave', or tails='free'."
+                f"constraint='density' is for one column; got {d}. Use 'gradient' (a log-density up to a "
+                "constant), 'log-concave' or None."
             )
-        if self.shape is not None and not self.conservative:
+        if self.constraint == "log-concave" and float(self.activation.derivative(-1.0)) < 0.0:
             raise ValueError(
-                f"shape = {self.shape!r} needs conservative=True with several columns: only then is the "
-                "score the gradient of a log-density."
+                f"constraint='log-concave' with {d} columns needs an activation that never falls, such "
+                f"as 'relu'; got {self.activation.name!r}, whose neurons bend the log-density both "
+                "ways whatever their sign."
             )
-        if self.shape is not None and self.activation == "abs":
-            raise ValueError(
-                f"shape = {self.shape!r} with several columns needs activation='relu'; got 'abs', whose "
-                "neurons bend the log-density both ways whatever their sign."
-            )
-        return NeuronCase(
-            self.activation, bool(self.skip), self.conservative, self.shape == "log-concave"
-        )
 
-    def build(
-        self,
-        x: ArrayLike,
-        sample_weight: ArrayLike | None,
-        random_state: RandomState,
-        *,
-        name: str = "x",
-        min_distinct: int = 2,
-    ) -> ScoreObjective:
-        """The objective on these data; noise is drawn here."""
-        if self.objective == "score_matching":
-            return score_matching(
-                x, sample_weight=sample_weight, name=name, min_distinct=min_distinct
+
+@dataclass(frozen=True)
+class Problem:
+    """One of the problems this package solves, whatever the data."""
+
+    objective: Objective
+    case: Case
+    standardize: str | None = None
+
+    @property
+    def noise(self) -> float | None:
+        """The noise level of denoising, None for score matching."""
+        return self.objective.noise
+
+    def at_level(self, noise: float) -> Problem:
+        """The same denoising problem at another noise level."""
+        assert isinstance(self.objective, Denoising)
+        return replace(self, objective=replace(self.objective, noise=float(noise)))
+
+    def check_dimension(self, d: int) -> None:
+        """Refuse options that do not exist, or have no effect, in d dimensions."""
+        self.case.check_dimension(d)
+        if d == 1 and self.standardize is not None:
+            raise ValueError(
+                f"standardize = {self.standardize!r} has no effect with one column, whose problem does "
+                "not depend on its unit; it needs several columns. Leave standardize=None."
             )
-        assert self.noise is not None
-        return denoising(
-            x,
-            noise=self.noise,
-            n_draws=self.n_draws,
-            labels=self.labels,
-            sample_weight=sample_weight,
-            random_state=random_state,
-            name=name,
-            min_distinct=min_distinct,
+
+
+def make_case(
+    activation: str | Activation = "relu", skip: Any = True, constraint: str | None = None
+) -> Case:
+    """The case of checked options."""
+    skip = bool(skip) if isinstance(skip, np.bool_) else skip
+    return Case(
+        get_activation(activation),
+        check_choice(skip, (True, False), name="skip"),
+        check_choice(constraint, CONSTRAINTS, name="constraint"),
+    )
+
+
+def make_problem(
+    *,
+    objective: str = "score_matching",
+    activation: str | Activation = "relu",
+    skip: bool = True,
+    constraint: str | None = None,
+    noise: float | None = None,
+    n_draws: int | None = None,
+    labels: str | None = None,
+    standardize: str | None = None,
+) -> Problem:
+    """The problem of some options, as users give them (:class:`ProblemOptions`).
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, missing, or without effect on this objective.
+    """
+    check_choice(objective, OBJECTIVES, name="objective")
+    case = make_case(activation, skip, constraint)
+    check_choice(standardize, STANDARDIZE, name="standardize")
+    if objective == "score_matching":
+        for name, value in (("noise", noise), ("n_draws", n_draws), ("labels", labels)):
+            refuse_without_effect(
+                name, value, "objective='score_matching'", "objective='denoising'"
+            )
+        return Problem(ScoreMatching(), case, standardize)
+    if noise is None:
+        raise ValueError(
+            "noise must be given with objective='denoising'; got None. It is the noise level in the "
+            "units of the data, for example noise=0.3 * X.std()."
+        )
+    denoising = Denoising(
+        check_positive(noise, name="noise", hint="It is in the units of the data."),
+        DEFAULT_DRAWS if n_draws is None else check_count(n_draws, name="n_draws"),
+        "noisy" if labels is None else check_choice(labels, LABELS, name="labels"),
+    )
+    return Problem(denoising, case, standardize)
+
+
+def refuse_without_effect(name: str, value: Any, where: str, needs: str) -> None:
+    """Raise for an option that was given (is neither None nor False) where nothing reads it."""
+    if value is not None and value is not False:
+        raise ValueError(
+            f"{name} = {value!r} has no effect with {where}; it needs {needs}. Leave it out."
         )

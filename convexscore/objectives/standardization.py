@@ -54,6 +54,11 @@ class Standardization:
     inverse: Floats
     name: str | None = None
 
+    @classmethod
+    def identity(cls, dim: int) -> Standardization:
+        """Everything as it is."""
+        return cls(np.zeros(dim), np.eye(dim), np.eye(dim))
+
     @property
     def dim(self) -> int:
         """Dimension d."""
@@ -115,6 +120,13 @@ class Standardization:
         """
         labels = None if objective.labels is None else self.labels(objective.labels)
         return replace(objective, points=self.points(objective.points), labels=labels)
+
+    def objective_back(self, objective: ScoreObjective) -> ScoreObjective:
+        """The problem in the units of the data, inverse of :meth:`objective`."""
+        if self.name is None:
+            return objective
+        labels = None if objective.labels is None else self.labels_back(objective.labels)
+        return replace(objective, points=self.points_back(objective.points), labels=labels)
 
     def _rows(self, name: str, value: ArrayLike) -> Floats:
         array = np.asarray(value, dtype=np.float64)
@@ -192,7 +204,7 @@ def standardization(
     weights = check_weights(sample_weight, len(points))
     n, d = points.shape
     if mode is None:
-        return Standardization(np.zeros(d), np.eye(d), np.eye(d), None)
+        return Standardization.identity(d)
     share = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
     if weights is not None and not (weights > 0).all():
         points, share = points[weights > 0], share[weights > 0]

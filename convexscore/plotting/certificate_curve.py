@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._tools.validation import check_choice
-from convexscore.models.certify import training_problem
-from convexscore.objectives.options import SHAPES, TAILS
+from convexscore._tools.validation import check_positive
+from convexscore.models.certify import network_problem
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.line.certificate import dual_point
 from convexscore.solvers.line.solve import solve
+from convexscore.solvers.line.training import LineTraining
+from convexscore.solvers.training_problem import training_problem
 
 Floats = NDArray[np.float64]
 
@@ -33,8 +34,7 @@ def certificate_curve(
     labels: ArrayLike | None = None,
     skip: bool | None = None,
     sample_weight: ArrayLike | None = None,
-    tails: str = "free",
-    shape: str | None = None,
+    constraint: str | None = None,
 ) -> CertificateCurve:
     r"""Largest \|G\| of the neurons with their kink at t, for every data value t.
 
@@ -50,7 +50,7 @@ def certificate_curve(
     ----------
     network, x, beta, objective, labels, skip, sample_weight
         As in :func:`convexscore.certify`.
-    tails, shape
+    constraint
         Of the constrained problem, if the network is the optimum of one: the multipliers of the
         constraints, which come from solving it, are then part of G.
 
@@ -82,23 +82,21 @@ def certificate_curve(
     >>> curve.G_abs.round(3).tolist()
     [4.0, 3.364, 2.727, 3.061, 4.0]
     """
-    check_choice(tails, TAILS, name="tails")
-    check_choice(shape, SHAPES, name="shape")
-    constraint = shape or ("integrable" if tails == "integrable" else None)
-    problem, case = training_problem(
-        network,
-        x,
-        beta=beta,
-        objective=objective,
-        labels=labels,
-        skip=skip,
-        sample_weight=sample_weight,
-        constraint=constraint,
+    given, case = network_problem(
+        network, x, objective, labels, sample_weight, skip=skip, constraint=constraint
     )
+    training = training_problem(given, case)
+    if not isinstance(training, LineTraining):
+        raise ValueError(
+            f"network must be of one dimension; got {network!r}. certificate_map looks at two columns."
+        )
+    check_positive(beta, name="beta")
+    training.check_beta(beta)
+    problem = training.problem
     hint = None
-    if constraint is not None:
-        hint = solve(problem, case, beta).hint
+    if training.case.constraint is not None:
+        hint = solve(problem, training.case, beta).hint
     # not by way of its knots: a trained network may have kinks at 1e20, where they hold no digits
     score = np.asarray(network(problem.values))
-    point = dual_point(problem, case, beta, score, hint)
+    point = dual_point(problem, training.case, beta, score, hint)
     return CertificateCurve(problem.values, point.columns)

@@ -107,7 +107,7 @@ class CertificateDisplay:
             raise ValueError("X must be the data of the fit; got None. Pass the column you fitted.")
         if sample_weight is not None and fit.noisy_points_ is not None:
             weights = np.asarray(sample_weight, dtype=np.float64).ravel()
-            sample_weight = np.tile(weights[weights > 0], fit.n_draws)
+            sample_weight = np.tile(weights[weights > 0], fit.problem_.objective.n_draws)
         curve = certificate_curve(
             fit.network_,
             points,
@@ -116,8 +116,7 @@ class CertificateDisplay:
             labels=labels,
             skip=bool(fit.skip),
             sample_weight=sample_weight,
-            tails=fit.tails,
-            shape=fit.shape,
+            constraint=fit.constraint,
         )
         display = cls(curve, fit.beta_, fit.network_.breakpoints())
         return display.plot(ax=ax, name=name, **line_options)

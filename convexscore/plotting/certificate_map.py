@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.validation import check_choice, check_count, check_points, check_positive
-from convexscore.models.space_certify import points_problem
-from convexscore.objectives.options import OBJECTIVES, SHAPES
+from convexscore._tools.validation import check_count, check_positive
+from convexscore.models.certify import network_problem
 from convexscore.plotting.drawing import Floats
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.space.certificate import residual_rows
-from convexscore.solvers.space.problem import NeuronCase, NeuronProblem
+from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.training import SpaceTraining
+from convexscore.solvers.training_problem import training_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +60,7 @@ def certificate_map(
     labels: ArrayLike | None = None,
     skip: bool | None = None,
     sample_weight: ArrayLike | None = None,
-    conservative: bool = False,
-    shape: str | None = None,
+    constraint: str | None = None,
     n_angles: int = 361,
     n_offsets: int = 301,
 ) -> CertificateMap:
@@ -88,10 +88,8 @@ def certificate_map(
     skip : bool, optional
         Whether the problem has a skip connection; default: whether the network has one.
     sample_weight : array_like of shape (n,), optional
-    conservative : bool
-        Whether only networks with w = y u and a symmetric V compete.
-    shape : {None, "log-concave"}
-        With ``conservative``: whether y <= 0.
+    constraint : {None, "gradient", "log-concave"}
+        Whether only networks with w = y u and a symmetric V compete, and whether y <= 0.
     n_angles, n_offsets : int
         Size of the grid.  Angles go around the circle, or half around it where (u, b) and (-u, -b) have
         the same ratio: for the absolute value, and with a skip connection (ReLU(z) - ReLU(-z) = z),
@@ -134,23 +132,15 @@ def certificate_map(
             f"network must be a TwoLayerNetwork of dimension 2; got {network!r}. Pass fit.network_ of a "
             "fit to two columns; certificate_curve draws one column."
         )
-    check_choice(objective, OBJECTIVES, name="objective")
-    check_choice(conservative, (True, False), name="conservative")
-    check_choice(shape, SHAPES, name="shape")
     check_positive(beta, name="beta")
     check_count(n_angles, name="n_angles", minimum=2)
     check_count(n_offsets, name="n_offsets", minimum=2)
-    _check_labels(objective, labels)
-    with_skip = network.skip is not None if skip is None else skip
-    check_choice(with_skip, (True, False), name="skip")
-    if not with_skip and network.skip is not None and network.skip.any():
-        raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    if shape is not None and not conservative:
-        raise ValueError(f"shape = {shape!r} needs conservative=True.")
-    case = NeuronCase(network.activation, with_skip, conservative, shape is not None)
-    points = check_points(X)
-    problem = points_problem(network, points, objective, labels, sample_weight, case)
-    return _map_of(problem, network, float(beta), n_angles, n_offsets)
+    given, case = network_problem(
+        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
+    )
+    training = training_problem(given, case)
+    assert isinstance(training, SpaceTraining)
+    return _map_of(training.problem, network, float(beta), n_angles, n_offsets)
 
 
 def _map_of(
@@ -212,13 +202,3 @@ def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: F
     if neurons.divergence:
         gradient = gradient + neurons.divergence * active[:, 4:] * u
     return neurons.measure(gradient, np.broadcast_to(u, gradient.shape))
-
-
-def _check_labels(objective: str, labels: ArrayLike | None) -> None:
-    if objective == "score_matching" and labels is not None:
-        raise ValueError("labels belong to objective='denoising'; score matching has none.")
-    if objective == "denoising" and labels is None:
-        raise ValueError(
-            "labels must be given with objective='denoising': pass X=fit.noisy_points_ and "
-            "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
-        )

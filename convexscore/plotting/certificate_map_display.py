@@ -70,7 +70,7 @@ class CertificateMapDisplay:
     @classmethod
     def from_estimator(
         cls,
-        fit: object,
+        fit: Any,
         X: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
@@ -109,7 +109,7 @@ class CertificateMapDisplay:
             raise ValueError("X must be the data of the fit; got None. Pass the rows you fitted.")
         if sample_weight is not None and noisy is not None:
             weights = np.asarray(sample_weight, dtype=np.float64).ravel()
-            sample_weight = np.tile(weights[weights > 0], getattr(fit, "n_draws", 1))
+            sample_weight = np.tile(weights[weights > 0], fit.problem_.objective.n_draws)
         coordinates = ""
         if getattr(fit, "standardize", None) is not None:
             to_z: Any = getattr(fit, "standardization_", None)
@@ -125,8 +125,7 @@ class CertificateMapDisplay:
             labels=labels,
             skip=bool(options.skip),
             sample_weight=sample_weight,
-            conservative=bool(getattr(fit, "conservative", False)),
-            shape=getattr(fit, "shape", None),
+            constraint=options.constraint,
             n_angles=n_angles,
             n_offsets=n_offsets,
         )
@@ -143,8 +142,7 @@ class CertificateMapDisplay:
         labels: ArrayLike | None = None,
         skip: bool | None = None,
         sample_weight: ArrayLike | None = None,
-        conservative: bool = False,
-        shape: str | None = None,
+        constraint: str | None = None,
         ax: Axes | None = None,
         n_angles: int = 361,
         n_offsets: int = 301,
@@ -154,7 +152,7 @@ class CertificateMapDisplay:
 
         Parameters
         ----------
-        network, X, beta, objective, labels, skip, sample_weight, conservative, shape
+        network, X, beta, objective, labels, skip, sample_weight, constraint
             As in :func:`certificate_map`.
         ax, n_angles, n_offsets, **mesh_options
             As in :meth:`from_estimator`.
@@ -167,8 +165,7 @@ class CertificateMapDisplay:
             labels=labels,
             skip=skip,
             sample_weight=sample_weight,
-            conservative=conservative,
-            shape=shape,
+            constraint=constraint,
             n_angles=n_angles,
             n_offsets=n_offsets,
         )

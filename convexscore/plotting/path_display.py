@@ -9,7 +9,7 @@ import numpy as np
 
 from convexscore.models.path import RegularizationPath
 from convexscore.plotting.drawing import KINK_COLOR, Floats, axes_and_figure, subplots
-from convexscore.selection.line_selection import BetaSelection
+from convexscore.selection.cross_validation import BetaSelection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

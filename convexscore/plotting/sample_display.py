@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_column
+from convexscore.metrics import kolmogorov_smirnov
 from convexscore.plotting.density_display import histogram
 from convexscore.plotting.drawing import (
-    Floats,
     axes_and_figure,
     legend_above,
     plot_grid,
@@ -66,7 +66,7 @@ class SampleDisplay:
         self.samples = check_column(samples, name="samples", min_distinct=1)
         self.grid = plot_grid(score, self.samples, grid)
         self.density = score.density(self.grid)
-        self.ks_distance = ks_distance(self.samples, score)
+        self.ks_distance = kolmogorov_smirnov(self.samples, score.cdf)
 
     @classmethod
     def from_estimator(
@@ -124,11 +124,3 @@ class SampleDisplay:
         self.ax_.set(xlabel="x", ylabel="density p(x)")
         legend_above(self.ax_)
         return self
-
-
-def ks_distance(x: Floats, law: PiecewiseLinearScore) -> float:
-    """Largest distance between the empirical distribution function and the law's."""
-    ordered = np.sort(x)
-    cdf = law.cdf(ordered)
-    step = np.arange(x.size + 1) / x.size
-    return float(max((step[1:] - cdf).max(), (cdf - step[:-1]).max()))

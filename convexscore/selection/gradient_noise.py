@@ -11,17 +11,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from convexscore.objectives.objective import ScoreObjective, denoising
-from convexscore.objectives.options import ProblemOptions
+from convexscore._tools.typing import Floats
+from convexscore.objectives.objective import Denoising, ScoreObjective
+from convexscore.objectives.options import Case, Problem
 from convexscore.objectives.smoothed_labels import smoothed_score
-from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space import problem as neuron_problem
-from convexscore.solvers.space.solve import largest_start
-
-Floats = NDArray[np.float64]
+from convexscore.solvers.training_problem import training_problem
 
 # Replicates of the multipliers: their median scatters by a fifth at small noise, by half at large.
 _N_REPLICATES = 9
@@ -36,8 +32,8 @@ _SMALLEST_SHARE = 0.03
 
 
 def gradient_noise(
-    x: Floats,
-    options: ProblemOptions,
+    X: Floats,
+    problem: Problem,
     *,
     sample_weight: Floats | None = None,
     rng: np.random.Generator,
@@ -58,9 +54,9 @@ def gradient_noise(
 
     Parameters
     ----------
-    x : ndarray of shape (n, d)
-    options : ProblemOptions
-        A denoising problem: noise level, draws, labels, activation, skip.
+    X : ndarray of shape (n, d)
+    problem : Problem
+        Denoising: noise level, draws, labels, activation, skip.
     sample_weight : ndarray of shape (n,), optional
 
     Returns
@@ -82,95 +78,60 @@ def gradient_noise(
     --------
     >>> import numpy as np
     >>> from convexscore.selection.gradient_noise import gradient_noise
-    >>> from convexscore.objectives.options import ProblemOptions
-    >>> x = np.random.default_rng(0).normal(size=(400, 1))
-    >>> options = ProblemOptions("denoising", noise=0.3, n_draws=2, labels="smoothed")
-    >>> noise = gradient_noise(x, options, rng=np.random.default_rng(1))
+    >>> from convexscore.objectives.options import make_problem
+    >>> X = np.random.default_rng(0).normal(size=(400, 1))
+    >>> problem = make_problem(objective="denoising", noise=0.3, n_draws=2, labels="smoothed")
+    >>> noise = gradient_noise(X, problem, rng=np.random.default_rng(1))
     >>> 10.0 < noise < 40.0                # about sqrt(n) * n_draws / 2
     True
     """
-    assert options.noise is not None
-    n = len(x)
+    kind = problem.objective
+    assert isinstance(kind, Denoising)
+    n = len(X)
     weights = np.ones(n) if sample_weight is None else sample_weight
-    size = n
     if n > _MOST_POINTS:
         chosen = rng.choice(n, size=_MOST_POINTS, replace=False)
-        x, weights, size = x[chosen], weights[chosen], _MOST_POINTS
-    live = weights > 0
-    x, weights = x[live], weights[live]
-    objective = denoising(
-        x,
-        noise=options.noise,
-        n_draws=options.n_draws,
-        labels=options.labels,
-        sample_weight=None if sample_weight is None else weights,
-        random_state=rng,
-        min_distinct=1,
-    )
-    multipliers = rng.standard_normal((len(x), _N_REPLICATES))
-    residuals = _residuals(x, weights, objective, options, multipliers)
-    largest = [_largest(objective, residual, options, rng) for residual in residuals]
+        X, weights = X[chosen], weights[chosen]
+    size = len(X)
+    objective = kind.build(X, None if sample_weight is None else weights, rng)
     assert objective.labels is not None
-    signal = _largest(objective, objective.labels, options, rng)
+    multipliers = rng.standard_normal((size, _N_REPLICATES))
+    residuals = _residuals(X, weights, objective, kind, multipliers)
+    largest = [_largest(objective, residual, problem.case, rng) for residual in residuals]
+    signal = _largest(objective, objective.labels, problem.case, rng)
     ratio = n / size
     return max(float(np.median(largest)) * float(np.sqrt(ratio)), _SMALLEST_SHARE * signal * ratio)
 
 
 def _residuals(
-    x: Floats,
-    weights: Floats,
-    objective: ScoreObjective,
-    options: ProblemOptions,
-    multipliers: Floats,
+    X: Floats, weights: Floats, objective: ScoreObjective, kind: Denoising, multipliers: Floats
 ) -> list[Floats]:
     """One (n * n_draws, d) residual per column of the multipliers."""
-    noise, at, labels = options.noise, objective.points, objective.labels
-    assert noise is not None and labels is not None
-    if options.labels == "noisy":
-        smooth = smoothed_score(x, at, noise=noise, sample_weight=weights)
-        own = np.tile(multipliers, (options.n_draws, 1))
+    noise, at, labels = kind.noise, objective.points, objective.labels
+    assert labels is not None
+    if kind.labels == "noisy":
+        smooth = smoothed_score(X, at, noise=noise, sample_weight=weights)
+        own = np.tile(multipliers, (kind.n_draws, 1))
         return [column[:, None] * (labels - smooth) for column in own.T]
     out = np.empty((multipliers.shape[1], *at.shape))
-    rows = max(1, _BLOCK // len(x))
+    rows = max(1, _BLOCK // len(X))
     for start in range(0, len(at), rows):
         block = slice(start, start + rows)
-        share = -0.5 / noise**2 * cdist(at[block], x, "sqeuclidean") + np.log(weights)
+        share = -0.5 / noise**2 * cdist(at[block], X, "sqeuclidean") + np.log(weights)
         share -= share.max(axis=1, keepdims=True)
         np.exp(share, out=share)
         share /= share.sum(axis=1, keepdims=True)
-        mean, moved = share @ x, share @ multipliers
+        mean, moved = share @ X, share @ multipliers
         for r, column in enumerate(multipliers.T):
-            out[r, block] = (share @ (column[:, None] * x) - mean * moved[:, [r]]) / noise**2
+            out[r, block] = (share @ (column[:, None] * X) - mean * moved[:, [r]]) / noise**2
     return list(out)
 
 
 def _largest(
-    objective: ScoreObjective, residual: Floats, options: ProblemOptions, rng: np.random.Generator
+    objective: ScoreObjective, residual: Floats, case: Case, rng: np.random.Generator
 ) -> float:
     """Largest gradient of a neuron against a residual, c and V at their best."""
-    if objective.points.shape[1] == 1:
-        return _largest_on_the_line(objective, residual[:, 0], options)
-    problem = replace(objective, labels=residual)
-    prepared = neuron_problem.prepare(problem, options.neuron_case)
-    oracle = make_oracle(prepared, n_starts=_N_STARTS, random_state=rng, local=True)
-    return largest_start(prepared, oracle)
-
-
-def _largest_on_the_line(
-    objective: ScoreObjective, residual: Floats, options: ProblemOptions
-) -> float:
-    """Of neurons with their kinks at points: between them the gradient is linear in the kink."""
-    order = np.argsort(objective.points[:, 0])
-    y, r = objective.points[order, 0], residual[order]
-    mass = np.ones(len(y)) if objective.sample_weight is None else objective.sample_weight[order]
-    r = r - np.average(r, weights=mass)
-    if options.skip:
-        away = y - np.average(y, weights=mass)
-        r = r - away * (np.sum(mass * r * away) / np.sum(mass * away**2))
-    gaps, force = np.diff(y), mass * r
-    # sum over the points right of each kink of force times distance, and the same on the left
-    right = np.append(np.cumsum(np.cumsum(force[:0:-1]) * gaps[::-1])[::-1], 0.0)
-    left = np.append(0.0, np.cumsum(np.cumsum(force[:-1]) * gaps))
-    if options.activation == "abs":
-        return float(np.abs(left + right).max())
-    return float(max(np.abs(left).max(), np.abs(right).max()))
+    problem = training_problem(
+        replace(objective, labels=residual), case, n_starts=_N_STARTS, rng=rng, rough=True
+    )
+    return problem.largest_gradient()

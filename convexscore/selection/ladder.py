@@ -15,44 +15,27 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 
+from convexscore._tools.parallel import run_jobs
 from convexscore._tools.recorded_warnings import recorded_warnings
 from convexscore._tools.threads import threads_for
-from convexscore.models.levels import at_level, run_jobs
-from convexscore.models.space_fit import build_problem
-from convexscore.objectives.options import ProblemOptions
-from convexscore.selection.line_selection import check_folds, fold_statistics, select_beta
-from convexscore.selection.space_selection import held_out_loss, select_vector_beta
-from convexscore.solvers.line import problem as line_problem
-from convexscore.solvers.line.network import score_of
-from convexscore.solvers.line.search import solve_line
-from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.problem import prepare
-from convexscore.solvers.space.solve import descend, network_of
-
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
+from convexscore.objectives.options import Problem
+from convexscore.selection.cross_validation import Fold, check_folds, follow, select_beta
+from convexscore.selection.held_out import HeldOut
+from convexscore.selection.rules import FOLD_EXPONENT, LADDER_RULE, fold_statistics
+from convexscore.solvers.training_problem import problem_on
 
 # The documented factor: the best single one over the laws of benchmarks/diffusion_beta.py, nearly.
 RULE_FACTOR = 0.15
 # Factors that cross-validation looks at, from "hardly any neuron" to "follows single points".
-FACTORS = 1.5 * 2.0 ** -np.arange(7.0)
+FACTORS = np.geomspace(1.5, 1.5 * LADDER_RULE.grid_ratio, LADDER_RULE.n_betas)
 # Levels whose losses are pooled, and points that stand for the data.
 _ANCHORS = {True: 10, False: 6}  # one column, several
 _MOST_POINTS = {True: 4000, False: 600}
-# The largest factor within this share of what the neurons gain is taken: below it a loss of noise, and
-# twice the neurons.
-_WORTHWHILE = 0.02
-# The path ends after so many factors without a new best loss.
-_PATIENCE = 2
-# Accuracy of fits on folds: far below differences of held-out losses.
-_FOLD_TOL, _LINE_TOL = 0.02, 1e-6
 _N_STARTS = 32
-# As in selection.py: the noise of a fold grows like the square root of its share.
-_FOLD_EXPONENT = 0.5
 # Gradient noise below this share of the ladder's largest is rounding: no penalty to fit with.
 _NO_NOISE = 1e-9
 RULES = ("cv", "cv-per-level", "rule")
-# Grids of cross-validation per level, those of ConvexScore.
-_LINE_BETAS, _VECTOR_BETAS = 30, 15
 # Fewer points than this give no held-out loss worth minimising.
 FEWEST_POINTS = 20
 
@@ -93,8 +76,8 @@ def anchors(n_levels: int, *, one_column: bool) -> NDArray[np.intp]:
 
 
 def select_factor(
-    x: Floats,
-    options: ProblemOptions,
+    X: Floats,
+    problem: Problem,
     levels: Floats,
     noise: Floats,
     *,
@@ -112,148 +95,107 @@ def select_factor(
 
     Parameters
     ----------
-    levels, noise : (A,) anchor levels and the gradient noise of all of x at them.
+    levels, noise : (A,) anchor levels and the gradient noise of all rows at them.
     """
-    n, one_column = len(x), x.shape[1] == 1
+    n, one_column = len(X), X.shape[1] == 1
     cv = check_folds(n, cv)
     weights = np.ones(n) if sample_weight is None else sample_weight
     size = min(n, _MOST_POINTS[one_column])
     order = rng.permutation(n)[:size]
     shrink = np.sqrt(size / n)
-    folds = np.array_split(order, cv)
-    held_weight = np.array([weights[fold].sum() for fold in folds])
-    shares = (1.0 - held_weight / held_weight.sum()) ** _FOLD_EXPONENT
-    noise_seed, search_seed, held_seed = (int(s) for s in rng.integers(2**63, size=3))
-    paths: list[_Path] = []
-    betas: list[float] = []
-    for fold, share in zip(folds, shares, strict=True):
-        train = np.setdiff1d(order, fold)
-        for level, scale in zip(levels, noise, strict=True):
-            path = _Path(
-                x[train],
-                None if sample_weight is None else weights[train],
-                x[fold],
-                weights[fold],
-                at_level(options, level),
-                (noise_seed, search_seed, held_seed),
-            )
-            paths.append(path)
-            betas.append(float(scale * shrink * share))
-    losses = np.full((cv, len(FACTORS)), np.nan)
-    for f, factor in enumerate(FACTORS):
+    held_out = np.array_split(order, cv)
+    held_weight = np.array([weights[held].sum() for held in held_out])
+    shares = (1.0 - held_weight / held_weight.sum()) ** FOLD_EXPONENT
+    seeds = tuple(int(s) for s in rng.integers(2**63, size=3))
+    rows = []
+    for held in held_out:
+        train = np.setdiff1d(order, held)
+        inside = None if sample_weight is None else weights[train]
+        rows.append((X[train], inside, X[held], weights[held]))
+    folds: list[Any] = [
+        _Planned(*given, problem.at_level(level), seeds) for given in rows for level in levels
+    ]
+    betas = [scale * shrink * share for share in shares for scale in noise]
+
+    def losses_of(_: int, factor: float) -> Floats:
         jobs = [
-            delayed(_advance)(path, factor * beta) for path, beta in zip(paths, betas, strict=True)
+            delayed(_advance)(fold, factor * beta) for fold, beta in zip(folds, betas, strict=True)
         ]
         done = run_jobs(
             jobs,
             n_jobs=n_jobs,
-            total=len(jobs),
             progress=progress,
             description=f"cross-validation, factor {factor:.3g}",
         )
-        paths = [path for path, _ in done]
-        losses[:, f] = np.reshape([loss for _, loss in done], (cv, len(levels))).mean(axis=1)
-        mean, _ = fold_statistics(losses[:, : f + 1], held_weight)
-        if f - int(mean.argmin()) >= _PATIENCE:
-            break
+        folds[:] = [fold for fold, _ in done]
+        return np.reshape([loss for _, loss in done], (cv, len(levels))).mean(axis=1)
+
+    losses, _ = follow(FACTORS, losses_of, held_weight, LADDER_RULE)
     mean, error = fold_statistics(losses, held_weight)
-    best = float(np.nanmin(mean))
-    chosen = int(np.flatnonzero(mean <= best + _WORTHWHILE * (mean[0] - best))[0])
+    chosen = LADDER_RULE.choose(losses, held_weight)
     return FactorSelection(float(FACTORS[chosen]), FACTORS.copy(), mean, error, np.array(levels))
 
 
-@dataclass(eq=False)
-class _Path:
-    """One fold at one level, with the warm state of the last factor."""
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """A fold at one level before the first fit: what a job needs to set it up where it runs."""
 
-    x: Floats
-    weights: Floats | None
+    X: Floats
+    sample_weight: Floats | None
     held: Floats
     held_weight: Floats
-    options: ProblemOptions
-    seeds: tuple[int, int, int]
-    problem: Any = None
-    oracle: Any = None
-    warm: Any = None
+    problem: Problem
+    seeds: tuple[int, ...]
 
-
-def _advance(path: _Path, beta: float) -> tuple[_Path, float]:
-    """The next fit on a path and its held-out loss times sigma^2."""
-    noise_seed, search_seed, held_seed = path.seeds
-    options = path.options
-    assert options.noise is not None
-    with threads_for(path.x.size):
-        score: Any
-        if path.problem is None:
-            # a fold may hold one point many times
-            objective = options.build(
-                path.x, path.weights, np.random.default_rng(noise_seed), min_distinct=1
-            )
-            if path.x.shape[1] == 1:
-                path.problem = line_problem.prepare(objective)
-            else:
-                path.problem = prepare(objective, options.neuron_case)
-                path.oracle = make_oracle(
-                    path.problem,
-                    n_starts=_N_STARTS,
-                    random_state=np.random.default_rng(search_seed),
-                    local=True,
-                )
-        if path.x.shape[1] == 1:
-            solution, path.warm = solve_line(
-                path.problem.data, options.case, beta, tol=_LINE_TOL, warm=path.warm
-            )
-            score = _AsColumns(score_of(path.problem, solution))
-        else:
-            path.warm = descend(
-                path.problem, beta, path.oracle, tol=_FOLD_TOL, warm=path.warm, last=True
-            )
-            score = network_of(path.warm)
-        values = held_out_loss(
-            score, path.held, width=options.noise, rng=np.random.default_rng(held_seed)
+    def set_up(self) -> Fold:
+        noise_seed, search_seed, held_seed = self.seeds
+        inside = problem_on(
+            self.X,
+            self.problem,
+            sample_weight=self.sample_weight,
+            rng=np.random.default_rng(noise_seed),
+            searches=np.random.default_rng(search_seed),
+            n_starts=_N_STARTS if self.X.shape[1] > 1 else None,
+            rough=True,
         )
-    return path, options.noise**2 * float(np.average(values, weights=path.held_weight))
+        noise = self.problem.noise
+        assert noise is not None
+        held = HeldOut(self.held, self.held_weight, noise, noise, inside.standardization, held_seed)
+        return Fold(inside, held)
 
 
-@dataclass(frozen=True)
-class _AsColumns:
-    """A score of numbers as one of rows."""
-
-    score: Any
-
-    def __call__(self, x: Floats) -> Floats:
-        return self.score(x[:, 0])[:, None]
+def _advance(fold: _Planned | Fold, beta: float) -> tuple[Fold, float]:
+    """The next fit on a fold and its held-out loss times sigma^2, without its constant."""
+    if isinstance(fold, _Planned):
+        fold = fold.set_up()
+    held = fold.held
+    with threads_for(held.rows.size):
+        loss = fold.loss(beta)
+    return fold, held.width**2 * loss - 0.5 * held.rows.shape[1]
 
 
 def cross_validated_beta(
-    x: Floats,
-    options: ProblemOptions,
+    X: Floats,
+    problem: Problem,
     *,
     sample_weight: Floats | None,
     cv: int,
-    n_starts: int,
+    n_starts: int | None,
     seed: int,
 ) -> float:
     """Beta of one level by K-fold cross-validation of its own, as ``ConvexScore(beta="cv")`` does it."""
     rng = np.random.default_rng(seed)
-    with recorded_warnings(), threads_for(x.size):  # where a grid ended is no news in a ladder
-        if x.shape[1] == 1:
-            return select_beta(
-                x[:, 0],
-                options,
-                sample_weight=sample_weight,
-                cv=cv,
-                n_betas=_LINE_BETAS,
-                one_standard_error=False,
-                rng=rng,
-            ).beta
-        return select_vector_beta(
-            x,
-            build_problem(x, options, sample_weight, rng),
-            options,
+    with recorded_warnings(), threads_for(X.size):  # where a grid ended is no news in a ladder
+        full = problem_on(
+            X, problem, sample_weight=sample_weight, rng=rng, searches=rng, n_starts=n_starts
+        )
+        return select_beta(
+            X,
+            full,
+            problem,
             sample_weight=sample_weight,
             cv=cv,
-            n_betas=_VECTOR_BETAS,
+            n_betas=None,
             one_standard_error=False,
             n_starts=n_starts,
             rng=rng,

@@ -113,6 +113,4 @@ def _check_network(network: TwoLayerNetwork, layout: Layout, activation: str) ->
     if network.skip is not None and network.skip.any() and not layout.skip:
         raise ValueError("initialization: the network has a skip connection; train with skip=True.")
     if layout.conservative and not network.is_conservative():
-        raise ValueError(
-            "initialization: the network is not conservative; train with conservative=False."
-        )
+        raise ValueError("initialization: the network is no gradient; train with constraint=None.")

@@ -34,7 +34,7 @@ class TrainingRuns:
     ----------
     problem : ScoreObjective
         The fixed problem on which losses are reported.
-    beta, activation, skip, conservative, optimizer
+    beta, activation, skip, constraint, optimizer
         What was trained.
     learning_rates : (R,)
         NaN for L-BFGS.
@@ -79,7 +79,7 @@ class TrainingRuns:
     beta: float
     activation: str
     skip: bool
-    conservative: bool
+    constraint: str | None
     optimizer: Optimizer
     learning_rates: Floats
     restarts: Ints
@@ -164,7 +164,7 @@ class TrainingRuns:
             labels=problem.labels,
             skip=self.skip,
             sample_weight=problem.sample_weight,
-            conservative=self.conservative,
+            constraint=self.constraint,
             **options,
         )
 
@@ -303,7 +303,7 @@ def runs_of(
         beta=loss.beta,
         activation=loss.activation,
         skip=loss.layout.skip,
-        conservative=loss.layout.conservative,
+        constraint="gradient" if loss.layout.conservative else None,
         optimizer=optimizer,
         learning_rates=learning_rates,
         restarts=restarts,

@@ -67,7 +67,6 @@ class FreshNoise:
             labels=self.labels,
             sample_weight=self.sample_weight,
             random_state=self.random_state,
-            name="X",
         )
         points, weights = check_weighted_points(self.X, self.sample_weight)
         object.__setattr__(self, "problem", problem)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypedDict, Unpack
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -13,9 +15,13 @@ from convexscore._tools.validation import (
     check_positive,
     check_weighted_points,
 )
-from convexscore.objectives.objective import DEFAULT_DRAWS, ScoreObjective
-from convexscore.objectives.options import ProblemOptions
-from convexscore.scores.activations import get_activation
+from convexscore.objectives.objective import Denoising, ScoreObjective
+from convexscore.objectives.options import (
+    ProblemOptions,
+    make_problem,
+    refuse_without_effect,
+)
+from convexscore.scores.activations import Activation, get_activation
 from convexscore.training.batches import full_batch
 from convexscore.training.first_order import descend
 from convexscore.training.history import Callback, History, Plan
@@ -42,9 +48,9 @@ def train(
     optimizer: str | Optimizer = "adam",
     n_restarts: int = 1,
     n_epochs: int = 1000,
-    activation: str = "relu",
+    activation: str | Activation = "relu",
     skip: bool = True,
-    conservative: bool = False,
+    constraint: str | None = None,
     initialization: Initialization = "data",
     record: int | ArrayLike = 100,
     snapshots: int | ArrayLike = 0,
@@ -82,8 +88,8 @@ def train(
     activation : {"relu", "abs"}
     skip : bool
         Whether the unpenalised term V x is present.
-    conservative : bool
-        Several columns: :math:`w_j = y_j u_j`, V symmetric; u and y are trained.
+    constraint : {None, "gradient"}
+        "gradient": several columns have :math:`w_j = y_j u_j` and a symmetric V; u and y are trained.
     initialization : {"data", "fan_in", "he"}, TwoLayerNetwork, or one network per restart
         "data": kinks through the data, balanced neurons; "fan_in": uniform as in deep-learning
         frameworks; "he": normal, biases zero.
@@ -150,9 +156,10 @@ def train(
     n_restarts = check_count(n_restarts, name="n_restarts")
     n_epochs = check_count(n_epochs, name="n_epochs")
     for name, flag in {
-        "skip": skip, "conservative": conservative, "rescale": rescale, "progress": progress,
+        "skip": skip, "rescale": rescale, "progress": progress,
     }.items():  # fmt: skip
         check_choice(flag, (True, False), name=name)
+    check_choice(constraint, (None, "gradient"), name="constraint")
     check_choice(reduction, ("mean", "sum"), name="reduction")
     if callback is not None and not callable(callback):
         raise TypeError(
@@ -160,7 +167,9 @@ def train(
             f"{type(callback).__name__}. Pass the function itself, not its result."
         )
     plan = Plan.of(n_epochs, record, snapshots)
-    layout = Layout(fixed.dim, _width(width, initialization), skip, conservative and fixed.dim > 1)
+    layout = Layout(
+        fixed.dim, _width(width, initialization), skip, constraint == "gradient" and fixed.dim > 1
+    )
     units = Units.of(fixed, rescale)
     inside = units.problem(fixed)
     loss = TrainingLoss(layout, get_activation(activation).name, beta, inside.divergence)
@@ -195,45 +204,51 @@ def train(
     )  # fmt: skip
 
 
+class TrainerOptions(TypedDict, total=False):
+    """How :func:`train` trains, said once for the functions that pass it on."""
+
+    width: int | None
+    optimizer: str | Optimizer
+    n_restarts: int
+    n_epochs: int
+    initialization: Initialization
+    record: int | ArrayLike
+    snapshots: int | ArrayLike
+    rescale: bool
+    reduction: str
+    callback: Callback | None
+    progress: bool
+
+
+class TrainingOptions(ProblemOptions, TrainerOptions, total=False):
+    """A problem and how it is trained."""
+
+
 def train_score_network(
     X: ArrayLike,
     *,
     beta: float,
-    objective: str = "score_matching",
-    activation: str = "relu",
-    skip: bool = True,
-    noise: float | None = None,
-    n_draws: int = DEFAULT_DRAWS,
-    labels: str = "noisy",
     fresh_noise: bool = False,
-    conservative: bool = False,
-    width: int | None = None,
-    optimizer: str | Optimizer = "adam",
-    n_restarts: int = 1,
-    n_epochs: int = 1000,
-    initialization: Initialization = "data",
-    record: int | ArrayLike = 100,
-    snapshots: int | ArrayLike = 0,
-    rescale: bool = True,
-    reduction: str = "mean",
-    callback: Callback | None = None,
-    progress: bool = False,
-    random_state: RandomState = None,
     sample_weight: ArrayLike | None = None,
+    random_state: RandomState = None,
+    **options: Unpack[TrainingOptions],
 ) -> TrainingRuns:
     """Train on data, with the options of `fit_convex_score` for the problem and of `train` for the rest.
 
     Parameters
     ----------
     X : array_like of shape (n,) or (n, d)
-    beta, objective, activation, skip, noise, n_draws, labels, conservative, sample_weight
-        As in `ConvexScore`.  With the same ``random_state`` the noise of denoising, hence the problem,
-        is that of ``fit_convex_score(X, ...)``.
+    beta : float
+        Penalty, sums over samples.
     fresh_noise : bool
         Denoising: draw new noise in every epoch; losses are those of the fixed noise.
-    width, optimizer, n_restarts, n_epochs, initialization, record, snapshots, rescale, reduction, \
-callback, progress, random_state
-        As in `train`.
+    sample_weight : array_like of shape (n,), optional
+    random_state : None, int, Generator or RandomState
+        With the same value the noise of denoising, hence the problem, is that of
+        ``fit_convex_score(X, ...)``; initial weights and batches come next.
+    **options
+        The problem, as in `ConvexScore` (without standardize; constraint None or "gradient"), and those
+        of `train`.
 
     Returns
     -------
@@ -251,38 +266,36 @@ callback, progress, random_state
     True
     """
     check_choice(fresh_noise, (True, False), name="fresh_noise")
-    options = ProblemOptions(
-        objective, activation, skip, noise, n_draws, labels, conservative=conservative
+    given: dict[str, Any] = dict(options)
+    how = {name: given.pop(name) for name in TrainerOptions.__annotations__ if name in given}
+    chosen = make_problem(**given)
+    refuse_without_effect(
+        "standardize",
+        chosen.standardize,
+        "training by gradients",
+        "fit_convex_score; rescale X yourself",
     )
     points, weights = check_weighted_points(X, sample_weight)
     rng = check_random_state(random_state)
+    kind = chosen.objective
     problem: ScoreObjective | FreshNoise
-    if fresh_noise:
-        if options.noise is None:
-            raise ValueError(
-                "fresh_noise=True needs objective='denoising'; got 'score_matching', which has no noise."
-            )
-        problem = FreshNoise(points, options.noise, n_draws, labels, weights, rng)
+    if not fresh_noise:
+        problem = kind.build(points, weights, rng)
+    elif isinstance(kind, Denoising):
+        problem = FreshNoise(points, kind.noise, kind.n_draws, kind.labels, weights, rng)
     else:
-        problem = options.build(points, weights, rng, name="X")
+        raise ValueError(
+            "fresh_noise=True needs objective='denoising'; got 'score_matching', which has no noise."
+        )
+    case = chosen.case
     return train(
         problem,
         beta=beta,
-        width=width,
-        optimizer=optimizer,
-        n_restarts=n_restarts,
-        n_epochs=n_epochs,
-        activation=activation,
-        skip=skip,
-        conservative=conservative,
-        initialization=initialization,
-        record=record,
-        snapshots=snapshots,
-        rescale=rescale,
-        reduction=reduction,
-        callback=callback,
-        progress=progress,
+        activation=case.activation,
+        skip=case.skip,
+        constraint=case.constraint,
         random_state=rng,
+        **how,
     )
 
 

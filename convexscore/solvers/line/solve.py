@@ -8,11 +8,11 @@ from time import perf_counter
 
 import numpy as np
 
-from convexscore._tools.exceptions import ConvergenceWarning, DataWarning, UnboundedObjectiveError
+from convexscore._tools.exceptions import ConvergenceWarning
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.scores.piecewise import PiecewiseLinearScore
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.line.cases import LineCase, boundedness_limit
+from convexscore.solvers.certificate import Certificate, certificate_from_bounds
+from convexscore.solvers.line.cases import LineCase
 from convexscore.solvers.line.certificate import DualHint, dual_point, primal_value
 from convexscore.solvers.line.generation import slope_multipliers
 from convexscore.solvers.line.network import assemble, score_of
@@ -20,9 +20,10 @@ from convexscore.solvers.line.problem import LineProblem
 from convexscore.solvers.line.search import LineSolution, WarmStart, solve_line
 from convexscore.solvers.line.tail_margin import back, shifted_problem
 
-# Certified: the relative gap that counts as optimal whatever the violation tolerance.
-_GAP_TOL = 1e-8
-_NEAR_LIMIT = 1.1
+# A gap of tol takes a violation (in units of beta) of about this share of it; where that was not
+# enough the fit goes on to a violation this much smaller, down to rounding.
+_VIOLATION_SHARE = 1e-2
+_LEAST_VIOLATION = 1e-13
 
 
 @dataclass(frozen=True)
@@ -37,39 +38,15 @@ class UnivariateFit:
     hint: DualHint | None
 
 
-def check_bounded(problem: LineProblem, case: LineCase, beta: float) -> None:
-    """Refuse beta up to the limit where the objective is bounded; warn just above it.
-
-    At the limit itself the objective is bounded but its infimum need not be attained.
-    """
-    limit = boundedness_limit(problem.data, case.activation, case.skip)
-    with_skip = "with" if case.skip else "without"
-    if limit > 0.0 and beta <= limit:
-        raise UnboundedObjectiveError(
-            f"beta = {beta:g} is not above the boundedness limit {limit:g}: score matching with "
-            f"{case.activation} activation {with_skip} skip connection is unbounded below there, or "
-            "has no minimiser (the limit is set by the weight of tied values and of the two extremes). "
-            f"Use beta > {limit:g}, beta='cv', or objective='denoising', which has no limit."
-        )
-    if limit > 0.0 and beta < _NEAR_LIMIT * limit:
-        warnings.warn(
-            f"beta = {beta:g} is just above the boundedness limit {limit:g}: the optimal score is "
-            f"huge and follows single points. Use a larger beta (sqrt(n) = "
-            f"{np.sqrt(problem.data.total_mass):.3g} is a common size) or beta='cv'.",
-            DataWarning,
-            stacklevel=4,
-        )
-
-
 def solve(
     problem: LineProblem,
     case: LineCase,
     beta: float,
     *,
-    tol: float = 1e-10,
+    tol: float = 1e-8,
     warm: WarmStart | None = None,
 ) -> UnivariateFit:
-    """Global optimum with network and certificate.  O(n) per round, memory O(n).
+    """Global optimum to a relative gap, with network and certificate.  O(n) per round, memory O(n).
 
     Constrained fits with skip connection always have a density: where slopes <= 0 leave a flat tail
     that does not point inwards, they are solved again with a small margin (see tail_margin).
@@ -95,23 +72,30 @@ def _solve(
     warm: WarmStart | None = None,
 ) -> UnivariateFit:
     started = perf_counter()
-    solution, state = solve_line(problem.data, case, beta, tol=tol, warm=warm)
-    network, score = assemble(problem, solution)
-    hint = None
-    if case.constraint is not None:
-        hint = DualHint(
-            solution.tilt, *slope_multipliers(state.master, state.view(problem.data, case))
+    n_rounds, violation = 0, max(_VIOLATION_SHARE * tol, _LEAST_VIOLATION)
+    while True:
+        solution, state = solve_line(problem.data, case, beta, tol=violation, warm=warm)
+        network, score = assemble(problem, solution)
+        hint = None
+        if case.constraint is not None:
+            hint = DualHint(
+                solution.tilt, *slope_multipliers(state.master, state.view(problem.data, case))
+            )
+        n_rounds += solution.progress.n_rounds
+        certificate = certificate_of(
+            problem,
+            case,
+            beta,
+            network,
+            score_of(problem, solution)(problem.values),
+            tol=tol,
+            hint=hint,
+            n_iter=n_rounds,
+            started=started,
         )
-    certificate = certificate_of(
-        problem,
-        case,
-        beta,
-        network,
-        score_of(problem, solution)(problem.values),
-        hint=hint,
-        n_iter=solution.progress.n_rounds,
-        started=started,
-    )
+        if certificate.optimal or violation <= _LEAST_VIOLATION:
+            break
+        warm, violation = state, max(_VIOLATION_SHARE * violation, _LEAST_VIOLATION)
     if not certificate.optimal:
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
@@ -126,6 +110,7 @@ def certificate_of(
     network: TwoLayerNetwork,
     score: np.ndarray,
     *,
+    tol: float = 1e-8,
     hint: DualHint | None = None,
     reference_dual: float | None = None,
     n_iter: int = 0,
@@ -134,41 +119,21 @@ def certificate_of(
     """Certificate of any network; ``reference_dual`` is another feasible dual value, if known."""
     started = perf_counter() if started is None else started
     unit = problem.objective_unit
-    primal = primal_value(problem, network, score, beta) * unit
+    primal = primal_value(problem, network, score, beta)
     point = dual_point(problem, case, beta, score, hint)
-    dual = point.value * unit
+    dual = point.value
     if reference_dual is not None:
-        dual = max(dual, reference_dual)
-    gap = primal - dual
-    natural = 1e-6 * problem.data.total_mass / problem.variance * unit
-    relative = gap / max(abs(primal), natural)
-    # rounding can leave the gap a few units below zero
-    if -_GAP_TOL < relative < 0.0:
-        gap = relative = 0.0
-    return Certificate(
-        objective=primal,
-        dual_objective=dual,
-        gap=gap,
-        relative_gap=relative,
-        max_violation=point.violation,
+        dual = max(dual, reference_dual / unit)
+    return certificate_from_bounds(
+        primal,
+        dual,
+        unit=unit,
+        natural=1e-6 * problem.data.total_mass / problem.variance,
+        violation=point.violation,
         exact=True,
+        tol=tol,
         n_neurons=network.n_neurons,
         n_iter=n_iter,
-        seconds=perf_counter() - started,
+        started=started,
         beta=beta,
-        status=_status(relative, point.violation),
-    )
-
-
-def _status(relative_gap: float, violation: float) -> str:
-    if abs(relative_gap) <= _GAP_TOL:
-        return "optimal"
-    if not np.isfinite(relative_gap) or relative_gap < 0.0:
-        return (
-            f"not certified: the relative gap is {relative_gap:.2g}, rounding hides it; "
-            "remove a large common offset from the data or increase beta"
-        )
-    return (
-        f"not optimal: relative gap {relative_gap:.2g} (wanted {_GAP_TOL:g}), a neuron violates its "
-        f"bound by {violation:.2g}; refit with fit_convex_score, a smaller tol or a larger beta"
     )

@@ -10,28 +10,19 @@ here by column generation over neurons on the central path.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from convexscore._tools.exceptions import ConvergenceWarning
-from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.threads import threads_for
-from convexscore._tools.validation import check_choice, check_positive
-from convexscore.objectives.objective import score_matching
-from convexscore.solvers.line.cases import boundedness_limit
-from convexscore.solvers.line.problem import prepare as prepare_line
 from convexscore.solvers.oracles.base import Oracle
-from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.space.boundedness_master import (
     Dictionary,
     base_rows,
     minimise_largest,
     spanning_columns,
 )
-from convexscore.solvers.space.problem import Columns, NeuronCase, NeuronProblem, prepare
+from convexscore.solvers.space.problem import Columns, NeuronProblem
 
 Floats = NDArray[np.float64]
 
@@ -76,94 +67,6 @@ class BoundednessLimit:
     def gap(self) -> float:
         """Relative distance of the bounds."""
         return 0.0 if self.upper == self.lower else 1.0 - self.lower / self.upper
-
-
-def boundedness_threshold(
-    X: ArrayLike,
-    *,
-    activation: str = "relu",
-    skip: bool = True,
-    conservative: bool = False,
-    sample_weight: ArrayLike | None = None,
-    tol: float = 1e-3,
-    random_state: RandomState = None,
-) -> float:
-    r"""Smallest beta for which score matching is bounded below, in any dimension.
-
-    .. math:: \beta_0 = \min_r \sup_{\|u\| = 1, b}\Big\|\sum_i m_i r_i\,\sigma(u^\top x_i + b)
-              + \sum_i m_i\,\sigma'(u^\top x_i + b)\,u\Big\|,\quad \sum_i m_i r_i = 0,
-
-    with skip also :math:`\sum_i m_i r_i x_i^\top = -M I`, M the total weight (its symmetric part for
-    conservative networks, whose measure is :math:`|u^\top G|`).  It does not depend on the unit of the
-    data.  Repeated points raise it; for ReLU and d >= 2 the points of a facet of the convex hull alone
-    give beta_0 >= d.
-
-    Parameters
-    ----------
-    X : array_like of shape (n, d) or (n,)
-    activation : {"relu", "abs"}
-    skip : bool, default=True
-    conservative : bool, default=False
-        Ridge potentials, w_j = y_j u_j and V symmetric.
-    sample_weight : array_like of shape (n,), optional
-    tol : float, default=1e-3
-        Relative accuracy; the value is at most this much above the threshold.
-    random_state : None, int, Generator or RandomState
-        Of the local search, used in more than three dimensions (and three if n is large).
-
-    Returns
-    -------
-    float
-        ``inf`` with skip if the points lie in a hyperplane (V can then lower the divergence at no
-        cost); the total weight without skip.  Where neurons are found by a local search the value is
-        an estimate that may be too small.
-
-    Raises
-    ------
-    ValueError
-        If the data are not finite or n d is above 4000.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the bounds did not meet to ``tol``.
-
-    Notes
-    -----
-    Per round one call of the oracle, O(n^2) in the plane, and about 30 Newton steps of
-    O(K n^2 d^2 + (n d)^3) for K columns; 10 rounds and a second or two at n = 100, d = 2.
-    Duality: Zhang and Pilanci (arXiv 2402.01965), the multivariate score-matching program.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from convexscore.solvers.space.boundedness import boundedness_threshold
-    >>> square = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
-    >>> round(boundedness_threshold(square, tol=1e-6), 4)
-    2.0
-    >>> boundedness_threshold([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]], skip=False)  # on one line
-    3.0
-    """
-    check_choice(activation, ("relu", "abs"), name="activation")
-    for name, value in (("skip", skip), ("conservative", conservative)):
-        check_choice(value, (True, False), name=name)
-    check_positive(tol, name="tol", hint="The default is 1e-3.")
-    objective = score_matching(X, sample_weight=sample_weight, name="X")
-    if objective.points.shape[1] == 1:
-        return boundedness_limit(prepare_line(objective).data, activation, skip)
-    problem = prepare(objective, NeuronCase(activation, skip, conservative))
-    oracle = make_oracle(problem, random_state=check_random_state(random_state))
-    with threads_for(problem.points.size):
-        limit = boundedness(problem, oracle, tol=tol)
-    if limit.gap > tol:
-        warnings.warn(
-            f"the boundedness threshold is between {limit.lower:.6g} and {limit.upper:.6g}; wanted to "
-            f"{tol:g}, reached {limit.gap:.2g} in {limit.n_rounds} rounds. Points that nearly "
-            "coincide can cause this: merge them, or use a larger tol.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return limit.upper
 
 
 def boundedness(

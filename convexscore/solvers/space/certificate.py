@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.certificate import Certificate
+from convexscore.solvers.certificate import Certificate, certificate_from_bounds
 from convexscore.solvers.oracles.base import Oracle
 from convexscore.solvers.space.dual import DualPoint, best_mixture
 from convexscore.solvers.space.negative_skip import builds_skip, paying_terms, repaired
@@ -91,47 +91,20 @@ def certificate_of(
     dual = -np.inf if mixture is None else mixture
     if priced.exact or reference <= primal:  # bounds from a local search may be too high
         dual = max(reference, dual)
-    gap = primal - dual
-    relative = gap / max(abs(primal), problem.natural_value)
     violation = priced.largest / beta - 1.0
     if builds_skip(problem):
         violation = max(violation, paying_terms(problem, rows)[1] / beta)
-    if -1e-9 < relative < 0.0:
-        gap = relative = 0.0
-    unit = problem.objective_unit
-    return Certificate(
-        objective=primal * unit,
-        dual_objective=dual * unit,
-        gap=gap * unit,
-        relative_gap=relative,
-        max_violation=violation,
+    return certificate_from_bounds(
+        primal,
+        dual,
+        unit=problem.objective_unit,
+        natural=problem.natural_value,
+        violation=violation,
         exact=priced.exact,
+        n_tried=priced.n_tried,
+        tol=tol,
         n_neurons=network.n_neurons,
         n_iter=n_iter,
-        seconds=perf_counter() - started,
+        started=started,
         beta=beta,
-        status=_status(relative, violation, tol, priced.exact, priced.n_tried),
-        n_tried=0 if priced.exact else priced.n_tried,
-    )
-
-
-def _status(relative: float, violation: float, tol: float, exact: bool, tried: int) -> str:
-    if abs(relative) <= tol or (not np.isfinite(relative) and violation <= tol):
-        known = "" if np.isfinite(relative) else " (by the violation; no lower bound is known)"
-        return (
-            "optimal" + known if exact else f"optimal as far as {tried} local searches tell" + known
-        )
-    if not np.isfinite(relative):
-        return (
-            f"not optimal: a neuron violates its bound by {violation:.2g} (wanted {tol:g}) and no lower "
-            "bound is known; refit with a larger beta"
-        )
-    if relative < 0.0:
-        return (
-            f"not certified: the relative gap is {relative:.2g}, rounding hides it; "
-            "remove a large common offset from the data or increase beta"
-        )
-    return (
-        f"not optimal: relative gap {relative:.2g} (wanted {tol:g}), a neuron violates its "
-        f"bound by {violation:.2g}; refit with fit_convex_score, a larger beta or a larger tol"
     )

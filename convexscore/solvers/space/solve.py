@@ -144,11 +144,11 @@ def solve(
         network, certificate = certified(tidy(restricted, tol=share * allowed))
         # a local search finds another largest violation every time: nothing to compare
         loose = certificate.exact and certificate.max_violation > loosest
-        if not loose and certificate.optimal == outcome.reached:
+        if not loose and certificate.converged == outcome.reached:
             break
     else:
         network, certificate = certified(restricted)
-    if not certificate.optimal:
+    if not certificate.converged:
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
@@ -260,5 +260,5 @@ def _require_bounded(outcome: Outcome, restricted: Restricted, oracle: Oracle, b
         f"beta = {beta:g} is too small: score matching is unbounded below on these data{known}: some "
         "combination of neurons lowers the divergence without any cost in fit. Use a larger beta "
         "(sqrt(n) is a common size), beta='cv', or objective='denoising', which has no limit; "
-        "boundedness_threshold(X) computes the limit on small data."
+        "smallest_beta(X) computes the limit on small data."
     )

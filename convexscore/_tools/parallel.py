@@ -1,0 +1,35 @@
+"""Jobs for whatever backend of joblib is active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from joblib import Parallel
+from joblib.parallel import get_active_backend
+
+from convexscore._tools.progress import progress_bar
+
+
+def run_jobs(
+    jobs: Sequence[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
+    *,
+    n_jobs: int | None,
+    progress: bool,
+    description: str,
+) -> list[Any]:
+    """Results of joblib jobs in order, with the backend that is active (loky unless chosen).
+
+    The bar moves with every result where the backend hands them out one by one.
+    """
+    backend, _ = get_active_backend()
+    if getattr(backend, "supports_return_generator", False):
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    else:
+        results = Parallel(n_jobs=n_jobs)(jobs)
+    collected = []
+    with progress_bar(len(jobs), show=progress, description=description) as advance:
+        for result in results:
+            collected.append(result)
+            advance(1)
+    return collected
