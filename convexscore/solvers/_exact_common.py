@@ -53,20 +53,6 @@ def merge(neurons: NeuronSet) -> Merged:
     return Merged(points, mass, group, scale)
 
 
-def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[np.intp]:
-    """Indices by decreasing value, where values that only rounding tells apart are equal.
-
-    Equal neurons (u and -u if all points are active, mirror images in symmetric data) are ordered
-    by their projection on a fixed direction: by value their order would depend on the processor.
-    The direction's entries have no rational relation, so that no symmetry of the data leaves it
-    undecided.  ``bias`` is relative to the scale of the points.
-    """
-    order = np.argsort(-value, kind="stable")
-    level = np.cumsum(np.diff(-value[order], prepend=-np.inf) > rounding)
-    projection = u @ np.cos(np.arange(1.0, u.shape[1] + 1.0)) + bias * np.cos(0.5)
-    return order[np.lexsort((-projection[order], level))]
-
-
 def leading(value: Floats, count: int, rounding: float) -> NDArray[np.intp]:
     """Indices of the ``count`` largest and of those that rounding cannot tell from the last."""
     if len(value) <= count:

@@ -17,9 +17,8 @@ from convexscore.solvers._exact_common import (
     distinct,
     merge,
     place,
-    ranking,
 )
-from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
+from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced, ranking
 
 # Arcs handled together: their arrays of complex numbers (256 kB each) stay in cache.
 _BLOCK = 1 << 14

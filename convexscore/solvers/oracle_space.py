@@ -17,10 +17,9 @@ from convexscore.solvers._exact_common import (
     leading,
     merge,
     place,
-    ranking,
 )
 from convexscore.solvers._space_axes import ON_AXIS, Axes, Form, Sides, turn_about
-from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced
+from convexscore.solvers.oracle_result import Floats, NeuronSet, Priced, ranking
 
 _BLOCK = 1 << 13
 # Neurons that a block of axes may return, per neuron asked for.
