@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-kernels lint bench clean
 
 help:  ## list the targets
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## */\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 14
 
 # Reinstalled when the requirements change; an existing environment is reused, never wiped.
 $(STAMP): setup.cfg pyproject.toml
@@ -28,6 +28,9 @@ lint: $(STAMP)  ## ruff and mypy
 
 test: lint  ## lint, then every test and doctest
 	$(BIN)/python -m pytest -q
+
+test-kernels: $(STAMP)  ## the numeric tests with the rounding of other processors (an hour)
+	$(BIN)/python -m tests.kernels
 
 bench: $(STAMP)  ## measure speed, memory and accuracy (peers: pip install -e '.[peers]')
 	$(BIN)/python -m benchmarks

@@ -164,9 +164,21 @@ def _neurons(rng, points, divergence, activation, kind, masses=True):
     return NeuronSet(points, mass, divergence, activation, kind[0], kind[1])
 
 
+def _rounding(neurons, residual):
+    """What the order of the additions may change in h: n + d + 2 units of the terms' sizes in sum.
+
+    A term is a residual times |u.x + b|, at most twice the reach of the points.
+    """
+    n, d = neurons.points.shape
+    reach = np.linalg.norm(neurons.points, axis=1).max()
+    size = 2 * reach * np.linalg.norm(residual, axis=1).sum()
+    size += neurons.divergence * neurons.mass.sum()
+    return (n + d + 2) * np.finfo(float).eps * size
+
+
 def _check_returned(neurons, residual, priced, rel=1e-7):
     np.testing.assert_allclose(np.linalg.norm(priced.u, axis=1), 1.0, atol=1e-14)
-    assert np.all(np.diff(priced.value) <= 0)
+    assert np.all(np.diff(priced.value) <= _rounding(neurons, residual))  # equal ones in any order
     np.testing.assert_allclose(
         neurons.evaluate(residual, priced.u, priced.b), priced.value, rtol=1e-12
     )
@@ -341,13 +353,20 @@ def test_some_pivots_give_a_lower_bound(oracle):
     residual = _residual(rng, neurons, False)
     pricing = oracle(neurons)
     whole = pricing.price(residual, n_best=3)
+    # without the points that the best neurons pass through, of which there may be equal ones
+    rounding = _rounding(neurons, residual)
+    best = whole.value >= whole.largest - rounding
+    on_kink = np.abs(neurons.points @ whole.u[best].T + whole.b[best]) < 1e-8
+    others = np.flatnonzero(~on_kink.any(axis=1))
+    assert len(others) < 20
     parts = [
         pricing.price(residual, n_best=3, pivots=np.array(p))
-        for p in ([0, 3, 4, 7], list(range(1, 20)), list(range(20)))
+        for p in (others[:4], others, range(20))
     ]
     assert [part.exact for part in parts] == [False, False, True]
-    assert parts[0].largest <= parts[1].largest <= whole.largest
-    assert parts[0].largest < whole.largest
+    # the same neuron has other neighbours in the matrix products, which may round it differently
+    assert parts[0].largest <= parts[1].largest + rounding
+    assert parts[1].largest < whole.largest - rounding
     assert parts[2].largest == whole.largest
     assert parts[0].n_tried < parts[1].n_tried < whole.n_tried
 

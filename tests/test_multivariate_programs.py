@@ -218,10 +218,12 @@ def test_log_concave_fits_have_a_negative_semidefinite_jacobian(sm):
     assert objective(concave.network, X, beta, None if sm else L) == pytest.approx(
         concave.value, rel=1e-6
     )
-    assert np.max(np.linalg.eigvalsh(concave.network.jacobian(X))) < 1e-7
+    # in the cells next to the points: at a point itself several kinks meet and rounding picks a side
+    around = (X[:, np.newaxis] + 1e-3 * circle(48)).reshape(-1, 2)
+    assert np.max(np.linalg.eigvalsh(concave.network.jacobian(around))) < 1e-7
     if not sm:
         assert concave.value > free.value + 0.01
-        assert np.max(np.linalg.eigvalsh(free.network.jacobian(X))) > 0.01
+        assert np.max(np.linalg.eigvalsh(free.network.jacobian(around))) > 0.01
 
 
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)

@@ -267,14 +267,16 @@ def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     trained = best_of_lbfgs(case, n_neurons=width, n_starts=3, seed=0, max_iter=300)
     scale = abs(certificate.objective)
     assert certificate.objective <= trained + 1e-4 * scale
-    # a search with other and more starts finds little
+    # A search with other and more starts finds little: in ten dimensions neurons that violate their
+    # bound by several percent escape one search or another, and which ones depends on rounding as
+    # much as on the seed.  What they are worth is the violation times beta and the path norm.
     given = {} if goal == "score_matching" else {"labels": fit.noise_labels_}
     harder = certify(
         fit.network_, case.points, beta=beta, objective=goal, reference="residual",
         n_starts=300, random_state=1, **given,
     )  # fmt: skip
     assert harder.n_tried == 300
-    assert harder.max_violation <= certificate.max_violation + 2e-2
+    assert harder.relative_gap <= (1e-4 if d <= 5 else 5e-3)
     assert harder.objective == pytest.approx(certificate.objective, rel=1e-9)
     # a perturbed network is not optimal
     net = fit.network_

@@ -85,6 +85,22 @@ def test_noise_on_noise_is_more_noise(law):
     np.testing.assert_allclose(law.noised(0.7, 0.4).denoise(z, 0.5, 0.3), tweedie, atol=1e-9)
 
 
+@pytest.mark.parametrize("dim", [2, 5, 10])
+@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
+def test_draws_do_not_depend_on_how_many_there_are(kind, dim):
+    """To the last bit, also the rows that a matrix product treats as its remainder."""
+    rng = np.random.default_rng(dim)
+    factors = rng.standard_normal((2, dim, dim))
+    covariances = factors @ factors.transpose(0, 2, 1)
+    if kind == "gaussian":
+        law = Gaussian(np.zeros(dim), covariances[0])
+    else:
+        law = GaussianMixture([1.0, 2.0], rng.standard_normal((2, dim)), covariances)
+    many = law.sample(300, random_state=5)
+    for n in [*range(1, 70), 299]:
+        assert np.array_equal(law.sample(n, random_state=5), many[:n])
+
+
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_shapes_seeds_and_limits(law):
     assert isinstance(law, targets.Target) and isinstance(law.noised(1.0, 1.0), targets.Target)

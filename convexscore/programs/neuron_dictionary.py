@@ -64,7 +64,8 @@ def dictionary_denoising(
     solver : str
         Name of an installed CVXPY solver.
     **solver_options
-        Passed to ``cvxpy.Problem.solve``.  Clarabel runs at tolerance 1e-9 unless told otherwise.
+        Passed to ``cvxpy.Problem.solve``.  Clarabel runs at tolerance 1e-9 (1e-8 where rounding
+        allows no more) unless told otherwise.
 
     Returns
     -------

@@ -64,8 +64,8 @@ def nuclear_denoising(
     bounded_bias : bool
         False for the literal program with free biases.
     activation, skip, offset, sample_weight, solver, **solver_options
-        As in :func:`gated_denoising`; Clarabel runs at tolerance 1e-8 here, so the value is a
-        bound only to about that accuracy.
+        As in :func:`gated_denoising`; Clarabel runs at tolerance 1e-8 here (1e-7 where rounding
+        allows no more), so the value is a bound only to about that accuracy.
 
     Returns
     -------

@@ -19,6 +19,9 @@ _CLARABEL_OPTIONS = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-
 # Second-order cones lose a digit more to rounding than linear ones, semidefinite ones two.
 _CONIC_TOLERANCE = 1e-9
 SEMIDEFINITE_TOLERANCE = 1e-8
+# How many are lost at worst depends on the order in which the processor adds: where the solver
+# stalls short of its tolerance it is asked again for a tolerance larger by this factor.
+_SECOND_TRY = 10.0
 
 # Close data points and a small beta give weights of 1e5 ... 1e10, where interior-point solvers
 # stall.  Stating the problem in larger units of y cures that; tried only when the first unit fails.
@@ -108,7 +111,8 @@ def solve_convex(
 ) -> tuple[float, str]:
     """Solve a problem in place and return its value and status.
 
-    ``tolerance`` is Clarabel's where the options do not say otherwise.  ``unbounded`` makes the
+    ``tolerance`` is Clarabel's where the options do not say otherwise, ten times as much where rounding
+    keeps it from that.  ``unbounded`` makes the
     error for a problem without lower bound from the status, or returns None if it has one after
     all: asked when the solver says so or is not sure of its answer.  ``infeasible`` is the value
     of a problem without a feasible point, if that can be.  Called by the helper of a public
@@ -120,13 +124,16 @@ def solve_convex(
         If the solver does not reach an optimum, accurate or not.
     """
     cp = import_cvxpy()
-    if solver == "CLARABEL":
-        options = {**dict.fromkeys(_CLARABEL_OPTIONS, tolerance), **options}
-    try:
-        _run(problem, solver, options)
-    except cp.error.SolverError as error:
-        raise SolverError(_remedy(solver, "solver_error", str(error))) from error
-    status = str(problem.status)
+    tries = [tolerance, _SECOND_TRY * tolerance] if solver == "CLARABEL" else [tolerance]
+    for tol in tries:
+        own = dict.fromkeys(_CLARABEL_OPTIONS, tol) if solver == "CLARABEL" else {}
+        try:
+            _run(problem, solver, {**own, **options})
+        except cp.error.SolverError as error:
+            raise SolverError(_remedy(solver, "solver_error", str(error))) from error
+        status = str(problem.status)
+        if status != "optimal_inaccurate" or options.keys() & own.keys():
+            break  # tolerances that were passed are not ours to change
     doubtful = "unbounded" in status or status == "optimal_inaccurate"
     endless = unbounded(status) if unbounded is not None and doubtful else None
     if endless is not None:

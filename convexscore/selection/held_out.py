@@ -5,9 +5,9 @@ r"""The loss of a score on held-out rows: one formula, with displacements that s
 
 The divergence of an over-fitted score has spikes of 1e5 at single points, much narrower than any
 structure of the law; a held-out point on one of them would decide the plain mean.  As a difference
-quotient over a width h it is bounded, and differs by O(h^2) for scores that are smooth on that scale.  With h the noise
-level and normal :math:`\xi` it is the denoising loss at fresh noise, in expectation over the noise
-(Stein's identity), without the variance :math:`1/h^2` of the labels.
+quotient over a width h it is bounded, and differs by O(h^2) for scores that are smooth on that scale.
+With h the noise level and normal :math:`\xi` it is the denoising loss at fresh noise, in expectation
+over the noise (Stein's identity), without the variance :math:`1/h^2` of the labels.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from convexscore.targets.inputs import (
     finite_array,
     natural_shape,
 )
-from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular
+from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular, turned
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -87,7 +87,7 @@ class Gaussian:
         rng = check_random_state(random_state)
         white = rng.standard_normal((check_count(n, name="n", minimum=0), self.dim))
         axes, variances = self._spectrum.axes[0], self._spectrum.variances[0]
-        return natural_shape(self.mean + (white * np.sqrt(variances)) @ axes.T)
+        return natural_shape(self.mean + turned(white * np.sqrt(variances), axes))
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density, in the shape of x."""

@@ -20,7 +20,7 @@ from convexscore.targets.inputs import (
     natural_shape,
     row_blocks,
 )
-from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular
+from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular, turned
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16
@@ -131,7 +131,7 @@ class GaussianMixture:
         x = noise.standard_normal((n, self.dim))
         for label, axes, variances in self._covariance_groups():
             rows = slice(None) if label is None else which == label
-            x[rows] = (x[rows] * np.sqrt(variances)) @ axes.T
+            x[rows] = turned(x[rows] * np.sqrt(variances), axes)
         return natural_shape(x + self.means[which])
 
     def score(self, x: ArrayLike) -> Floats:

@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from convexscore.targets.inputs import Floats, check_symmetric, finite_array
 
+# Rows of every matrix product that turns draws.
+_ROWS = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -71,6 +74,19 @@ def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int | Non
     # Rounding leaves eigenvalues of either sign where the exact one is zero.
     variances = np.where(variances <= dim * np.finfo(float).eps * largest, 0.0, variances)
     return Spectrum(axes, variances)
+
+
+def turned(rows: Floats, axes: Floats) -> Floats:
+    """rows @ axes', (n, d), where a row does not depend on how many there are after it.
+
+    A matrix product handles the rows left over at the end of its blocks by code of its own, which
+    may round another way: which rows these are depends on their number and on the processor.  All
+    products here have one shape, the last one filled up with zeros.
+    """
+    n, d = rows.shape
+    whole = np.zeros((-(-n // _ROWS), _ROWS, d))
+    whole.reshape(-1, d)[:n] = rows
+    return (whole @ axes.T).reshape(-1, d)[:n]
 
 
 def refuse_singular(spectrum: Spectrum, what: str) -> None:

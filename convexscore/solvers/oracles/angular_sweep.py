@@ -205,6 +205,24 @@ def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     return value
 
 
+def first_best(value: Floats, rounding: float, *, conservative: bool) -> tuple[Ints, Floats]:
+    """The first arc of each row that only rounding tells from the best, and the best value.
+
+    ``value`` is the square of the measure unless ``conservative``, ``rounding`` that of the measure:
+    on symmetric data several arcs are equally good and the largest number is anyone's.
+    """
+    top = value.max(axis=1)
+    doubt = _of_form(rounding, top, conservative=conservative)
+    return np.argmax(value >= (top - doubt)[:, None], axis=1), top
+
+
+def _of_form(rounding: float, value: Floats, *, conservative: bool) -> Floats | float:
+    """Rounding of the measure as rounding of its form, which is its square unless conservative."""
+    if conservative:
+        return rounding
+    return rounding * (2.0 * np.sqrt(np.maximum(value, 0.0)) + rounding)
+
+
 def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> tuple[Ints, Ints]:
     """Rows and arcs with a local maximum inside the arc, generously."""
     slack = _SLACK * float(np.abs(base).max(initial=0.0))
@@ -215,14 +233,15 @@ def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> tuple[I
     return row, arc
 
 
-def chosen_arcs(value: Floats, level: float, n_summits: int) -> tuple[Ints, Ints]:
+def chosen_arcs(
+    value: Floats, level: float, n_summits: int, rounding: float, *, conservative: bool
+) -> tuple[Ints, Ints]:
     """Rows and arcs worth returning: the best of each row, or the best local maxima if ``n_summits``.
 
     Those above ``level``, and the best arc of all in any case.
     """
-    best = np.argmax(value, axis=1)
+    best, top = first_best(value, rounding, conservative=conservative)
     row = np.arange(len(value))
-    top = value[row, best]
     if not n_summits:
         keep = top > level
         keep[np.argmax(top)] = True
@@ -266,13 +285,22 @@ def best_angles(
     *,
     conservative: bool,
     flip: NDArray[np.intp] | int,
+    rounding: float,
 ) -> tuple[Floats, Floats]:
-    """Angle of the maximum on arcs between two events, and the measure there (as a limit)."""
+    """Angle of the maximum on arcs between two events, and the measure there (as a limit).
+
+    The start where only rounding tells it from the end.
+    """
     base, swing = matrices.form(conservative=conservative, flip=flip)
     low, high = angle_of(start), angle_of(end)
     top = np.mod(-0.5 * np.angle(swing), np.pi)
     angles = np.stack([low, high, np.clip(top, low, high)])
     values = base + (swing * np.exp(2j * angles)).real
+    values[2, (top <= low) | (top >= high)] = -np.inf  # one of the ends
+    equal = np.abs(values[1] - values[0]) <= _of_form(
+        rounding, values[0], conservative=conservative
+    )
+    values[1, equal] = np.minimum(values[0], values[1])[equal]
     theta = np.take_along_axis(angles, np.argmax(values, axis=0)[None], axis=0)[0]
     if conservative:
         return theta, values.max(axis=0)

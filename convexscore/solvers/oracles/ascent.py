@@ -14,7 +14,7 @@ from convexscore.solvers.oracles.ascent_starts import (
     scan_biases,
     unit_rows,
 )
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced
+from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
 
 # Relative to the scale of the points: a point this close to a kink is a pivot; a kink is moved
 # this far off its pivots, so that rounding cannot change which of them count as active.
@@ -125,18 +125,20 @@ class AscentOracle:
         finished = max(_FINISHED, min(32, _SWEPT // (n * (d + 2))))
         first = min(3, self.max_steps)
         u, b, h = climb(self.neurons, residual, u, b, steps=first)
-        keep = self._distinct(u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME)
+        keep = self._distinct(
+            residual, u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME
+        )
         u, b, h = climb(self.neurons, residual, u[keep], b[keep], steps=self.max_steps - first)
-        keep = self._distinct(u, b, h, len(b), _NEARLY_SAME)
+        keep = self._distinct(residual, u, b, h, len(b), _NEARLY_SAME)
         u, b = u[keep], b[keep]
         if effort > 0:
             u, b = self._finish(residual, u, b, min(finished, len(keep)))
         u, b, h = self._off_kink(residual, u, b)
-        keep = self._distinct(u, b, h, len(b), _SAME)
+        keep = self._distinct(residual, u, b, h, len(b), _SAME)
         u, b, h = u[keep], b[keep], h[keep]
         self._pool_u, self._pool_b = u[:_POOL], b[:_POOL]
         best = np.flatnonzero(h > floor)[:n_best]
-        return Priced(u[best], b[best], h[best], float(h[0]), exact=False, n_tried=n_tried)
+        return Priced(u[best], b[best], h[best], float(h.max()), exact=False, n_tried=n_tried)
 
     def _starts(
         self, residual: Floats, count: int, current: tuple[Floats, Floats] | None
@@ -147,18 +149,20 @@ class AscentOracle:
             known_u, known_b = np.concatenate([u, known_u]), np.concatenate([b, known_b])
         if len(known_b):
             h = self.neurons.evaluate(residual, known_u, known_b)
-            keep = self._distinct(known_u, known_b, h, max(1, count // 2), _SAME)
+            keep = self._distinct(residual, known_u, known_b, h, max(1, count // 2), _SAME)
             known_u, known_b = known_u[keep], known_b[keep]
         wanted = max(0, count - len(known_b))
         directions = fresh_directions(self.neurons, residual, wanted, self._rng)
         biases = scan_biases(self.neurons, residual, directions)
         return np.concatenate([known_u, directions]), np.concatenate([known_b, biases])
 
-    def _distinct(self, u: Floats, b: Floats, h: Floats, count: int, same: float) -> list[int]:
+    def _distinct(
+        self, residual: Floats, u: Floats, b: Floats, h: Floats, count: int, same: float
+    ) -> list[int]:
         """Indices of the best ``count`` distinct neurons, best first."""
         lifted = np.column_stack([u, b / self._scale])
         kept: list[int] = []
-        for i in np.argsort(-h, kind="stable"):
+        for i in ranking(h, u, b / self._scale, self.neurons.rounding(residual)):
             others = lifted[kept]
             near = (np.abs(others - lifted[i]) < same).all(axis=1).any()
             if self.neurons.activation == "abs":

@@ -24,7 +24,8 @@ class Priced:
     ----------
     u : (k, d) unit inner weights.
     b : (k,) biases.
-    value : (k,) the measure h of each, decreasing.
+    value : (k,) the measure h of each, decreasing; equal ones, up to rounding, in an order of their
+        neurons' own.
     largest : supremum of h over all neurons (``exact``) or the largest of those tried.
     exact : whether ``largest`` is the supremum over every neuron.
     n_tried : starts of a local search, or lines and planes looked at.
@@ -94,9 +95,35 @@ class NeuronSet:
         along = np.einsum("kd,kd->k", gradient, u)
         return along if self.sign else np.abs(along)
 
+    def rounding(self, residual: Floats) -> float:
+        """How much h can depend on the order of the operations in it.
+
+        The terms of G are residuals times |u.x + b|, which is at most twice the reach of the points,
+        after d + 1 operations; the sum of n of them may lose n units of the sum of their sizes.
+        """
+        n, d = self.points.shape
+        reach = np.sqrt(np.einsum("nd,nd->n", self.points, self.points).max())
+        size = 2.0 * reach * np.sqrt(np.einsum("nd,nd->n", residual, residual)).sum()
+        size += self.divergence * self.mass.sum()
+        return float((n + d + 2) * np.finfo(np.float64).eps * size)
+
     def evaluate(self, residual: Floats, u: Floats, b: Floats) -> Floats:
         """h of each neuron, the derivative at a kink from the active side."""
         return self.measure(self.gradient(residual, u, b), u)
+
+
+def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[np.intp]:
+    """Indices by decreasing value, where values that only rounding tells apart are equal.
+
+    Equal neurons (u and -u if all points are active, mirror images in symmetric data) are ordered
+    by their projection on a fixed direction: by value their order would depend on the processor.
+    The direction's entries have no rational relation, so that no symmetry of the data leaves it
+    undecided.  ``bias`` is relative to the scale of the points.
+    """
+    order = np.argsort(-value, kind="stable")
+    level = np.cumsum(np.diff(-value[order], prepend=-np.inf) > rounding)
+    projection = u @ np.cos(np.arange(1.0, u.shape[1] + 1.0)) + bias * np.cos(0.5)
+    return order[np.lexsort((-projection[order], level))]
 
 
 class Oracle(Protocol):

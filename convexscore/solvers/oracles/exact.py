@@ -53,6 +53,14 @@ def merge(neurons: NeuronSet) -> Merged:
     return Merged(points, mass, group, scale)
 
 
+def leading(value: Floats, count: int, rounding: float) -> NDArray[np.intp]:
+    """Indices of the ``count`` largest and of those that rounding cannot tell from the last."""
+    if len(value) <= count:
+        return np.arange(len(value))
+    last = np.partition(value, len(value) - count)[len(value) - count]
+    return np.flatnonzero(value >= last - rounding)
+
+
 def distinct(
     u: Floats,
     pivot: NDArray[np.intp],

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Ints, Matrices, Peaks, Sweep, Variant
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced
+from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
 from convexscore.solvers.oracles.exact import (
     MIRRORED,
     RESOLVED,
@@ -35,7 +35,8 @@ class _Query:
 
     ``flows``: residuals for Sweep.code; ``total``: the matrix E; ``half``: factor of the measure;
     ``level``: floor in units of the form; ``unsigned``: (u, b) and (-u, -b) are equivalent;
-    ``per_block``: local maxima to return, 0 for the best of every pivot.
+    ``per_block``: local maxima to return, 0 for the best of every pivot; ``rounding`` of the form's
+    root (of the form itself for ridge potentials).
     """
 
     flows: NDArray[np.complex128]
@@ -45,6 +46,7 @@ class _Query:
     level: float
     unsigned: bool
     per_block: int
+    rounding: float
 
 
 class PlaneOracle:
@@ -150,11 +152,10 @@ class PlaneOracle:
         query = self._ask(residual, floor, _PER_BLOCK * n_best if deep else 0)
         blocks = [chosen[k : k + self._step] for k in range(0, len(chosen), self._step)]
         peaks = sweeping.join(self._map(lambda rows: self._block(rows, whole, query), blocks))
-        peaks = peaks.take(np.argsort(-peaks.value, kind="stable"))
         orientation, side, flip = np.array(query.kinds).T[:, peaks.kind]
         theta, value = sweeping.best_angles(
             Matrices(peaks.alpha, peaks.beta), peaks.start, peaks.end,
-            conservative=self.neurons.conservative, flip=flip,
+            conservative=self.neurons.conservative, flip=flip, rounding=query.rounding,
         )  # fmt: skip
         value *= query.half
         largest = float(value.max())
@@ -162,11 +163,14 @@ class PlaneOracle:
             theta = sweeping.inside(theta, peaks.start, peaks.end, merged.scale)
         u = orientation[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1)
         pays = np.flatnonzero(value > floor)
+        bias = -np.einsum("kd,kd->k", u[pays], merged.points[peaks.row[pays]]) / merged.scale
+        rounding = query.half * query.rounding
+        pays = pays[ranking(value[pays], u[pays], bias, rounding)]
         u, pivot, side = u[pays], peaks.row[pays], (side * orientation)[pays]
         first = distinct(u, pivot, merged, n_best, separation, unsigned=query.unsigned)
         u, b = u[first], place(self.neurons, merged, u[first], pivot[first], side[first], _ON_KINK)
         value = self.neurons.evaluate(residual, u, b)
-        order = np.argsort(-value, kind="stable")
+        order = ranking(value, u, b / merged.scale, rounding)
         n_tried = len(chosen) * (len(self._z) + 1) * len(query.kinds)
         return Priced(u[order], b[order], value[order], largest, whole, n_tried)
 
@@ -183,8 +187,9 @@ class PlaneOracle:
         level = floor / half if neurons.conservative else (max(floor, 0.0) / half) ** 2
         unsigned = (mirrored or half == 1.0) and not (neurons.conservative and neurons.sign)
         return _Query(
-            np.concatenate([flows, flows, [0.0]]), total, kinds, half, level, unsigned, per_block
-        )
+            np.concatenate([flows, flows, [0.0]]), total, kinds, half, level, unsigned, per_block,
+            neurons.rounding(residual) / half,
+        )  # fmt: skip
 
     def _map(self, function: Callable[[Ints], Peaks], blocks: list[Ints]) -> list[Peaks]:
         if self.n_threads == 1 or len(blocks) == 1:
@@ -223,7 +228,10 @@ class PlaneOracle:
             here = matrices.shift(query.total, edge, kind.side * delta * mass[rows, None])
             base, swing = here.form(conservative=neurons.conservative, flip=kind.flip)
             value = sweeping.arc_maxima(base, swing, g, sweep.thin)
-            row, arc = sweeping.chosen_arcs(value, query.level, query.per_block)
+            row, arc = sweeping.chosen_arcs(
+                value, query.level, query.per_block, query.rounding,
+                conservative=neurons.conservative,
+            )  # fmt: skip
             peaks.append(
                 Peaks(
                     rows[row],

@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Ints, Variant
 from convexscore.solvers.oracles.axes import ON_AXIS, Axes, Form, Sides, turn_about
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced
-from convexscore.solvers.oracles.exact import MIRRORED, Merged, distinct, merge, place
+from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
+from convexscore.solvers.oracles.exact import (
+    MIRRORED,
+    Merged,
+    distinct,
+    leading,
+    merge,
+    place,
+)
 
 _BLOCK = 1 << 13
 # Neurons that a block of axes may return, per neuron asked for.
@@ -136,14 +143,15 @@ class SpaceOracle:
             found += [edges.above(floor), inner.above(floor)]
             n_tried += count
         all_found = _join(found)
-        all_found = all_found.take(np.argsort(-all_found.value, kind="stable"))
+        bias = -np.einsum("kd,kd->k", all_found.u, merged.points[all_found.pivot]) / merged.scale
+        all_found = all_found.take(ranking(all_found.value, all_found.u, bias, query.rounding))
         first = distinct(
             all_found.u, all_found.pivot, merged, n_best, separation, unsigned=query.unsigned
         )
         best = all_found.take(first)
         b = place(neurons, merged, best.u, best.pivot, best.side, ON_AXIS)
         value = neurons.evaluate(residual, best.u, b)
-        order = np.argsort(-value, kind="stable")
+        order = ranking(value, best.u, b / merged.scale, query.rounding)
         return Priced(best.u[order], b[order], value[order], largest, len(chosen) == n, n_tried)
 
 
@@ -170,7 +178,10 @@ def _join(found: list[_Found]) -> _Found:
 
 @dataclass(frozen=True, eq=False)
 class _Query:
-    """What depends on the residual, the same for all axes (``total``: the matrix E)."""
+    """What depends on the residual, the same for all axes.
+
+    ``total``: the matrix E; ``half``: factor of the measure; ``rounding``: of h.
+    """
 
     neurons: NeuronSet
     merged: Merged
@@ -180,6 +191,7 @@ class _Query:
     kinds: list[Variant]
     half: float
     unsigned: bool
+    rounding: float
 
 
 def _ask(neurons: NeuronSet, merged: Merged, flows: Floats, residual: Floats) -> _Query:
@@ -192,7 +204,8 @@ def _ask(neurons: NeuronSet, merged: Merged, flows: Floats, residual: Floats) ->
     unsigned = (mirrored or half == 1.0) and not (neurons.conservative and neurons.sign)
     if half == 1.0:
         total = np.zeros((3, 3))
-    return _Query(neurons, merged, flows, residual, total, kinds, half, unsigned)
+    rounding = neurons.rounding(residual)
+    return _Query(neurons, merged, flows, residual, total, kinds, half, unsigned, rounding)
 
 
 def _pairs(chosen: Ints) -> Ints:
@@ -204,7 +217,7 @@ def _pairs(chosen: Ints) -> Ints:
 
 
 def _edge_maxima(axes: Axes, query: _Query, count: int) -> _Found:
-    """Best plane about each axis, at most ``count`` of each kind.
+    """Best plane about each axis, the ``count`` best of each kind and ties with the last of these.
 
     All points on the axis are put on one side: for those on both sides the mass is in between, and h
     is convex in it.
@@ -217,14 +230,16 @@ def _edge_maxima(axes: Axes, query: _Query, count: int) -> _Found:
         here = axes.matrices.shift(axes.total.plane, kind.orientation, kind.side * on_axis_mass)
         base, swing = here.form(conservative=neurons.conservative, flip=kind.flip)
         value = sweeping.arc_maxima(base, swing, g, axes.sweep.thin)
-        arc = np.argmax(value, axis=1)
-        top = value[np.arange(len(arc)), arc]
-        row = np.argsort(-top, kind="stable")[:count]
+        rounding = query.rounding / query.half
+        arc, top = sweeping.first_best(value, rounding, conservative=neurons.conservative)
+        measure = top if neurons.conservative else np.sqrt(np.maximum(top, 0.0))
+        row = leading(measure, count, rounding)
         arc = arc[row]
         start, end = axes.sweep.lever[row, arc], axes.sweep.lever[row, arc + 1]
         theta, measure = sweeping.best_angles(
-            here.take(row, arc), start, end, conservative=neurons.conservative, flip=kind.flip
-        )
+            here.take(row, arc), start, end,
+            conservative=neurons.conservative, flip=kind.flip, rounding=rounding,
+        )  # fmt: skip
         if neurons.divergence:
             theta = sweeping.inside(theta, start, end, merged.scale)
         u = (
@@ -241,7 +256,8 @@ def _inner_maxima(axes: Axes, query: _Query, level: float, count: int) -> tuple[
 
     A cell whose maximum is inside has an edge on which h has a local maximum inside the arc: where the
     shrinking sets {h >= t}, caps about the maximum, stop touching the boundary, they are tangent
-    to it.  Only such arcs are looked at.  At most ``count`` neurons are returned.
+    to it.  Only such arcs are looked at.  The ``count`` best neurons are returned and ties with the
+    last of these.
     """
     neurons, merged = query.neurons, query.merged
     g = sweeping.squares(axes.sweep.lever)
@@ -262,7 +278,7 @@ def _inner_maxima(axes: Axes, query: _Query, level: float, count: int) -> tuple[
             fit, u = _inside_cells(axes, form, sides.heights, up, level / query.half, row, arc)
             found.append(_evaluate(query, pivot[fit], u, kind))
     inner = _join(found)
-    best = np.argsort(-inner.value, kind="stable")[:count]
+    best = leading(inner.value, count, query.rounding)
     return inner.take(best), 4 * len(query.kinds) * len(g) * n_arcs
 
 
