@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
-from convexscore.schedules.levels import Level, check_noise
+from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
 from convexscore.targets.inputs import Floats, as_points, row_blocks
 from convexscore.targets.line_posterior import posterior
@@ -221,15 +221,17 @@ class LineLaw:
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
-        scale, sigma = check_noise(scale, sigma)
-        points, shape = as_points(z, 1, name="z")
-        return posterior(self._panels, self._evaluate, points[:, 0], scale, sigma)[1].reshape(shape)
+        return self._posterior(z, scale, sigma)[1].reshape(np.shape(z))
 
     def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """Log-density (n,) of ``scale * X + sigma * G``."""
+        return self._posterior(z, scale, sigma)[0]
+
+    def _posterior(self, z: ArrayLike, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
         scale, sigma = check_noise(scale, sigma)
-        points, _ = as_points(z, 1, name="z")
-        return posterior(self._panels, self._evaluate, points[:, 0], scale, sigma)[0]
+        flat = as_points(z, 1, name="z")[0][:, 0]
+        levels = by_row(scale, flat), by_row(sigma, flat)
+        return posterior(self._panels, self._evaluate, flat, *levels)
 
     def _difference_quotient(self, x: Floats) -> Floats:
         """Fourth order, with steps a small part of the panel that never cross a break."""
