@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from convexscore.samplers import annealed_langevin, ddpm, langevin, mala
 from convexscore.schedules import exponential_grid, geometric_levels
-from convexscore.targets import GaussianMixture, ve_score, vp_score
+from convexscore.scores import ve_score, vp_score
+from convexscore.targets import GaussianMixture
 
 Floats = NDArray[np.float64]
 LARGE, SMALL, SHARE = -4.0, 4.0, 0.2  # where the modes are, and the weight of the small one

@@ -36,8 +36,7 @@ from benchmarks.figure_parts import (
 )
 from benchmarks.harness import Check, Report, Row
 from convexscore.objectives import score_matching
-from convexscore.samplers import langevin
-from convexscore.samplers.langevin import LangevinResult
+from convexscore.samplers import LangevinResult, langevin
 from convexscore.targets import GaussianMixture
 from convexscore.training import SGD, log_epochs, train
 

@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 import convexscore
 from benchmarks.harness import Check, Report, Row, figure, measure
 from convexscore import metrics, samplers, schedules, targets
+from convexscore.scores import vp_score
 
 TITLE = "ten spins of a Sherrington-Kirkpatrick glass, score learned from 2000 of them"
 
@@ -143,9 +144,9 @@ def run(settings: Settings, seed: int) -> Report:
     again = np.random.default_rng(seed + 6).integers(len(train), size=n)
     rows = [
         truth.judge("the law itself", law.sample(n, random_state=seed + 3)),
-        truth.judge("DDPM, exact score", truth.ddpm(targets.vp_score(law))),
+        truth.judge("DDPM, exact score", truth.ddpm(vp_score(law))),
         truth.judge("DDPM, convex score", learned),
-        truth.judge("DDPM, best linear score", truth.ddpm(targets.vp_score(gaussian))),
+        truth.judge("DDPM, best linear score", truth.ddpm(vp_score(gaussian))),
         truth.judge("training spins", train),
         truth.judge("training spins, drawn again", train[again]),
         truth.judge("fitted pairwise law", pairwise_fit(train).sample(n, random_state=seed + 4)),

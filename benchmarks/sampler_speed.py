@@ -19,7 +19,8 @@ from scipy.special import ndtri
 
 from benchmarks.harness import Check, Report, Row, figure
 from convexscore import TwoLayerNetwork, samplers, schedules, targets
-from convexscore.samplers.reverse import BATCH_SIZE
+from convexscore.samplers.options import BATCH_SIZE
+from convexscore.scores import vp_score, vp_score_to_ve
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 TITLE = "samplers against drawing the same normal numbers with numpy"
@@ -58,7 +59,7 @@ class Sampler:
         sampler = getattr(samplers, self.name)
         if self.is_time:
             return sampler(score, None, grid, **options).samples
-        score = schedules.vp_score_to_ve(score)
+        score = vp_score_to_ve(score)
         if self.name == "annealed_langevin":
             levels, each = _ladder(steps)
             return sampler(score, None, levels, step=1e-4, n_steps=each, **options).samples
@@ -110,8 +111,8 @@ def make_cases(settings: Settings, seed: int) -> list[Case]:
     knots = ndtri((np.arange(m) + 0.5) / m)
     piecewise = PiecewiseLinearScore(knots, -knots + 0.05 * rng.normal(size=m), -1.0, -1.0)
     network = planar_network(m, rng)
-    pair = targets.vp_score(targets.GaussianMixture([0.3, 0.7], [-1.0, 1.0], [0.1, 0.3]))
-    ring = targets.vp_score(targets.ring_of_gaussians(8))
+    pair = vp_score(targets.GaussianMixture([0.3, 0.7], [-1.0, 1.0], [0.1, 0.3]))
+    ring = vp_score(targets.ring_of_gaussians(8))
     everything = tuple(sampler.name for sampler in SAMPLERS)
     return [
         Case("no score", lambda x, t: -x, line, None, ("ddpm",)),

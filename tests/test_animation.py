@@ -16,6 +16,7 @@ from PIL import Image
 from convexscore import samplers, schedules, targets
 from convexscore.plotting import animation
 from convexscore.plotting.animation import animate_trajectory
+from convexscore.scores import ve_score, vp_score
 
 LAW = targets.GaussianMixture([0.8, 0.2], [-2.0, 2.0], 0.25)
 RING = targets.ring_of_gaussians(8)
@@ -40,7 +41,7 @@ def no_side_effects(monkeypatch):
 def run():
     grid = schedules.exponential_grid(4.0, 40)
     return samplers.ddpm(
-        targets.vp_score(LAW), None, grid, n_samples=3000, keep_trajectory=True, random_state=0
+        vp_score(LAW), None, grid, n_samples=3000, keep_trajectory=True, random_state=0
     )
 
 
@@ -48,7 +49,7 @@ def run():
 def planar():
     grid = schedules.exponential_grid(4.0, 30)
     return samplers.ddpm(
-        targets.vp_score(RING), None, grid, n_samples=400, dim=2, keep_trajectory=True,
+        vp_score(RING), None, grid, n_samples=400, dim=2, keep_trajectory=True,
         random_state=0,
     )  # fmt: skip
 
@@ -219,7 +220,7 @@ def test_histogram_and_exact_densities_belong_to_their_noise_levels(run, artists
 def test_ve_levels_functions_and_fixed_laws(artists, tmp_path):
     levels = schedules.geometric_levels(6.0, 0.3, 4)
     run = samplers.annealed_langevin(
-        targets.ve_score(LAW), None, levels, step=0.01, n_steps=3, n_samples=50,
+        ve_score(LAW), None, levels, step=0.01, n_steps=3, n_samples=50,
         keep_trajectory=True, random_state=0,
     )  # fmt: skip
     film = animate_trajectory(run, tmp_path / "a.gif", target=LAW, schedule="ve", n_frames=4)

@@ -28,9 +28,9 @@ from convexscore.schedules import (
     geometric_levels,
     ve_level,
     vp,
-    vp_score_to_ve,
     vp_time,
 )
+from convexscore.scores import ve_score, vp_score, vp_score_to_ve
 
 OK = 1e-4  # a right sampler fails with one seed in ten thousand at most
 N = 20_000
@@ -50,11 +50,11 @@ def with_weights(law, weights):
 
 def on_grid(sampler, n_steps=300, **fixed):
     grid = exponential_grid(5.5, n_steps, end=2e-3)
-    return lambda law, **options: sampler(targets.vp_score(law), None, grid, **fixed, **options)
+    return lambda law, **options: sampler(vp_score(law), None, grid, **fixed, **options)
 
 
 def on_levels(sampler, levels, **fixed):
-    return lambda law, **options: sampler(targets.ve_score(law), None, levels, **fixed, **options)
+    return lambda law, **options: sampler(ve_score(law), None, levels, **fixed, **options)
 
 
 # Enough steps that what discretisation leaves is below what 20 000 points can see.
@@ -150,7 +150,7 @@ def test_langevin_keeps_the_shares_of_its_start_and_noise_levels_repair_them():
     start = np.random.default_rng(0).normal(size=4000)
     stuck = langevin(law.score, start, step=0.06, n_steps=500, random_state=1).samples
     grid = exponential_grid(5.0, 250, end=1e-2)
-    free = ddpm(targets.vp_score(law), start, grid, random_state=1).samples
+    free = ddpm(vp_score(law), start, grid, random_state=1).samples
     error = 4 * np.sqrt(0.15 * 0.85 / 4000)
     # A chain stays on the side where it starts of the point at which both modes weigh the same.
     basin = np.mean(start < np.log(0.15 / 0.85) / (2 * 3.0 / 0.3))
@@ -166,7 +166,7 @@ def test_langevin_keeps_the_shares_of_its_start_and_noise_levels_repair_them():
 
 def spins_of(law, n_steps):
     grid = exponential_grid(6.0, n_steps, end=1e-2)
-    score = targets.vp_score(law)
+    score = vp_score(law)
     return ddpm(score, None, grid, n_samples=N, dim=law.dim, random_state=7).samples
 
 
@@ -217,7 +217,7 @@ def test_scores_along_the_process_solve_its_fokker_planck_equation(law):
     """For dX = -X dt + sqrt(2) dB: d/dt log q = d + x.s + div s + |s|^2, s from the package,
     the time derivative and the divergence by finite differences: score, density and schedule fit.
     """
-    score = targets.vp_score(law)
+    score = vp_score(law)
     for t in (0.05, 0.4, 2.0):
         x = law.noised(*vp(t)).sample(20, random_state=0)
         points = x.reshape(len(x), -1)
@@ -347,8 +347,8 @@ NETWORK = TwoLayerNetwork(
 )  # fmt: skip
 SCORES = {
     "network": (lambda x, t: NETWORK(x), 2),
-    "mixture": (targets.vp_score(PLANE), 2),
-    "spins": (targets.vp_score(GLASS), 10),
+    "mixture": (vp_score(PLANE), 2),
+    "spins": (vp_score(GLASS), 10),
 }
 
 
@@ -408,8 +408,8 @@ def test_units_of_the_data_do_not_matter(size):
         (annealed_langevin, dict(step=1e-3, n_steps=3), dict(step=1e-3 * size**2, n_steps=3)),
         (predictor_corrector, {}, {}),
     ):
-        here = sampler(targets.ve_score(law), None, levels, **plain, **options).samples
-        there = sampler(targets.ve_score(scaled), None, size * levels, **unit, **options).samples
+        here = sampler(ve_score(law), None, levels, **plain, **options).samples
+        there = sampler(ve_score(scaled), None, size * levels, **unit, **options).samples
         np.testing.assert_allclose(there / size, here, rtol=1e-8, atol=1e-8)
     x, y = law.sample(300, random_state=0), law.sample(300, random_state=1)
     for metric, power in (
@@ -424,9 +424,9 @@ def test_the_same_path_in_both_parametrisations():
     """Probability flow has no noise: in VE coordinates it is the same curve, up to the steps."""
     times = exponential_grid(3.0, 4000, end=0.05).times
     start = np.linspace(-2, 2, 9)
-    flow = heun(targets.vp_score(LINE), start, times, denoise=False).samples
+    flow = heun(vp_score(LINE), start, times, final_denoising=False).samples
     # dx/dsigma = -sigma s(x, sigma), by midpoint steps along the same levels.
-    score, x = targets.ve_score(LINE), start / vp(3.0)[0]
+    score, x = ve_score(LINE), start / vp(3.0)[0]
     levels = ve_level(times)
     np.testing.assert_allclose(vp_time(levels), times, rtol=1e-12)
     for high, low in itertools.pairwise(levels):

@@ -561,7 +561,7 @@ def test_ve_levels_in_the_units_of_the_data():
     gaussian = x.mean() + x.std() * np.random.default_rng(0).normal(size=800)
     assert metrics.energy_distance(gaussian, truth) > 10.0 * floor  # negative control
     one_start = model.sample(3, sampler="annealed_langevin", x0=x0[:3], n_steps=1, levels=[60.0],
-                             step=1e-8, denoise=False, random_state=0)  # fmt: skip
+                             step=1e-8, final_denoising=False, random_state=0)  # fmt: skip
     np.testing.assert_allclose(one_start, x0[:3], atol=1e-2)  # x0 is in units of X
 
 
@@ -596,7 +596,7 @@ def test_start_in_the_units_of_the_data(on_plane):
 
 
 def test_default_start_is_the_gaussian_with_the_moments(on_plane):
-    result = on_plane.sample(4000, n_steps=1, denoise=False, keep_trajectory=True,
+    result = on_plane.sample(4000, n_steps=1, final_denoising=False, keep_trajectory=True,
                              return_result=True, random_state=0)  # fmt: skip
     start = result.trajectory[0]
     scale, sigma = vp(on_plane.horizon_)

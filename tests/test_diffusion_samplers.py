@@ -8,6 +8,7 @@ statistically, with the real noise.
 
 import dataclasses
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,16 +20,19 @@ from scipy import stats
 from convexscore.samplers import (
     ChainDivergedError,
     DiffusionResult,
+    RunOptions,
     ancestral,
     annealed_langevin,
     ddpm,
     heun,
     langevin,
+    mala,
     predictor_corrector,
     probability_flow,
 )
-from convexscore.samplers import reverse as _reverse
+from convexscore.samplers import run as loop
 from convexscore.samplers.noise import ChainNoise
+from convexscore.samplers.options import DEFAULTS
 from convexscore.schedules import (
     exponential_grid,
     geometric_levels,
@@ -252,8 +256,8 @@ class Impulses:
 
     offset = 1
 
-    def __init__(self, random_state, n_chains, n_draws, n_steps):
-        self._shape, self._next = (n_chains, n_draws), 0
+    def __init__(self, random_state, n_chains, n_normals, n_steps):
+        self._shape, self._next = (n_chains, n_normals), 0
 
     def next_step(self):
         z = np.zeros(self._shape)
@@ -266,7 +270,7 @@ class Impulses:
 def law_by_impulses(monkeypatch, case, target, start, **options):
     """Mean and covariance of a sampler's output, read off its linear response: no Monte Carlo."""
     d = target.d
-    monkeypatch.setattr(_reverse, "ChainNoise", Impulses)
+    monkeypatch.setattr(loop, "ChainNoise", Impulses)
     monkeypatch.setattr(Impulses, "offset", 1 + d)
     x0 = np.zeros((1 + d + case.n_steps * case.n_normals * d, d)) + start.mean
     x0[1 : 1 + d] += np.eye(d)
@@ -296,7 +300,7 @@ def smallest_p_value(samples, law):
 @pytest.mark.parametrize("denoise", [False, True])
 def test_output_law_is_the_discretised_one_exactly(monkeypatch, case, target, denoise):
     start = Law(np.full(target.d, 0.7), 1.3 * np.eye(target.d))
-    law = law_by_impulses(monkeypatch, case, target, start, denoise=denoise)
+    law = law_by_impulses(monkeypatch, case, target, start, final_denoising=denoise)
     expected = case.law(target, start, denoise=denoise)
     np.testing.assert_allclose(law.mean, expected.mean, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(law.cov, expected.cov, rtol=1e-10, atol=1e-12)
@@ -312,7 +316,7 @@ def test_output_law_is_the_discretised_one_exactly(monkeypatch, case, target, de
 @every_target
 def test_samples_follow_the_discretised_law(case, target):
     d = target.d
-    run = case.run(target, None, n_samples=20_000, dim=d, random_state=1, denoise=False)
+    run = case.run(target, None, n_samples=20_000, dim=d, random_state=1, final_denoising=False)
     start = Law(np.zeros(d), case.prior_variance * np.eye(d))
     assert smallest_p_value(run.samples, case.law(target, start, denoise=False)) > OK
     # Negative control: a fifth more noise variance in every step (for flows: in the start).
@@ -327,9 +331,9 @@ def test_a_sampler_with_wrong_noise_fails_the_same_test(monkeypatch):
     target = Normal(np.array([1.5]), np.array([[0.4]]))
     start = Law(np.zeros(1), np.ones((1, 1)))
     x0 = np.random.default_rng(0).normal(size=(20_000, 1))
-    options = dict(random_state=1, denoise=False)
+    options = dict(random_state=1, final_denoising=False)
     right = ddpm(target.score_vp, x0, GRID, **options).samples
-    monkeypatch.setattr(_reverse, "ChainNoise", TooLoud)
+    monkeypatch.setattr(loop, "ChainNoise", TooLoud)
     wrong = ddpm(target.score_vp, x0, GRID, **options).samples
     expected = ddpm_law(target, start, denoise=False)
     assert smallest_p_value(right, expected) > OK
@@ -350,7 +354,7 @@ def test_order_of_the_flow(sampler, order):
     errors = []
     for n_steps in (40, 80, 160, 320):
         grid = uniform_grid(3.0, n_steps, end=0.05)
-        x = sampler(target.score_vp, [-1.0, 2.0], grid, denoise=False).samples
+        x = sampler(target.score_vp, [-1.0, 2.0], grid, final_denoising=False).samples
         # The flow carries the law at T to the law at delta: means onto means, scaled by the stds.
         (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
         ratio = np.sqrt((low**2 * 0.4 + 1 - low**2) / (top**2 * 0.4 + 1 - top**2))
@@ -370,15 +374,13 @@ def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, case):
         sized = Case(case.name, on_schedule(sampler, grid, **fixed), case.law, n_steps)
         (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
         start = Law(np.zeros(1), np.array([[top**2 * 0.4 + 1 - top**2]]))  # the right one
-        law = law_by_impulses(monkeypatch, sized, target, start, denoise=False)
+        law = law_by_impulses(monkeypatch, sized, target, start, final_denoising=False)
         errors.append(law.cov[0, 0] - (low**2 * 0.4 + 1 - low**2))
     np.testing.assert_allclose(orders(errors), 1, atol=0.07)
 
 
 def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
-    from convexscore.samplers import chain as _chain
-
-    monkeypatch.setattr(_chain, "ChainNoise", Impulses)
+    monkeypatch.setattr(loop, "ChainNoise", Impulses)
     monkeypatch.setattr(Impulses, "offset", 0)
     variance, errors = 0.4, []
     for step in (0.08, 0.04, 0.02, 0.01):
@@ -394,15 +396,15 @@ def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
 def test_heun_beats_euler_at_equal_cost_on_a_mixture():
     # Not Gaussian: the flow of the line maps quantiles onto quantiles.
     grid = exponential_grid(4.0, 400, end=1e-2)
-    fine = heun(mixture_score, np.linspace(-2, 2, 41), grid, denoise=False).samples
+    fine = heun(mixture_score, np.linspace(-2, 2, 41), grid, final_denoising=False).samples
     for n in (20, 40):
         one = probability_flow(
             mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, 2 * n, end=1e-2),
-            denoise=False,
+            final_denoising=False,
         ).samples  # fmt: skip
         two = heun(
             mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, n, end=1e-2),
-            denoise=False,
+            final_denoising=False,
         ).samples  # fmt: skip
         assert np.abs(two - fine).max() < 0.5 * np.abs(one - fine).max()
 
@@ -432,11 +434,15 @@ def mixture_cdf(scale, sigma):
 @pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, probability_flow])
 def test_vp_samplers_find_both_modes_in_their_shares(sampler):
     grid = exponential_grid(6.0, 400, end=1e-3)
-    run = sampler(mixture_score, None, grid, n_samples=10_000, random_state=2, denoise=False)
+    run = sampler(
+        mixture_score, None, grid, n_samples=10_000, random_state=2, final_denoising=False
+    )
     assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue > OK
     # Negative control: from a short horizon N(0, 1) is the wrong start.
     short = exponential_grid(0.3, 400, end=1e-3)
-    run = sampler(mixture_score, None, short, n_samples=10_000, random_state=2, denoise=False)
+    run = sampler(
+        mixture_score, None, short, n_samples=10_000, random_state=2, final_denoising=False
+    )
     assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue < 1e-10
 
 
@@ -452,7 +458,7 @@ def test_ve_samplers_find_both_modes_in_their_shares(sampler):
     def score(x, sigma):
         return mixture_score(x, None, 1.0, sigma)
 
-    options = dict(n_samples=4000, random_state=3, denoise=False)
+    options = dict(n_samples=4000, random_state=3, final_denoising=False)
     run = sampler(score, None, geometric_levels(20.0, 0.15, 100), **options)
     assert abs((run.samples < -0.5).mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
     assert stats.kstest(run.samples, mixture_cdf(1.0, 0.15)).pvalue > OK
@@ -496,7 +502,7 @@ def test_same_seed_same_result(case):
 
 @every_sampler
 def test_start_and_noise_are_different_streams(case):
-    options = dict(random_state=4, keep_trajectory=True, denoise=False)
+    options = dict(random_state=4, keep_trajectory=True, final_denoising=False)
     run = case.run_any(lambda x, level: np.zeros_like(x), None, n_samples=5000, **options)
     start, rest = run.trajectory[0], run.samples
     std = np.sqrt(case.prior_variance)
@@ -554,7 +560,7 @@ def test_trajectory_times_and_thinning(case):
     assert full.times[-1] == 0.0 and np.all(np.diff(full.times) <= 0)
     expected = GRID.times if case.is_time else LEVELS
     np.testing.assert_array_equal(np.unique(full.times[:-1]), np.sort(expected))
-    noisy = case.run_any(simple_score, None, denoise=False, **options)
+    noisy = case.run_any(simple_score, None, final_denoising=False, **options)
     np.testing.assert_array_equal(noisy.trajectory, full.trajectory[:-1])
     np.testing.assert_array_equal(noisy.samples, full.trajectory[-2])
     thinned = case.run_any(simple_score, None, thin=4, **options)
@@ -654,7 +660,7 @@ def test_not_a_number_in_the_denoising_step_only():
     ) as info:
         ddpm(score, np.ones(3), GRID, random_state=0)
     assert info.value.step == 11
-    assert np.isfinite(ddpm(score, np.ones(3), GRID, denoise=False).samples).all()
+    assert np.isfinite(ddpm(score, np.ones(3), GRID, final_denoising=False).samples).all()
 
 
 def test_annealed_langevin_beyond_its_stability_limit():
@@ -672,15 +678,20 @@ BAD_ARGUMENTS = [
     (dict(x0=None), ValueError, "x0=None needs n_samples, .* got n_samples=None"),
     (dict(n_samples=3), ValueError, "n_samples and dim describe .* got n_samples=3, dim=None"),
     (dict(dim=3), ValueError, "got n_samples=None, dim=3. Leave them out"),
-    (dict(x0=None, n_samples=0), ValueError, "n_samples must be an int >= 1; got 0"),
-    (dict(x0=None, n_samples=2.0), TypeError, r"n_samples must be an int >= 1; got float \(2.0\)"),
-    (dict(x0=None, n_samples=2, dim=0), ValueError, "dim must be an int >= 1; got 0"),
-    (dict(batch_size=0), ValueError, "batch_size must be an int >= 1; got 0"),
-    (dict(thin=0), ValueError, "thin must be an int >= 1; got 0"),
+    (dict(x0=None, n_samples=0), ValueError, "n_samples must be an integer >= 1; got 0"),
+    (dict(x0=None, n_samples=2.0), ValueError, r"n_samples must be an integer >= 1; got 2\.0"),
+    (dict(x0=None, n_samples=2, dim=0), ValueError, "dim must be an integer >= 1; got 0"),
+    (dict(batch_size=0), ValueError, "batch_size must be an integer >= 1; got 0"),
+    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
+    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
     (dict(callback=3), TypeError, "callback must be None or a callable"),
+    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
+    (dict(denoise=False), TypeError, "unexpected keyword denoise.*Allowed are .*final_denoising"),
+    (dict(n_normals=3), TypeError, "unexpected keyword n_normals"),
+    (dict(burn_in=3), TypeError, "burn_in has no effect on .*langevin and mala"),
     (dict(random_state="x"), TypeError, "random_state must be None"),
     (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\)"),
-    (dict(x0=np.array([0, np.nan])), ValueError, "x0 must be finite; got 1 non-finite of 2"),
+    (dict(x0=np.array([0, np.nan])), ValueError, "x0 must be finite; 1 of 2 values"),
     (dict(score=None), TypeError, r"score must be a callable \(x, (t|sigma)\) .* got NoneType"),
     (dict(score=lambda x, t: x[:, None]), ValueError, r"score must return .* got shape \(3, 1\)"),
     (
@@ -701,15 +712,20 @@ def test_errors_name_the_argument_and_the_remedy(case, arguments, error, message
 
 BAD_SCHEDULES = [
     (ddpm, dict(grid=[0.5, 1.0]), "times must be at least two strictly decreasing"),
-    (heun, dict(grid=3.0), r"grid must be a one-dimensional array .* got shape \(\)"),
+    (heun, dict(grid=3.0), r"grid must have shape \(K,\).* got shape \(\)"),
     (ancestral, dict(grid=GRID, variance="x"), "variance must be one of 'posterior', 'forward'"),
     (annealed_langevin, dict(levels=[1.0, 2.0], step=1, n_steps=1), "levels must be .* decreasing"),
     (annealed_langevin, dict(levels=[1.0, 0.0], step=1, n_steps=1), "noise levels sigma > 0"),
     (annealed_langevin, dict(levels=LEVELS, step=0, n_steps=1), "step must be finite and > 0"),
-    (annealed_langevin, dict(levels=LEVELS, step=1, n_steps=0), "n_steps must be an int >= 1"),
+    (annealed_langevin, dict(levels=LEVELS, step=1, n_steps=0), "n_steps must be an integer >= 1"),
     (predictor_corrector, dict(levels=[1.0]), "levels must be at least 2"),
-    (predictor_corrector, dict(levels=LEVELS, n_corrector=-1), "n_corrector must be an int >= 0"),
+    (
+        predictor_corrector,
+        dict(levels=LEVELS, n_corrector=-1),
+        "n_corrector must be an integer >= 0",
+    ),
     (predictor_corrector, dict(levels=LEVELS, corrector_step=-1), "corrector_step must be finite"),
+    (predictor_corrector, dict(levels=LEVELS, n_corrector=0, corrector_step=0.2), "no effect with"),
 ]
 
 
@@ -719,10 +735,26 @@ def test_bad_schedules_are_refused(sampler, arguments, message):
         sampler(simple_score, np.zeros(3), **arguments)
 
 
+def test_keywords_of_another_method_are_no_run_options():
+    """``step`` is a name inside, too: it must not get lost on the way."""
+    for keyword, close in (("step", ""), ("varaince", "Did you mean variance")):
+        with pytest.raises(TypeError, match=f"ancestral got an unexpected .*{keyword}.*{close}"):
+            ancestral(simple_score, np.zeros(3), GRID, **{keyword: 0.1})
+
+
+def test_run_options_are_said_once():
+    assert set(RunOptions.__annotations__) == set(DEFAULTS)
+    for name in DEFAULTS:
+        assert name in RunOptions.__doc__
+    for sampler in (ddpm, ancestral, probability_flow, heun, annealed_langevin, mala, langevin):
+        assert not set(inspect.signature(sampler).parameters) & set(DEFAULTS)
+        assert "RunOptions" in sampler.__doc__
+
+
 def test_one_level_is_plain_langevin():
     options = dict(step=0.1, n_steps=20)
     one = annealed_langevin(
-        lambda x, sigma: -x, np.zeros(4), [0.3], random_state=0, denoise=False, **options
+        lambda x, sigma: -x, np.zeros(4), [0.3], random_state=0, final_denoising=False, **options
     )
     _, noise_state = np.random.default_rng(0).spawn(2)
     plain = langevin(lambda x: -x, np.zeros(4), random_state=noise_state, **options)

@@ -17,10 +17,11 @@ from convexscore.ddpm_errors.transition import GaussianSources
 from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
 from convexscore.samplers import ddpm
 from convexscore.schedules import exponential_grid, uniform_grid, vp
+from convexscore.scores import vp_score
 
 GRID = exponential_grid(3.0, 24, end=0.02)
 MIXTURE = targets.GaussianMixture([0.3, 0.7], [-1.0, 1.4], [0.1, 0.25])
-EXACT = targets.vp_score(MIXTURE)
+EXACT = vp_score(MIXTURE)
 NORMAL = targets.Gaussian([1.5], [[0.4]])
 
 
@@ -71,7 +72,7 @@ def test_density_of_a_gaussian_run_is_the_linear_recursion(start):
     first = (0.0, 1.0) if start is None else noised_normal(GRID.horizon)
     mean, variance = chain_of_normal(*first, 1.5, 0.4, GRID)
     x = np.linspace(-4, 6, 101)
-    found = ddpm_density(targets.vp_score(NORMAL), GRID, x, start=start, tol=1e-6)
+    found = ddpm_density(vp_score(NORMAL), GRID, x, start=start, tol=1e-6)
     expected = stats.norm(mean, np.sqrt(variance)).pdf(x)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
     # a recursion with two percent more noise is another law
@@ -81,7 +82,7 @@ def test_density_of_a_gaussian_run_is_the_linear_recursion(start):
 
 def test_errors_of_a_gaussian_in_closed_form():
     # the estimate is the exact score of N(1.2, 0.6)
-    estimate = targets.vp_score(targets.Gaussian([1.2], [[0.6]]))
+    estimate = vp_score(targets.Gaussian([1.2], [[0.6]]))
     errors = error_decomposition(NORMAL, estimate, grid=GRID, refine=1, tol=1e-6)
     target, at_horizon = noised_normal(GRID.end), noised_normal(GRID.horizon)
     # the exact reverse process is X_end given X_T, a linear regression
@@ -186,7 +187,9 @@ def test_sources_on_a_grid_are_sources_at_its_points():
 
 @pytest.mark.parametrize("score", [EXACT, shifted, kinked], ids=["exact", "shifted", "kinked"])
 def test_density_is_that_of_the_sampler(score):
-    samples = ddpm(score, None, GRID, n_samples=100_000, denoise=False, random_state=5).samples
+    samples = ddpm(
+        score, None, GRID, n_samples=100_000, final_denoising=False, random_state=5
+    ).samples
     x = np.linspace(-6, 6, 4001)
 
     def cdf_of(density):
@@ -213,7 +216,7 @@ def test_total_is_the_histogram_of_the_sampler():
         (shifted, errors.total.tv, errors.discretisation.tv),
         (EXACT, errors.discretisation.tv, errors.total.tv),
     ):
-        run = ddpm(score, None, GRID, n_samples=n, denoise=False, random_state=1)
+        run = ddpm(score, None, GRID, n_samples=n, final_denoising=False, random_state=1)
         histogram = 0.5 * np.abs(np.histogram(run.samples, edges)[0] / n - truth).sum()
         # cells lose a little, noise adds a little
         assert abs(histogram - expected) < noise + 0.02 * expected

@@ -1,4 +1,4 @@
-"""Ising laws against brute force over all states, and their samplers against enumeration."""
+"""Laws on spins against brute force over all states, and their samplers against enumeration."""
 
 import itertools
 import tracemalloc
@@ -8,13 +8,14 @@ import pytest
 from scipy import stats
 from scipy.special import logsumexp
 
+from convexscore.scores import vp_score
 from convexscore.targets import (
     Ising,
     Noised,
+    SpinLaw,
     round_to_spins,
     spin_index,
     spin_total_variation,
-    vp_score,
 )
 from convexscore.targets.spins.enumeration import MAX_SPINS
 
@@ -25,6 +26,24 @@ def random_law(dim, strength=1.0, seed=0):
     return Ising((a + a.T) / 2, strength * rng.normal(size=dim))
 
 
+class Triples(SpinLaw):
+    """A second law, by its energies alone: no couplings of pairs, every three spins interact."""
+
+    def __init__(self, dim, field=0.2, seed=0):
+        self._dim, self.field = dim, field
+        self.weights = np.random.default_rng(seed).normal(size=dim * (dim - 1) * (dim - 2) // 6)
+
+    @property
+    def dim(self):
+        return self._dim
+
+    def energy(self, x):
+        x = np.asarray(x)
+        triples = list(itertools.combinations(range(self.dim), 3))
+        a, b, c = np.array(triples, dtype=int).reshape(-1, 3).T
+        return (x[:, a] * x[:, b] * x[:, c]) @ self.weights + self.field * x.sum(axis=1)
+
+
 class BruteForce:
     """A list of all states, one at a time."""
 
@@ -32,9 +51,19 @@ class BruteForce:
         # the last coordinate of product runs fastest, our bit 0 does
         states = [state[::-1] for state in itertools.product([-1.0, 1.0], repeat=law.dim)]
         self.states = np.array(states)
-        self.energies = np.array([0.5 * x @ law.couplings @ x + law.field @ x for x in self.states])
+        self.energies = np.array([self.energy_of(law, x) for x in self.states])
         self.log_partition = logsumexp(self.energies)
         self.p = np.exp(self.energies - self.log_partition)
+
+    @staticmethod
+    def energy_of(law, x):
+        if isinstance(law, Triples):
+            triples = itertools.combinations(range(law.dim), 3)
+            terms = [
+                k * x[a] * x[b] * x[c] for k, (a, b, c) in zip(law.weights, triples, strict=True)
+            ]
+            return sum(terms) + law.field * sum(x)
+        return 0.5 * x @ law.couplings @ x + law.field @ x
 
     def noised_log_density(self, z, scale, sigma):
         squares = ((z[:, None, :] - scale * self.states) ** 2).sum(axis=2) / sigma**2
@@ -50,10 +79,16 @@ class BruteForce:
 # ---- enumeration -----------------------------------------------------------------------------
 
 
+KINDS = pytest.mark.parametrize("make", [random_law, Triples], ids=["pairs", "triples"])
+
+
+@KINDS
 @pytest.mark.parametrize("dim", [1, 2, 3, 7, 10])
-def test_partition_mean_and_correlations(dim):
-    law = random_law(dim)
+def test_partition_mean_and_correlations(make, dim):
+    law = make(dim)
     slow = BruteForce(law)
+    assert repr(law) == f"{type(law).__name__}(dim={dim})"
+    np.testing.assert_allclose(law.energies(), slow.energies, atol=1e-12)
     np.testing.assert_allclose(law.log_partition, slow.log_partition, rtol=1e-12)
     np.testing.assert_allclose(law.probabilities(), slow.p, rtol=1e-10)
     np.testing.assert_allclose(law.mean, slow.p @ slow.states, atol=1e-12)
@@ -78,10 +113,11 @@ def test_closed_forms():
     np.testing.assert_allclose(law.log_partition, np.log(trace), rtol=1e-13)
 
 
+@KINDS
 @pytest.mark.parametrize("dim", [1, 2, 5, 10])
 @pytest.mark.parametrize("level", [(1.0, 0.5), (0.6, 0.8), (0.0, 1.0), (1.0, 0.02)])
-def test_noised_density_and_denoiser(dim, level):
-    law = random_law(dim, seed=1)
+def test_noised_density_and_denoiser(make, dim, level):
+    law = make(dim, seed=1)
     slow = BruteForce(law)
     z = np.random.default_rng(0).normal(size=(30, dim))
     density = slow.noised_log_density(z, *level)
@@ -89,8 +125,9 @@ def test_noised_density_and_denoiser(dim, level):
     np.testing.assert_allclose(law.denoise(z, *level), slow.denoise(z, *level), atol=1e-9)
 
 
-def test_noised_score_is_the_gradient_of_the_enumerated_log_density():
-    law = random_law(7, seed=2)
+@KINDS
+def test_noised_score_is_the_gradient_of_the_enumerated_log_density(make):
+    law = make(7, seed=2)
     slow = BruteForce(law)
     for level in ((1.0, 0.5), (0.6, 0.8), (0.9, 0.2)):
         noised = law.noised(*level)
@@ -106,8 +143,9 @@ def test_noised_score_is_the_gradient_of_the_enumerated_log_density():
         )
 
 
-def test_noise_on_noise_and_the_score_of_the_process():
-    law = random_law(5, seed=3)
+@KINDS
+def test_noise_on_noise_and_the_score_of_the_process(make):
+    law = make(5, seed=3)
     twice, once = law.noised(0.7, 0.4).noised(0.5, 0.3), law.noised(0.35, np.hypot(0.2, 0.3))
     z = once.sample(20, random_state=0)
     np.testing.assert_allclose(twice.score(z), once.score(z), atol=1e-12)
@@ -202,6 +240,21 @@ def test_samplers_against_enumeration(method):
     assert off.value > off.floor + 3 * off.deviation
 
 
+def test_a_law_of_energies_alone_is_sampled_exactly():
+    law = Triples(7, seed=1)
+    x = law.sample(20_000, random_state=2)
+    assert np.array_equal(law.sample(70, random_state=2), x[:70])
+    assert chi_square(law, x) > 1e-4
+    distance = spin_total_variation(x, law)
+    assert abs(distance.value - distance.floor) < 3 * distance.deviation
+    # Negative control: an Ising law with the same means and correlations it could have.
+    pairs = Ising(np.arctanh(0.9 * (law.correlations - np.eye(7))), np.arctanh(law.mean))
+    off = spin_total_variation(x, pairs)
+    assert off.value > off.floor + 20 * off.deviation and chi_square(pairs, x) < 1e-4
+    with pytest.raises(ValueError, match=rf"d <= {MAX_SPINS}; this law has d = 25"):
+        Triples(25).sample(1)
+
+
 def test_samples_do_not_depend_on_how_many_are_drawn():
     law = Ising.sherrington_kirkpatrick(8, 0.5, random_state=1)
     for method in ("exact", "gibbs"):
@@ -277,6 +330,7 @@ def test_sherrington_kirkpatrick_scaling():
     [
         (lambda: Ising(np.zeros((2, 3))), r"couplings must have shape \(d, d\); got shape \(2, 3\)"),
         (lambda: Ising([[0.0, 1.0], [0.0, 0.0]]), "couplings must be symmetric"),
+        (lambda: Ising(0.0), r"couplings must have shape \(d, d\)"),
         (lambda: Ising([[0.0, np.nan], [np.nan, 0.0]]), "couplings must be finite; 2 of 4"),
         (lambda: Ising(np.zeros((2, 2)), [1.0]), r"field must be a number or have shape \(2,\)"),
         (lambda: Ising.sherrington_kirkpatrick(0, 1.0), "dim must be an integer >= 1"),

@@ -20,6 +20,7 @@ from convexscore import (  # noqa: E402
     metrics,
     samplers,
     schedules,
+    scores,
     targets,
 )
 
@@ -87,7 +88,7 @@ def test_ddpm_does_not_find_weights_that_are_not_in_its_score():
     """The control: with the score of equal weights, DDPM returns equal weights."""
     equal = targets.GaussianMixture([0.5, 0.5], [-4.0, 4.0], 1.0)
     grid = schedules.exponential_grid(5.0, 200)
-    run = samplers.ddpm(targets.vp_score(equal), None, grid, n_samples=N, random_state=0)
+    run = samplers.ddpm(scores.vp_score(equal), None, grid, n_samples=N, random_state=0)
     assert bimodal.weight_of(run.samples) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(N))
 
 

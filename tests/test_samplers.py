@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from convexscore.samplers import ChainDivergedError, LangevinResult, langevin, mala
-from convexscore.samplers.chain import ChainNoise
+from convexscore.samplers.noise import ChainNoise
 
 MU, V = 3.0, 2.5
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand
@@ -117,7 +117,8 @@ def test_mala_is_unbiased_where_langevin_is_not():
     law = stats.norm(MU, np.sqrt(V)).cdf
     run = run_mala(np.zeros(10_000), **options)
     assert stats.kstest(run.samples, law).pvalue > OK
-    assert stats.kstest(run_langevin(np.zeros(10_000), **options).samples, law).pvalue < 1e-12
+    biased = run_langevin(np.zeros(10_000), **options | {"burn_in": 0})
+    assert stats.kstest(biased.samples, law).pvalue < 1e-12
     # The proposal is N(MU, 2V) whatever the state: the rate of this independence sampler is a
     # plane integral.
     assert run.acceptance_rate == pytest.approx(_independence_rate(), abs=0.003)
@@ -230,14 +231,14 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it(run, n_few):
     assert len(np.unique(many.samples)) == 200
 
 
-@pytest.mark.parametrize(("n_chains", "n_draws"), [(7, 1), (150, 3), (4, 100)])
-def test_noise_does_not_depend_on_blocks_and_is_standard_normal(n_chains, n_draws):
+@pytest.mark.parametrize(("n_chains", "n_normals"), [(7, 1), (150, 3), (4, 100)])
+def test_noise_does_not_depend_on_blocks_and_is_standard_normal(n_chains, n_normals):
     def draw(**options):
-        noise = ChainNoise(13, n_chains, n_draws, 50, **options)
+        noise = ChainNoise(13, n_chains, n_normals, 50, **options)
         return np.array([noise.next_step().copy() for _ in range(50)])
 
     whole = draw()
-    assert whole.shape == (50, n_chains, n_draws)
+    assert whole.shape == (50, n_chains, n_normals)
     np.testing.assert_array_equal(draw(block_size=1), whole)
     np.testing.assert_array_equal(draw(block_size=7 * 64 * 3), whole)
     assert len(np.unique(whole)) == whole.size
@@ -274,7 +275,7 @@ def test_trajectory_burn_in_and_thinning(run):
     thinned = run(np.zeros((4, 1)), n_steps=20, burn_in=5, thin=4, **options)
     np.testing.assert_array_equal(thinned.trajectory, full.trajectory[[8, 12, 16]])
     np.testing.assert_array_equal(thinned.samples, full.samples)
-    assert run(np.zeros(4), n_steps=20, step=1.0, thin=4).trajectory is None
+    assert run(np.zeros(4), n_steps=20, step=1.0).trajectory is None
 
 
 @pytest.mark.parametrize("run", SAMPLERS)
@@ -373,23 +374,29 @@ def test_mala_on_a_law_that_does_not_exist_stalls_with_a_warning():
 
 
 BAD_ARGUMENTS = [
-    (dict(step=0.0), ValueError, "step must be finite and > 0; got 0.0"),
+    (dict(step=0.0), ValueError, "step must be finite and > 0; got 0"),
     (dict(step=np.nan), ValueError, "step must be finite and > 0; got nan"),
-    (dict(step="1"), TypeError, "step must be one real number > 0; got str"),
-    (dict(n_steps=0), ValueError, "n_steps must be an int >= 1; got 0"),
-    (dict(n_steps=2.5), TypeError, r"n_steps must be an int >= 1; got float \(2.5\)"),
-    (dict(burn_in=-1), ValueError, "burn_in must be an int >= 0; got -1"),
+    (dict(step="1"), ValueError, "step must be a number > 0; got '1'"),
+    (dict(n_steps=0), ValueError, "n_steps must be an integer >= 1; got 0"),
+    (dict(n_steps=2.5), ValueError, r"n_steps must be an integer >= 1; got 2\.5"),
+    (dict(burn_in=-1), ValueError, "burn_in must be an integer >= 0; got -1"),
     (dict(burn_in=10), ValueError, r"burn_in must be smaller than n_steps.*Use n_steps=10 \+"),
-    (dict(thin=0), ValueError, "thin must be an int >= 1; got 0"),
+    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
     (dict(thin=11, keep_trajectory=True), ValueError, "thin must be at most .* = 10"),
+    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
     (dict(callback=3), TypeError, "callback must be None or a callable"),
     (dict(random_state="x"), TypeError, "random_state must be None"),
     (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\) .* numpy.full"),
     (dict(x0=np.zeros((0, 2))), ValueError, r"not empty; got shape \(0, 2\)"),
     (dict(x0=np.zeros((2, 2, 2))), ValueError, r"got shape \(2, 2, 2\)"),
-    (dict(x0=np.array([0, np.inf, np.nan])), ValueError, "got 2 non-finite of 3 values"),
-    (dict(x0=np.array(["a"])), TypeError, "x0 must hold real numbers; got an array of dtype <U1"),
-    (dict(x0=np.array([1j])), TypeError, "x0 must hold real numbers; .*complex128"),
+    (dict(x0=np.array([0, np.inf, np.nan])), ValueError, "x0 must be finite; 2 of 3 values"),
+    (dict(x0=np.array(["a"])), ValueError, "x0 must be numeric"),
+    (dict(x0=np.array([1j])), ValueError, "x0 must be real"),
+    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
+    (dict(n_step=3), TypeError, "unexpected keyword n_step.*mean n_steps"),
+    (dict(colour=3), TypeError, r"colour. Allowed are step, n_steps, .*burn_in\."),
+    (dict(batch_size=3), TypeError, "batch_size has no effect on (langevin|mala).*noise levels"),
+    (dict(final_denoising=False), TypeError, "final_denoising has no effect on"),
 ]
 
 
@@ -399,6 +406,12 @@ def test_errors_name_the_argument_and_the_remedy(run, arguments, error, message)
     options = dict(x0=np.zeros(3), step=0.1, n_steps=10) | arguments
     with pytest.raises(error, match=message):
         run(options.pop("x0"), **options)
+
+
+def test_burn_in_needs_something_to_be_left_out_of():
+    with pytest.raises(ValueError, match=r"burn_in=5 has no effect .*keep_trajectory=True"):
+        run_langevin(np.zeros(3), step=1.0, n_steps=9, burn_in=5)
+    assert 0 < run_mala(np.zeros(9), step=1.0, n_steps=9, burn_in=5).acceptance_rate <= 1
 
 
 def test_score_and_log_density_are_checked():

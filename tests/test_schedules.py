@@ -11,15 +11,14 @@ from convexscore.schedules import (
     TimeGrid,
     exponential_grid,
     geometric_levels,
-    tweedie,
     two_phase_grid,
     uniform_grid,
     ve_level,
-    ve_score_to_vp,
     vp,
-    vp_score_to_ve,
     vp_time,
 )
+from convexscore.schedules.levels import check_noise
+from convexscore.scores import tweedie, ve_score_to_vp, vp_score_to_ve
 
 MEAN, VARIANCE = np.array([1.0, -2.0]), np.array([0.3, 4.0])
 
@@ -156,15 +155,45 @@ def test_tweedie_is_the_conditional_mean():
     np.testing.assert_allclose(denoised, expected, rtol=1e-12)
 
 
+def by_loop(score, x, levels):
+    return np.concatenate([score(x[i : i + 1], float(level)) for i, level in enumerate(levels)])
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 2)])
+def test_levels_may_be_one_a_row(shape):
+    """Against the loop over rows, one number each."""
+    x = np.random.default_rng(0).normal(size=shape)
+    levels = np.array([0.1, 2.0, 1e-3, 0.4, 0.4, 1.0])
+
+    def score(x, level):  # neither linear in x nor in the level
+        level = level if np.ndim(level) == 0 else level.reshape(-1, *[1] * (x.ndim - 1))
+        return np.sin(x + level) / level
+
+    for convert in (ve_score_to_vp, vp_score_to_ve):
+        both = convert(score)
+        np.testing.assert_allclose(both(x, levels), by_loop(both, x, levels), rtol=1e-13)
+        # Negative control: the levels of other rows.
+        assert np.abs(both(x, levels) - by_loop(both, x, levels[::-1])).max() > 0.1
+    scale = 1 / (1 + levels)
+    means = tweedie(np.sin, x, scale, levels)
+    slow = [tweedie(np.sin, x[i], scale[i], levels[i]) for i in range(6)]
+    np.testing.assert_allclose(means, slow, rtol=1e-13)
+    # One number for all rows of either.
+    np.testing.assert_array_equal(tweedie(np.sin, x, 0.5, np.full(6, 2.0)),
+                                  tweedie(np.sin, x, np.full(6, 0.5), 2.0))  # fmt: skip
+    np.testing.assert_array_equal(tweedie(np.sin, x, 0.5, np.full(6, 2.0)),
+                                  tweedie(np.sin, x, 0.5, 2.0))  # fmt: skip
+
+
 # ---- Errors ----------------------------------------------------------------------------------
 
 BAD_CALLS = [
     (lambda: TimeGrid([1.0]), r"times must be at least two strictly decreasing .* got \[1.\]"),
     (lambda: TimeGrid([1.0, 1.0, 0.5]), "strictly decreasing"),
     (lambda: TimeGrid([1.0, -0.5]), "numbers >= 0"),
-    (lambda: TimeGrid([np.inf, 1.0]), "times must be finite; got"),
-    (lambda: TimeGrid([[2.0, 1.0]]), r"one-dimensional .* got shape \(1, 2\)"),
-    (lambda: TimeGrid(["a", "b"]), "times must be .* real numbers.*dtype <U1"),
+    (lambda: TimeGrid([np.inf, 1.0]), "times must be finite; 1 of 2"),
+    (lambda: TimeGrid([[2.0, 1.0]]), r"times must have shape \(K,\).* got shape \(1, 2\)"),
+    (lambda: TimeGrid(["a", "b"]), "times must be numeric"),
     (lambda: uniform_grid(0, 3), "horizon must be finite and > 0; got 0"),
     (lambda: uniform_grid(1.0, 0), "n_steps must be an integer >= 1; got 0"),
     (lambda: uniform_grid(1.0, 3, end=1.0), "end must be < horizon; got end=1, horizon=1"),
@@ -181,6 +210,14 @@ BAD_CALLS = [
     (lambda: geometric_levels(2.0, 0.0, 3), "sigma_min must be finite and > 0; got 0"),
     (lambda: tweedie(lambda z: z, 1.0, 0.0, 1.0), "scale must be finite and > 0; got 0"),
     (lambda: tweedie(lambda z: z, 1.0, 1.0, -1.0), "sigma must be finite and >= 0; got -1"),
+    (lambda: tweedie(np.sin, np.ones(2), [1.0, 0.0], 1.0), "scale must be finite and > 0; got 0"),
+    (lambda: tweedie(np.sin, np.ones((2, 3)), np.ones(3), 1.0), r"3 levels .* \(2, 3\)"),
+    (lambda: tweedie(np.sin, np.ones(2), np.ones((2, 1)), 1.0), r"scale must have shape \(K,\)"),
+    (lambda: tweedie(np.sin, np.ones(2), 1.0, [1.0, np.nan]), "sigma must be finite; 1 of 2"),
+    (lambda: check_noise(1.0, True), "sigma must be a number >= 0; got True"),
+    (lambda: check_noise(np.ones(2), np.ones(3)), r"got shapes \(2,\) and \(3,\)"),
+    (lambda: check_noise(np.ones(2), [1.0, 0.0]), "sigma must be > 0 here; got sigma=0"),
+    (lambda: check_noise([1.0, 0.0], [1.0, 0.0], noiseless=True), "or 0 with scale > 0"),
 ]
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from convexscore import targets
-from convexscore.schedules import geometric_levels, ve_score_to_vp, vp, vp_score_to_ve
+from convexscore.schedules import geometric_levels, vp
+from convexscore.scores import ve_score_to_vp, vp_score_to_ve
 from convexscore.scores.ladder import ScoreLadder
 
 LINE = targets.GaussianMixture([0.5, 0.2, 0.3], [-3.0, 0.0, 2.0], [0.25, 0.09, 0.5])

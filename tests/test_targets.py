@@ -10,7 +10,8 @@ from scipy.spatial.distance import cdist
 from scipy.special import log_ndtr
 
 from convexscore import targets
-from convexscore.targets import Gaussian, GaussianMixture, LineLaw, Noised, ve_score, vp_score
+from convexscore.scores import ve_score, vp_score
+from convexscore.targets import Gaussian, GaussianMixture, Ising, LineLaw, Noised
 
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand
 LEVELS = [(1.0, 0.5), (0.6, 0.8), (0.02, 1.0)]
@@ -161,6 +162,60 @@ def test_sample_moments(law):
     noisy = 0.36 * covariance + 0.64 * np.eye(law.dim)
     assert largest_deviation(z, 0.6 * mean, noisy) < 5
     assert largest_deviation(z, 0.6 * mean, 0.36 * covariance + 1.28 * np.eye(law.dim)) > 6
+
+
+ROUND_PLANE = GaussianMixture([0.3, 0.0, 0.7], np.eye(3)[:, :2], [0.3, 1.0, 0.0])
+EXACT = [*LAWS, ROUND_PLANE, Ising([[0.0, 0.5], [0.5, 0.0]], [0.3, -0.2]), Noised(FULL, 0.9, 0.3)]
+
+
+@pytest.mark.parametrize("law", EXACT, ids=repr)
+def test_levels_may_be_one_a_row(law):
+    """Against the loop over rows, one number each."""
+    sigma = np.array([0.5, 0.8, 1.0, 1e-3, 2.0, 0.5, 30.0, 0.05])
+    scale = np.array([1.0, 0.6, 0.02, 1.0, 0.0, 1.0, 1e-9, 0.9])
+    z = 1.2 * law.sample(8, random_state=11) + 0.1
+
+    def loop(f, *levels):
+        rows = zip(range(len(z)), *(level.tolist() for level in levels), strict=True)
+        return np.concatenate([f(z[i : i + 1], *level) for i, *level in rows])
+
+    close = dict(rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        law.denoise(z, scale, sigma), loop(law.denoise, scale, sigma), **close
+    )
+    noised = law.noised(scale, sigma)
+    slow = loop(lambda x, a, s: Noised(law, a, s).score(x), scale, sigma)
+    np.testing.assert_allclose(noised.score(z), slow, **close)
+    if not isinstance(law, Noised):
+        slow = loop(lambda x, a, s: law.noised(a, s).log_density(x), scale, sigma)
+        np.testing.assert_allclose(noised.log_density(z), slow, **close)
+    # More noise on top, one number or one a row.
+    for more in ((0.5, 0.3), (scale[::-1].clip(0.1), sigma[::-1])):
+        levels = [np.broadcast_to(level, 8) for level in more]
+        pairs = (scale, sigma, *levels)
+        slow = loop(lambda x, a, s, b, t: Noised(law, a, s).denoise(x, b, t), *pairs)
+        np.testing.assert_allclose(noised.denoise(z, *more), slow, **close)
+        slow = loop(lambda x, a, s, b, t: Noised(law, a, s).noised(b, t).score(x), *pairs)
+        np.testing.assert_allclose(noised.noised(*more).score(z), slow, **close)
+    # Scores of both processes, rows without noise among them where the law has a score.
+    quiet = 0.0 if isinstance(law, targets.Target) and law is not ROUND_PLANE else 0.3
+    times = np.array([0.5, quiet, 3.0, 0.5, quiet, 1e-2, 60.0, 0.2])
+    for score in (vp_score(law), ve_score(law)):
+        np.testing.assert_allclose(score(z, times), loop(score, times), rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(score(z, np.full(8, quiet)), score(z, quiet), atol=1e-8)
+        assert np.abs(score(z, times) - loop(score, times[::-1])).max() > 0.05  # negative control
+    assert (noised.sample(8, random_state=0).shape == z.shape)  # fmt: skip
+    with pytest.raises(ValueError, match="got 8 levels for points of shape"):
+        noised.score(z[:5])
+
+
+def test_noise_of_levels_by_row_has_these_levels():
+    sigma = np.repeat([0.5, 3.0], 20_000)
+    z = GAUSSIAN.noised(np.repeat([2.0, 0.1], 20_000), sigma).sample(40_000, random_state=0)
+    for part, scale, noise in ((z[:20_000], 2.0, 0.5), (z[20_000:], 0.1, 3.0)):
+        wanted = scale**2 * GAUSSIAN.covariance + noise**2 * np.eye(3)
+        white = np.linalg.solve(np.linalg.cholesky(wanted), (part - scale * GAUSSIAN.mean).T)
+        assert np.abs(np.cov(white) - np.eye(3)).max() < 5 * np.sqrt(2 / 20_000)
 
 
 # ---- Gaussian and mixtures -------------------------------------------------------------------
@@ -483,9 +538,11 @@ def test_variance_preserving_and_exploding_scores_convert(law):
     converted = ve_score(law)(z / scale, sigma / scale) / scale
     np.testing.assert_allclose(vp_score(law)(z, t), converted, atol=1e-9)
     np.testing.assert_allclose(vp_score(law)(z, 40.0), -z, atol=1e-9)
-    for bad in (-1.0, np.nan, np.ones(2), True):
-        with pytest.raises(ValueError, match="t must be one finite time"):
+    for bad in (-1.0, np.nan, -np.ones(10), True):
+        with pytest.raises(ValueError, match=r"t must be (finite|a number)"):
             vp_score(law)(z, bad)
+    with pytest.raises(ValueError, match="one number or one a row; got 2 levels"):
+        vp_score(law)(z, np.ones(2))
 
 
 # ---- bad input -------------------------------------------------------------------------------
@@ -497,7 +554,7 @@ def test_bad_points_and_levels(law):
         law.score(np.zeros((2, 7)))
     with pytest.raises(ValueError, match="one point per row"):
         law.log_density(0.0)
-    with pytest.raises(TypeError, match="real numbers"):
+    with pytest.raises(ValueError, match="x must be real"):
         law.score(np.zeros((2, law.dim), dtype=complex))
     z = np.zeros((2, law.dim))
     with pytest.raises(ValueError, match="scale must be finite and >= 0; got -1"):
@@ -508,8 +565,10 @@ def test_bad_points_and_levels(law):
         law.denoise(z, 1.0, 0.0)
     with pytest.raises(ValueError, match="or 0 with scale > 0"):
         law.noised(0.0, 0.0)
-    with pytest.raises(TypeError, match="one real number"):
+    with pytest.raises(ValueError, match="scale must be a number"):
         law.noised("1", 1.0)
+    with pytest.raises(ValueError, match="got 3 levels for points"):
+        law.denoise(z, 1.0, np.ones(3))
     with pytest.raises(ValueError, match="n must be an integer >= 0"):
         law.sample(-1)
 
@@ -517,7 +576,7 @@ def test_bad_points_and_levels(law):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: Gaussian([[0.0]]), r"mean must be a number or have shape \(d,\)"),
+        (lambda: Gaussian([[0.0]]), r"mean must have shape \(\) or \(d,\)"),
         (lambda: Gaussian([0.0, np.nan]), "mean must be finite; 1 of 2"),
         (lambda: Gaussian([0.0, 1.0], [1.0, 2.0]), r"covariance must be one of.*numpy\.diag"),
         (lambda: Gaussian([0.0, 1.0], [[1.0, 0.5], [0.0, 1.0]]), "symmetric"),
@@ -531,7 +590,7 @@ def test_bad_points_and_levels(law):
         (lambda: targets.ring_of_gaussians(0), "n_modes"),
         (lambda: targets.two_moons(share=1.0), "share must be > 0 and < 1"),
         (lambda: targets.spiral(thickness=0.0), "thickness"),
-        (lambda: targets.stroke(lambda t: t, thickness=1.0), "curve must return points"),
+        (lambda: targets.stroke(lambda t: t, thickness=1.0), "what curve returns must have shape"),
         (lambda: targets.stroke(lambda t: t, thickness=1.0, along="time"), "along must be one of"),
     ],
 )
@@ -541,5 +600,5 @@ def test_bad_laws(make, message):
 
 
 def test_complex_arrays_are_refused():
-    with pytest.raises(TypeError, match="mean must be an array of real numbers"):
+    with pytest.raises(ValueError, match="mean must be real"):
         Gaussian([1j])

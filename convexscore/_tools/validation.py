@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
     >>> check_points([[0, 1], [2, 3], [4, 5]]).shape, check_points([0.0, 1.0]).shape
     ((3, 2), (2, 1))
     """
-    raw = _as_real(X, name)
+    raw = as_real(X, name)
     if raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1):
         column = check_column(raw, name=name, min_distinct=min_distinct)
         return np.ascontiguousarray(column)[:, None]
@@ -96,7 +96,7 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
     return points
 
 
-def _as_real(X: ArrayLike, name: str) -> NDArray[Any]:
+def as_real(X: ArrayLike, name: str, shape: str = "(n,) or (n, d)") -> NDArray[Any]:
     """Anything array-like as an array of real float64 numbers, without copy where possible."""
     if issparse(X):
         raise ValueError(
@@ -108,12 +108,32 @@ def _as_real(X: ArrayLike, name: str) -> NDArray[Any]:
             return raw.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} must be numeric with shape (n,) or (n, d); got {type(X).__name__} that cannot "
+            f"{name} must be numeric with shape {shape}; got {type(X).__name__} that cannot "
             f"be converted to float ({error})."
         ) from error
     raise ValueError(
         f"{name} must be real. Complex data not supported: pass the real part or the modulus."
     )
+
+
+def check_array(value: ArrayLike, *, name: str, shape: str, ndim: Container[int]) -> Floats:
+    """Finite real numbers as a fresh float64 array, not empty, with as many axes as allowed.
+
+    Examples
+    --------
+    >>> check_array([3, 2], name="levels", shape="(L,)", ndim=(1,))
+    array([3., 2.])
+    """
+    array = np.array(as_real(value, name, shape), order="C")
+    if array.ndim not in ndim or array.size == 0:
+        raise ValueError(f"{name} must have shape {shape}, not empty; got shape {array.shape}.")
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        raise ValueError(
+            f"{name} must be finite; {bad} of {array.size} values are NaN or infinity. Remove or "
+            "replace them."
+        )
+    return array
 
 
 def _refuse_non_finite_rows(points: Floats, name: str) -> None:

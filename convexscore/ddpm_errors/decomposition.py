@@ -184,11 +184,11 @@ def error_decomposition(
 
     Examples
     --------
-    >>> from convexscore import targets
+    >>> from convexscore import scores, targets
     >>> from convexscore.ddpm_errors import error_decomposition
     >>> from convexscore.schedules import exponential_grid
     >>> law = targets.GaussianMixture([0.3, 0.7], [-1.5, 1.0], [0.1, 0.2])
-    >>> exact = targets.vp_score(law)
+    >>> exact = scores.vp_score(law)
     >>> grid = exponential_grid(3.0, 40, end=0.01)
     >>> errors = error_decomposition(law, lambda x, t: exact(x, t) + 0.1, grid=grid)
     >>> round(errors.score_error, 6)

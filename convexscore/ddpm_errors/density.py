@@ -24,8 +24,8 @@ def ddpm_density(
 ) -> Floats:
     r"""Exact density of the last state of `convexscore.samplers.ddpm` in one dimension.
 
-    The law of ``ddpm(score, None, grid, denoise=False).samples``, without sampling: the density is
-    propagated step by step, :math:`p_{k+1}(y) = \int p_k(x) N(y; m_k(x), v_k)\,dx`.
+    The law of ``ddpm(score, None, grid, final_denoising=False).samples``, without sampling: the
+    density is propagated step by step, :math:`p_{k+1}(y) = \int p_k(x) N(y; m_k(x), v_k)\,dx`.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from convexscore.ddpm_errors.marginals import Divergences, Marginals, reversed_f
 from convexscore.ddpm_errors.transition import GaussianSources, Start, converged_chain
 from convexscore.schedules.levels import LevelScore
 from convexscore.schedules.time_grids import TimeGrid
-from convexscore.targets.base import vp_score
+from convexscore.scores.noised import vp_score
 
 SOURCES = ("initialisation", "discretisation", "score")
 

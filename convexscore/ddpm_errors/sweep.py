@@ -152,10 +152,10 @@ def error_sweep(
 
     Examples
     --------
-    >>> from convexscore import targets
+    >>> from convexscore import scores, targets
     >>> from convexscore.ddpm_errors import error_sweep
     >>> law = targets.GaussianMixture([0.3, 0.7], [-1.5, 1.0], [0.1, 0.2])
-    >>> exact = targets.vp_score(law)
+    >>> exact = scores.vp_score(law)
     >>> sweep = error_sweep(law, lambda x, t: exact(x, t) + 0.1, steps=32, n_steps=[32, 64])
     >>> [round(order, 1) for order in (sweep.rate, sweep.order_in_steps, sweep.order_in_score)]
     [-2.0, -1.0, 1.0]

@@ -19,13 +19,13 @@ from convexscore.schedules import (
     TimeGrid,
     exponential_grid,
     geometric_levels,
-    ve_score_to_vp,
     vp,
     vp_time,
 )
 from convexscore.schedules.levels import check_levels
 from convexscore.schedules.time_grids import as_time_grid
 from convexscore.scores.ladder import ScoreLadder
+from convexscore.scores.noised import ve_score_to_vp
 
 Floats = NDArray[np.float64]
 
@@ -155,9 +155,9 @@ class DiffusionMethods:
             Return the :class:`~convexscore.samplers.DiffusionResult`, in units of X, with trajectory if
             ``keep_trajectory=True``.
         **options
-            Further options of the sampler: ``denoise``, ``batch_size``, ``keep_trajectory``, ``thin``,
-            ``callback`` (sees states in units of Z), ``progress``, ``variance``, ``step`` (squared units
-            of Z), ``corrector_step``, ...
+            Further options of the sampler: those of its method (``variance``, ``step`` in squared units
+            of Z, ``corrector_step``, ...) and :class:`~convexscore.samplers.RunOptions`; ``callback``
+            sees states in units of Z.
 
         Returns
         -------

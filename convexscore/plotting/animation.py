@@ -144,10 +144,10 @@ def animate_trajectory(
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from convexscore import samplers, schedules, targets
+    >>> from convexscore import samplers, schedules, scores, targets
     >>> from convexscore.plotting.animation import animate_trajectory
     >>> law = targets.GaussianMixture([0.8, 0.2], [-2.0, 2.0], 0.25)
-    >>> run = samplers.ddpm(targets.vp_score(law), None, schedules.exponential_grid(4.0, 20),
+    >>> run = samplers.ddpm(scores.vp_score(law), None, schedules.exponential_grid(4.0, 20),
     ...                     n_samples=500, keep_trajectory=True, random_state=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     film = animate_trajectory(

@@ -41,11 +41,11 @@ class ErrorDecompositionDisplay:
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from convexscore import targets
+    >>> from convexscore import scores, targets
     >>> from convexscore.ddpm_errors import error_sweep
     >>> from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
     >>> law = targets.GaussianMixture([0.3, 0.7], [-1.5, 1.0], [0.1, 0.2])
-    >>> exact = targets.vp_score(law)
+    >>> exact = scores.vp_score(law)
     >>> few = dict(horizons=[1.0, 2.0], n_steps=[8, 16], strengths=[0.5, 1.0], steps=16)
     >>> sweep = error_sweep(law, lambda x, t: exact(x, t) + 0.1, **few)
     >>> display = ErrorDecompositionDisplay.from_sweep(sweep, ax=Figure().subplots(1, 3))

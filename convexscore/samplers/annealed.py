@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState
-from convexscore.samplers.chain import Callback, check_count, check_step
+from convexscore._tools.validation import check_count, check_positive
+from convexscore.samplers.options import RunOptions
 from convexscore.samplers.reverse import (
-    BATCH_SIZE,
     DiffusionResult,
     LevelPath,
-    ReverseOptions,
     affine_step,
     run_reverse,
 )
@@ -25,15 +25,7 @@ def annealed_langevin(
     *,
     step: float,
     n_steps: int,
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Run Langevin dynamics at decreasing noise levels, with steps proportional to σ².
 
@@ -46,7 +38,7 @@ def annealed_langevin(
     ----------
     score : callable
         ``score(x, sigma)``, the score of the law of :math:`X + \sigma G` (variance exploding); from
-        a VP score by `convexscore.schedules.vp_score_to_ve`.
+        a VP score by `convexscore.scores.vp_score_to_ve`, from a law by `convexscore.scores.ve_score`.
     x0 : array (n_chains,) or (n_chains, d), or None
         Initial states; None draws them from :math:`N(0, \sigma_1^2 I)`.
     levels : array_like (L,)
@@ -56,8 +48,8 @@ def annealed_langevin(
         α < 4 σ_L²; a tenth of σ_L² keeps the bias (see `langevin`) near two percent.
     n_steps : int
         Steps per level.
-    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
-        As in `ddpm`; the denoising step is :math:`x + \sigma_L^2 s(x, \sigma_L)`.
+    **run
+        See `RunOptions`; the final denoising is :math:`x + \sigma_L^2 s(x, \sigma_L)`.
 
     Returns
     -------
@@ -92,15 +84,10 @@ def annealed_langevin(
     True
     """
     sigmas = check_levels(levels)
-    check_step(step)
-    check_count("n_steps", n_steps, at_least=1)
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
+    size = check_positive(step, name="step", hint="A tenth of the last level squared is a start.")
+    check_count(n_steps, name="n_steps")
     each = np.repeat(sigmas, n_steps)
-    alpha = float(step) * (each / sigmas[-1]) ** 2
+    alpha = size * (each / sigmas[-1]) ** 2
     move = affine_step(score, each, np.ones(len(each)), alpha / 2, np.sqrt(alpha))
     path = LevelPath(np.concatenate([sigmas[:1], each]), is_time=False)
-    return run_reverse(score, x0, path, move, options, n_normals=1)
+    return run_reverse(annealed_langevin, score, x0, path, move, 1, **run)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState
 from convexscore._tools.validation import check_choice
-from convexscore.samplers.chain import Callback
+from convexscore.samplers.options import RunOptions
 from convexscore.samplers.reverse import (
-    BATCH_SIZE,
     DiffusionResult,
     LevelPath,
-    ReverseOptions,
     affine_step,
     run_reverse,
 )
@@ -28,16 +25,7 @@ def ddpm(
     score: LevelScore,
     x0: ArrayLike | None,
     grid: TimeGrid | ArrayLike,
-    *,
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Run the reverse Ornstein–Uhlenbeck process with the score frozen within each step.
 
@@ -48,34 +36,15 @@ def ddpm(
     ----------
     score : callable
         ``score(x, t)``, the score of the law of :math:`e^{-t} X + \sqrt{1 - e^{-2t}}\, G`; takes
-        many chains and one OU time, returns an array of the shape of ``x``, in units of 1/x.
+        many chains and one OU time, returns an array of the shape of ``x``, in units of 1/x. From
+        a law or a denoiser by `convexscore.scores.vp_score`.
     x0 : array (n_chains,) or (n_chains, d), or None
         Initial states at time ``grid.horizon``; None draws them from :math:`N(0, I)`.
     grid : TimeGrid or array_like (K+1,)
         Decreasing remaining times, see `convexscore.schedules`.
-    n_samples, dim : int, optional
-        With ``x0=None``: the number of chains, of shape (n_samples, dim) or, without ``dim``,
-        (n_samples,).
-    denoise : bool
-        End with Tweedie's :math:`(x + \sigma^2 s(x, \delta))/\lambda`, the mean of X given the
-        last state. It removes the noise left at the end δ of the grid, and as much variance of X
-        as that noise hid: about :math:`\sigma_\delta^2`. False returns states at noise level δ,
-        as in the theorems. Nothing happens for δ = 0.
-    random_state : None, int, Generator or RandomState
-        Every chain has streams of its own, one for its start and one for its noise: chain i's
-        numbers are the same however many chains run beside it.
-    batch_size : int
-        Chains per call of the score. It bounds the memory; the samples do not depend on it, but for
-        the last bits of a score that rounds differently (matrix products do).
-    keep_trajectory : bool
-        Keep the states on the way, with their times.
-    thin : int
-        The trajectory keeps the start, every ``thin``-th state and the last one.
-    callback : callable, optional
-        ``callback(step, x)`` after every step, ``step`` counted from 1 and ``x`` read-only; a true
-        return value stops the run, which then returns the noisy states.
-    progress : bool
-        Show a progress bar (needs tqdm).
+    **run
+        Run options: the number of chains, random state, trajectory, final denoising, callback ...,
+        see `RunOptions`.
 
     Returns
     -------
@@ -113,16 +82,11 @@ def ddpm(
     True
     """
     line = as_time_grid(grid)
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
     gamma = line.steps
     step = affine_step(
         score, line.times, np.exp(gamma), 2 * np.expm1(gamma), np.sqrt(np.expm1(2 * gamma))
     )
-    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=1)
+    return run_reverse(ddpm, score, x0, LevelPath.of_grid(line), step, 1, **run)
 
 
 def ancestral(
@@ -131,15 +95,7 @@ def ancestral(
     grid: TimeGrid | ArrayLike,
     *,
     variance: Literal["posterior", "forward"] = "posterior",
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Run ancestral DDPM: each state is drawn given the last one and the denoised guess of X.
 
@@ -158,9 +114,8 @@ def ancestral(
         :math:`\tau_k^2`: that of the state given the last one and a *known* X (the first, right
         for a point mass), or that of the forward noise (the second, right for X normal with unit
         variance).
-    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
-        As in `ddpm`. With ``variance="posterior"`` the denoising step is the ancestral step to
-        time 0.
+    **run
+        See `RunOptions`.
 
     Returns
     -------
@@ -170,6 +125,10 @@ def ancestral(
     ------
     ChainDivergedError, ValueError, TypeError
         As in `ddpm`.
+
+    Notes
+    -----
+    With ``variance="posterior"`` the final denoising is the ancestral step to time 0.
 
     References
     ----------
@@ -188,15 +147,10 @@ def ancestral(
     """
     line = as_time_grid(grid)
     check_choice(variance, VARIANCES, name="variance")
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
     growth, tau2 = np.exp(line.steps), -np.expm1(-2 * line.steps)
     drift = growth * tau2
     if variance == "posterior":
         sigma = vp(line.times)[1]
         tau2 = tau2 * (sigma[1:] / sigma[:-1]) ** 2
     step = affine_step(score, line.times, growth, drift, np.sqrt(tau2))
-    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=1)
+    return run_reverse(ancestral, score, x0, LevelPath.of_grid(line), step, 1, **run)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState
-from convexscore.samplers.chain import (
-    Callback,
-    ChainPlan,
-    Floats,
-    LangevinResult,
+from convexscore.samplers.chain import ChainPlan, LangevinResult, run_chain
+from convexscore.samplers.options import Floats, RunOptions
+from convexscore.samplers.run import (
     Score,
     check_start,
     evaluate_at_start,
     evaluate_score,
     explosion_limit,
-    run_chains,
 )
 
 
@@ -25,12 +23,7 @@ def langevin(
     *,
     step: float,
     n_steps: int,
-    burn_in: int = 0,
-    thin: int = 1,
-    keep_trajectory: bool = False,
-    random_state: RandomState = None,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> LangevinResult:
     r"""Run many Langevin chains at once on any score.
 
@@ -48,20 +41,8 @@ def langevin(
         Step size ε, in squared units of x. See Notes for the price of a large one.
     n_steps : int
         Number of steps in all, burn-in included.
-    burn_in : int
-        The first ``burn_in`` steps are left out of the trajectory.
-    thin : int
-        The trajectory keeps every ``thin``-th state after burn-in.
-    keep_trajectory : bool
-        Keep ``(n_steps - burn_in) // thin`` states of every chain, not the final ones only.
-    random_state : None, int, Generator or RandomState
-        Every chain has its own noise: chain i's numbers are the same however many chains run
-        beside it.
-    callback : callable, optional
-        ``callback(step, x)`` after every step, ``step`` counted from 1 and ``x`` read-only;
-        a true return value stops the run.
-    progress : bool
-        Show a progress bar (needs tqdm).
+    **run
+        Run options: random state, burn-in, trajectory, callback ..., see `RunOptions`.
 
     Returns
     -------
@@ -97,16 +78,17 @@ def langevin(
     >>> bool(abs(run.samples.var() - 4 / 3) < 0.15)  # 1 / (1 - 1/4), not 1
     True
     """
-    plan = ChainPlan(
-        step, n_steps, burn_in, thin, keep_trajectory, random_state, callback, progress
-    )
+    plan = ChainPlan.read(langevin, step, n_steps, run)
+    if plan.run["burn_in"] and not plan.run["keep_trajectory"]:
+        raise ValueError(
+            f"burn_in={plan.run['burn_in']} has no effect without a trajectory: samples are the final "
+            f"states. Leave it out, or keep the states on the way with keep_trajectory=True."
+        )
     start = check_start(x0)
-    limit = explosion_limit(start, evaluate_at_start(score, start), step)
-    half, root = 0.5 * float(step), float(step) ** 0.5
+    limit = explosion_limit(start, evaluate_at_start(score, start), plan.step)
+    half, root = 0.5 * plan.step, plan.step**0.5
 
-    def transition(t: int, x: Floats, z: Floats) -> Floats:
+    def move(k: int, x: Floats, z: Floats) -> Floats:
         return x + half * evaluate_score(score, x) + root * z.reshape(x.shape)
 
-    n_draws = start.shape[1] if start.ndim == 2 else 1
-    result, _ = run_chains(transition, start, plan, n_draws=n_draws, limit=limit)
-    return result
+    return run_chain(plan, move, start, position=lambda x: x, n_normals=start[0].size, limit=limit)

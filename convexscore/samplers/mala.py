@@ -5,28 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from convexscore._tools.random import RandomState
-from convexscore.samplers.chain import (
-    Callback,
-    ChainPlan,
-    Floats,
-    LangevinResult,
+from convexscore.samplers.chain import ChainPlan, LangevinResult, run_chain
+from convexscore.samplers.options import Floats, RunOptions
+from convexscore.samplers.run import (
     Score,
     check_start,
     evaluate_at_start,
     evaluate_score,
     explosion_limit,
-    run_chains,
 )
 
 LogDensity: TypeAlias = Callable[[Floats], ArrayLike]
 
 _LOW_ACCEPTANCE = 0.1
+
+
+class MalaState(NamedTuple):
+    """Positions of the chains with the score, of their shape, and the log-density, (n_chains,)."""
+
+    x: Floats
+    slope: Floats
+    height: Floats
 
 
 def mala(
@@ -36,12 +40,7 @@ def mala(
     *,
     step: float,
     n_steps: int,
-    burn_in: int = 0,
-    thin: int = 1,
-    keep_trajectory: bool = False,
-    random_state: RandomState = None,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> LangevinResult:
     r"""Run many Metropolis-adjusted Langevin chains at once: no discretisation bias.
 
@@ -65,8 +64,10 @@ def mala(
         Initial states, inside the support.
     step : float > 0
         Step size ε, in squared units of x. An acceptance rate near 0.6 is efficient.
-    n_steps, burn_in, thin, keep_trajectory, random_state, callback, progress
-        As in `langevin`.
+    n_steps : int
+        Number of steps in all, burn-in included.
+    **run
+        See `RunOptions`.
 
     Returns
     -------
@@ -103,44 +104,61 @@ def mala(
     >>> bool(abs(run.samples.var() - 1) < 0.1)
     True
     """
-    plan = ChainPlan(
-        step, n_steps, burn_in, thin, keep_trajectory, random_state, callback, progress
-    )
+    plan = ChainPlan.read(mala, step, n_steps, run)
     start = check_start(x0)
-    slope = evaluate_at_start(score, start)
-    height = _log_density_at_start(log_density, start)
-    limit = explosion_limit(start, slope, step)
-    half, root = 0.5 * float(step), float(step) ** 0.5
-    d = start.shape[1] if start.ndim == 2 else 1
-    accepted = np.zeros(len(start), dtype=np.int64)
+    state = MalaState(
+        start, evaluate_at_start(score, start), _log_density_at_start(log_density, start)
+    )
+    accepted, burn_in = np.zeros(len(start), dtype=np.int64), plan.run["burn_in"]
 
-    def transition(t: int, x: Floats, z: Floats) -> Floats:
-        nonlocal slope, height
-        if t == plan.burn_in:
+    def move(k: int, state: MalaState, z: Floats) -> MalaState:
+        state, moved = mala_step(score, log_density, plan.step, state, z)
+        if k == burn_in:
             accepted[:] = 0
-        forward = z[:, :d].reshape(x.shape)
-        proposal = x + half * slope + root * forward
-        new_slope = evaluate_score(score, proposal)
-        new_height = _evaluate_log_density(log_density, proposal)
-        # The normal number that would lead back: q(x|x') and q(x'|x) are exp(-|z|²/2) of the two.
-        backward = (x - proposal - half * new_slope) / root
-        log_ratio = new_height - height + 0.5 * (_squared(forward) - _squared(backward))
-        # −log of a uniform number is half the squared length of two normal ones: every chain uses
-        # normal numbers only, d + 2 a step. NaN compares as false, that is, rejects.
-        accept = log_ratio >= -0.5 * _squared(z[:, d:])
-        accept &= np.isfinite(new_slope.reshape(len(x), -1)).all(axis=1)
-        accepted[accept] += 1
-        rows = accept if x.ndim == 1 else accept[:, None]
-        slope = np.where(rows, new_slope, slope)
-        height = np.where(accept, new_height, height)
-        return np.where(rows, proposal, x)
+        accepted[moved] += 1
+        return state
 
-    result, n_after = run_chains(transition, start, plan, n_draws=d + 2, limit=limit)
+    result = run_chain(
+        plan,
+        move,
+        state,
+        position=lambda state: state.x,
+        n_normals=start[0].size + 2,
+        limit=explosion_limit(start, state.slope, plan.step),
+    )
     # Stopped during burn-in: nothing else to report but the rate of burn-in itself.
-    rate = float(accepted.mean() / (n_after or result.n_steps))
+    rate = float(accepted.mean() / (max(result.n_steps - burn_in, 0) or result.n_steps))
     if rate < _LOW_ACCEPTANCE:
         _warn_low_acceptance(rate, int(np.count_nonzero(accepted == 0)), plan, len(start))
     return replace(result, acceptance_rate=rate)
+
+
+def mala_step(
+    score: Score, log_density: LogDensity, step: float, state: MalaState, z: Floats
+) -> tuple[MalaState, NDArray[np.bool_]]:
+    """One step from ``z`` (n_chains, d + 2), standard normal; also which chains moved."""
+    half, root = 0.5 * step, step**0.5
+    x, slope, height = state
+    d = x[0].size
+    forward = z[:, :d].reshape(x.shape)
+    proposal = x + half * slope + root * forward
+    new = MalaState(
+        proposal, evaluate_score(score, proposal), _evaluate_log_density(log_density, proposal)
+    )
+    # The normal number that would lead back: q(x|x') and q(x'|x) are exp(-|z|²/2) of the two.
+    backward = (x - proposal - half * new.slope) / root
+    log_ratio = new.height - height + 0.5 * (_squared(forward) - _squared(backward))
+    # −log of a uniform number is half the squared length of two normal ones: every chain uses
+    # normal numbers only, d + 2 a step. NaN compares as false, that is, rejects.
+    accept = log_ratio >= -0.5 * _squared(z[:, d:])
+    accept &= np.isfinite(new.slope.reshape(len(x), -1)).all(axis=1)
+    rows = accept if x.ndim == 1 else accept[:, None]
+    moved = MalaState(
+        np.where(rows, proposal, x),
+        np.where(rows, new.slope, slope),
+        np.where(accept, new.height, height),
+    )
+    return moved, accept
 
 
 def _squared(z: Floats) -> Floats:

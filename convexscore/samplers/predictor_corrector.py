@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState
-from convexscore._tools.validation import check_choice
-from convexscore.samplers.chain import Callback, Floats, check_count, check_step
+from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.samplers.ddpm import VARIANCES
+from convexscore.samplers.options import Floats, RunOptions
 from convexscore.samplers.reverse import (
-    BATCH_SIZE,
     DiffusionResult,
     LevelPath,
-    ReverseOptions,
     affine_step,
     run_reverse,
 )
 from convexscore.schedules.levels import LevelScore, check_levels
+
+_CORRECTOR_STEP = 0.1
 
 
 def predictor_corrector(
@@ -28,17 +27,9 @@ def predictor_corrector(
     levels: ArrayLike,
     *,
     n_corrector: int = 1,
-    corrector_step: float = 0.1,
+    corrector_step: float | None = None,
     variance: Literal["forward", "posterior"] = "forward",
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Step down noise levels by reverse diffusion and correct by Langevin steps at each.
 
@@ -58,16 +49,16 @@ def predictor_corrector(
         As in `annealed_langevin`; at least two levels.
     n_corrector : int
         Langevin steps per level, 0 for the predictor alone.
-    corrector_step : float > 0
-        r, the corrector's step in units of σ², stable for data of any law if r < 4. The paper's
-        :math:`2 (\rho\,\|z\| / \|s\|)^2`, in its convention half of ours, with the norms averaged
-        over all chains is this with r = 4ρ² where \|s\| is √d/σ: its ρ = 0.16 is r = 0.1. A fixed
-        r keeps every chain independent of those beside it.
+    corrector_step : float > 0, optional
+        r, the corrector's step in units of σ², default 0.1; stable for data of any law if r < 4.
+        The paper's :math:`2 (\rho\,\|z\| / \|s\|)^2`, in its convention half of ours, with the
+        norms averaged over all chains is this with r = 4ρ² where \|s\| is √d/σ: its ρ = 0.16 is
+        r = 0.1. A fixed r keeps every chain independent of those beside it.
     variance : {"forward", "posterior"}
         :math:`\tau_i^2`: the first, the paper's reverse diffusion, or the second, its ancestral
         sampling (right for a point mass).
-    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
-        As in `ddpm`. One step is one predictor with its correctors.
+    **run
+        See `RunOptions`. One step is one predictor with its correctors.
 
     Returns
     -------
@@ -96,22 +87,18 @@ def predictor_corrector(
     True
     """
     sigmas = check_levels(levels, at_least=2)
-    check_count("n_corrector", n_corrector, at_least=0)
-    check_step(
-        corrector_step,
-        name="corrector_step",
-        unit="in units of sigma^2",
-        hint="0.1 is a good start, n_corrector=0 runs without corrector.",
-    )
+    check_count(n_corrector, name="n_corrector", minimum=0)
+    ratio = _CORRECTOR_STEP
+    if corrector_step is not None:
+        ratio = check_positive(corrector_step, name="corrector_step", hint="It is in units of σ².")
+        if n_corrector == 0:
+            raise ValueError(
+                "corrector_step has no effect with n_corrector=0. Leave one of them out."
+            )
     check_choice(variance, VARIANCES, name="variance")
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
     beta, ones = sigmas[:-1] ** 2 - sigmas[1:] ** 2, np.ones(len(sigmas) - 1)
     tau2 = beta if variance == "forward" else beta * (sigmas[1:] / sigmas[:-1]) ** 2
-    epsilon = float(corrector_step) * sigmas[1:] ** 2
+    epsilon = ratio * sigmas[1:] ** 2
     predict = affine_step(score, sigmas[:-1], ones, beta, np.sqrt(tau2))
     correct = affine_step(score, sigmas[1:], ones, epsilon / 2, np.sqrt(epsilon))
 
@@ -122,4 +109,4 @@ def predictor_corrector(
         return x
 
     path = LevelPath(sigmas, is_time=False)
-    return run_reverse(score, x0, path, step, options, n_normals=1 + n_corrector)
+    return run_reverse(predictor_corrector, score, x0, path, step, 1 + n_corrector, **run)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState
-from convexscore.samplers.chain import Callback, Floats
+from convexscore.samplers.options import Floats, RunOptions
 from convexscore.samplers.reverse import (
-    BATCH_SIZE,
     DiffusionResult,
     LevelPath,
-    ReverseOptions,
     affine_step,
     evaluate_at,
     run_reverse,
@@ -24,16 +23,7 @@ def probability_flow(
     score: LevelScore,
     x0: ArrayLike | None,
     grid: TimeGrid | ArrayLike,
-    *,
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Follow the probability flow by exponential Euler: first order in the step.
 
@@ -46,9 +36,8 @@ def probability_flow(
     ----------
     score, x0, grid
         As in `ddpm`. All randomness is in the start.
-    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
-        As in `ddpm`. ``denoise=False`` ends at the law of time δ, whose variance is about
-        :math:`\sigma_\delta^2` above that of X; denoising leaves it about as much below.
+    **run
+        See `RunOptions`.
 
     Returns
     -------
@@ -58,6 +47,11 @@ def probability_flow(
     ------
     ChainDivergedError, ValueError, TypeError
         As in `ddpm`.
+
+    Notes
+    -----
+    ``final_denoising=False`` ends at the law of time δ, whose variance is about
+    :math:`\sigma_\delta^2` above that of X; denoising leaves it about as much below.
 
     References
     ----------
@@ -69,34 +63,21 @@ def probability_flow(
     >>> import numpy as np
     >>> from convexscore.samplers import probability_flow
     >>> from convexscore.schedules import uniform_grid
-    >>> run = probability_flow(lambda x, t: -x, [1.0, -2.0], uniform_grid(3.0, 10), denoise=False)
+    >>> run = probability_flow(lambda x, t: -x, [1.0, -2.0], uniform_grid(3.0, 10),
+    ...                        final_denoising=False)
     >>> run.samples.round(12).tolist()  # N(0, 1) does not change, nor do its points
     [1.0, -2.0]
     """
     line = as_time_grid(grid)
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
     step = affine_step(score, line.times, np.exp(line.steps), np.expm1(line.steps), None)
-    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=0)
+    return run_reverse(probability_flow, score, x0, LevelPath.of_grid(line), step, 0, **run)
 
 
 def heun(
     score: LevelScore,
     x0: ArrayLike | None,
     grid: TimeGrid | ArrayLike,
-    *,
-    n_samples: int | None = None,
-    dim: int | None = None,
-    denoise: bool = True,
-    random_state: RandomState = None,
-    batch_size: int = BATCH_SIZE,
-    keep_trajectory: bool = False,
-    thin: int = 1,
-    callback: Callback | None = None,
-    progress: bool = False,
+    **run: Unpack[RunOptions],
 ) -> DiffusionResult:
     r"""Follow the probability flow by exponential Heun: second order, two scores a step.
 
@@ -112,8 +93,8 @@ def heun(
     score, x0, grid
         As in `probability_flow`. The score is also evaluated at the end of the grid: for δ = 0
         the law's own score must exist.
-    n_samples, dim, denoise, random_state, batch_size, keep_trajectory, thin, callback, progress
-        As in `probability_flow`.
+    **run
+        See `RunOptions`.
 
     Returns
     -------
@@ -141,11 +122,6 @@ def heun(
     True
     """
     line = as_time_grid(grid)
-    options = ReverseOptions(
-        n_samples=n_samples, dim=dim, denoise=denoise, random_state=random_state,
-        batch_size=batch_size, keep_trajectory=keep_trajectory, thin=thin, callback=callback,
-        progress=progress,
-    )  # fmt: skip
     times, gamma = line.times.tolist(), line.steps
     growth, first = np.exp(gamma).tolist(), np.expm1(gamma).tolist()
     second = ((np.expm1(gamma) - gamma) / gamma).tolist()
@@ -158,4 +134,4 @@ def heun(
         # Not in place: a score may hand out the array it was given.
         return new + second[k] * (there - here)
 
-    return run_reverse(score, x0, LevelPath.of_grid(line), step, options, n_normals=0)
+    return run_reverse(heun, score, x0, LevelPath.of_grid(line), step, 0, **run)

@@ -1,41 +1,37 @@
-"""What the samplers along noise levels share: options, start, loop over batches, result."""
+"""What the samplers along noise levels share: the path, affine steps, start, run and result."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import RandomState, spawn_generators
-from convexscore.samplers.chain import (
-    Callback,
-    ChainDivergedError,
-    Floats,
-    chains_beyond,
-    check_callback,
-    check_count,
+from convexscore.samplers.noise import ChainNoise
+from convexscore.samplers.options import NOT_OF_LEVELS, Floats, RunOptions, read_options
+from convexscore.samplers.run import (
+    Record,
     check_start,
     evaluate_at_start,
     evaluate_score,
     explosion_limit,
-    is_within,
-    read_only,
+    refuse_divergence,
+    run_steps,
 )
-from convexscore.samplers.noise import ChainNoise
-from convexscore.schedules import LevelScore, TimeGrid, vp
+from convexscore.schedules.levels import LevelScore, vp
+from convexscore.schedules.time_grids import TimeGrid
 
 # One step of a batch of chains: (k, x, z) -> x, with z of shape (m, n_normals, *x.shape[1:]).
 BatchStep: TypeAlias = Callable[[int, Floats, Floats], Floats]
 
-# Chains per call of the score: small enough that a hundred neurons of all of them stay in cache,
-# large enough that the call itself costs nothing.
-BATCH_SIZE = 4096
-_SHOWN_CHAINS = 5
+_DIVERGED = (
+    "Either the steps are too long for the score at that noise level: take more or smaller steps, "
+    "or end at more noise; or the score pushes outwards or is not a number out there."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,30 +67,6 @@ class DiffusionResult:
             f"{type(self).__name__}(samples=array{self.samples.shape}, trajectory={kept}, "
             f"n_steps={self.n_steps}, seconds={self.seconds:.3g})"
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReverseOptions:
-    """The options common to all samplers along noise levels, checked on construction."""
-
-    n_samples: int | None
-    dim: int | None
-    denoise: bool
-    random_state: RandomState
-    batch_size: int
-    keep_trajectory: bool
-    thin: int
-    callback: Callback | None
-    progress: bool
-
-    def __post_init__(self) -> None:
-        if self.n_samples is not None:
-            check_count("n_samples", self.n_samples, at_least=1)
-        if self.dim is not None:
-            check_count("dim", self.dim, at_least=1)
-        check_count("batch_size", self.batch_size, at_least=1)
-        check_count("thin", self.thin, at_least=1)
-        check_callback(self.callback)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,93 +116,60 @@ def affine_step(
 
 
 def run_reverse(
+    sampler: Callable[..., Any],
     score: LevelScore,
     x0: ArrayLike | None,
     path: LevelPath,
     step: BatchStep,
-    options: ReverseOptions,
-    *,
     n_normals: int,
+    /,
+    **given: Unpack[RunOptions],
 ) -> DiffusionResult:
-    """Apply ``step`` for k = 0, 1, ... to batches of chains, then denoise if wanted.
+    """Steps of batches of chains along a path of noise levels, then denoising if wanted.
 
     ``n_normals`` standard normal numbers per coordinate and step come from the chain's own stream;
     the start is drawn from another one, so that it has no part in the noise.
     """
     began = time.perf_counter()
-    start_state, noise_state = spawn_generators(options.random_state, 2)
-    x = _start(x0, path, options, start_state)
-    batches = list(_batches(len(x), options.batch_size))
+    run = read_options(sampler, given, without=NOT_OF_LEVELS)
+    start, noise = spawn_generators(run["random_state"], 2)
+    x = _start(x0, path, run, start)
+    batches = list(_batches(len(x), run["batch_size"]))
     limit = _limit_from_start(score, x, path, batches)
-    n_draws = n_normals * x[0].size
-    noise = ChainNoise(noise_state, len(x), n_draws, path.n_steps) if n_draws else None
-    normals = np.empty((len(x), 0))
-    record = _Record(path, options, x)
-    n_taken, stopped = 0, False
-    with progress_bar(path.n_steps, show=options.progress, description="levels") as advance:
-        while n_taken < path.n_steps and not stopped:
-            if noise is not None:
-                normals = noise.next_step()
-            z = normals.reshape(len(x), n_normals, *x.shape[1:])
-            new = np.empty_like(x)  # the callback may have kept the old one
-            # Overflow in a diverging score is reported below, once and with its remedy.
-            with np.errstate(over="ignore", invalid="ignore"):
-                for rows in batches:
-                    new[rows] = step(n_taken, x[rows], z[rows])
-            x, n_taken = new, n_taken + 1
-            if not is_within(x, limit):
-                raise _diverged(x, limit, f"step {n_taken} of {path.n_steps}", path, n_taken)
-            record.after_step(n_taken, x)
-            advance(1)
-            if options.callback is not None:
-                stopped = bool(options.callback(n_taken, read_only(x)))
-    record.at_end(n_taken, x)
-    if options.denoise and not stopped:
+    thin, n_steps = run["thin"], path.n_steps
+    record = Record(x, 3 + n_steps // thin, keep=run["keep_trajectory"])
+    record.add(x, path.levels[0])
+
+    def all_batches(k: int, x: Floats, normals: Floats) -> Floats:
+        z = normals.reshape(len(x), n_normals, *x.shape[1:])
+        new = np.empty_like(x)  # the callback may have kept the old one
+        for rows in batches:
+            new[rows] = step(k, x[rows], z[rows])
+        return new
+
+    def after_step(n_taken: int, x: Floats) -> None:
+        where = f"step {n_taken} of {n_steps}, from {path.describe(n_taken - 1)}"
+        refuse_divergence(x, limit, n_taken, where, cause=_DIVERGED)
+        if n_taken % thin == 0:
+            record.add(x, path.levels[n_taken])
+
+    x, n_taken, stopped = run_steps(
+        all_batches, x, n_steps, run, position=lambda x: x, noise=noise,
+        n_normals=n_normals * x[0].size, after_step=after_step, description="levels",
+    )  # fmt: skip
+    if n_taken % thin:
+        record.add(x, path.levels[n_taken])
+    if run["final_denoising"] and not stopped:
         x = _denoised(score, x, path, batches)
-        if not is_within(x, limit):
-            raise _diverged(x, limit, "the final denoising step", path, n_taken + 1)
+        where = f"the final denoising step, from {path.describe(n_taken)}"
+        refuse_divergence(x, limit, n_taken + 1, where, cause=_DIVERGED)
         record.add(x, 0.0)
-    trajectory, times = record.kept()
-    return DiffusionResult(x, trajectory, times, n_taken, time.perf_counter() - began)
+    return DiffusionResult(x, record.states, record.labels, n_taken, time.perf_counter() - began)
 
 
-class _Record:
-    """The trajectory, allocated once; empty unless asked for."""
-
-    def __init__(self, path: LevelPath, options: ReverseOptions, x: Floats) -> None:
-        self._levels, self._thin, self._count = path.levels, options.thin, 0
-        self._states = None
-        if options.keep_trajectory:
-            most = 3 + path.n_steps // options.thin
-            self._states = np.empty((most, *x.shape))
-            self._times = np.empty(most)
-            self.add(x, float(path.levels[0]))
-
-    def after_step(self, n_taken: int, x: Floats) -> None:
-        if n_taken % self._thin == 0:
-            self.add(x, float(self._levels[n_taken]))
-
-    def at_end(self, n_taken: int, x: Floats) -> None:
-        if n_taken % self._thin:
-            self.add(x, float(self._levels[n_taken]))
-
-    def add(self, x: Floats, level: float) -> None:
-        if self._states is not None:
-            self._states[self._count] = x
-            self._times[self._count] = level
-            self._count += 1
-
-    def kept(self) -> tuple[Floats | None, Floats | None]:
-        if self._states is None:
-            return None, None
-        return self._states[: self._count], self._times[: self._count]
-
-
-def _start(
-    x0: ArrayLike | None, path: LevelPath, options: ReverseOptions, random_state: RandomState
-) -> Floats:
+def _start(x0: ArrayLike | None, path: LevelPath, run: RunOptions, state: RandomState) -> Floats:
     """The given states, or draws from the law of pure noise."""
-    n, d = options.n_samples, options.dim
+    n, d = run["n_samples"], run["dim"]
     if x0 is not None:
         if n is not None or d is not None:
             raise ValueError(
@@ -243,7 +182,7 @@ def _start(
             "x0=None needs n_samples, the number of chains; got n_samples=None. Pass n_samples "
             "(and dim for chains of shape (n_samples, dim)), or the initial states as x0."
         )
-    draws = ChainNoise(random_state, n, d or 1, 1).next_step()
+    draws = ChainNoise(state, n, d or 1, 1).next_step()
     # VP: N(0, I), the limit of the process. VE: the data are negligible against the noise.
     std = 1.0 if path.is_time else float(path.levels[0])
     start: Floats = std * (draws[:, 0] if d is None else draws)
@@ -287,19 +226,3 @@ def _denoised(score: LevelScore, x: Floats, path: LevelPath, batches: list[slice
         for rows in batches:
             new[rows] = step(0, x[rows], x[rows])
     return new
-
-
-def _diverged(
-    x: Floats, limit: float, where: str, path: LevelPath, n_taken: int
-) -> ChainDivergedError:
-    chains = chains_beyond(x, limit)
-    named = ", ".join(str(i) for i in chains[:_SHOWN_CHAINS])
-    more = ", ..." if len(chains) > _SHOWN_CHAINS else ""
-    return ChainDivergedError(
-        f"the run diverged at {where}, from {path.describe(n_taken - 1)}: {len(chains)} of "
-        f"{len(x)} chains ({named}{more}) are non-finite or beyond |x| = {limit:.3g}. Either the "
-        f"steps are too long for the score at that noise level: take more or smaller steps, or "
-        f"end at more noise; or the score pushes outwards or is not a number out there.",
-        step=n_taken,
-        chains=chains,
-    )

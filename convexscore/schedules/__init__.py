@@ -1,13 +1,11 @@
 """Noise schedules as pure functions: time grids, noise levels, and the maps between the two."""
 
 from convexscore.schedules.levels import (
+    Level,
     LevelScore,
     geometric_levels,
-    tweedie,
     ve_level,
-    ve_score_to_vp,
     vp,
-    vp_score_to_ve,
     vp_time,
 )
 from convexscore.schedules.time_grids import (
@@ -18,16 +16,14 @@ from convexscore.schedules.time_grids import (
 )
 
 __all__ = [
+    "Level",
     "LevelScore",
     "TimeGrid",
     "exponential_grid",
     "geometric_levels",
-    "tweedie",
     "two_phase_grid",
     "uniform_grid",
     "ve_level",
-    "ve_score_to_vp",
     "vp",
-    "vp_score_to_ve",
     "vp_time",
 ]

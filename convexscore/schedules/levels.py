@@ -1,4 +1,4 @@
-"""Noise schedules as pure functions: time grids, noise levels, and the maps between the two."""
+"""Noise levels: their two parametrisations, ladders of them, and levels that differ by row."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.validation import check_count, check_positive
-from convexscore.schedules.time_grids import (
-    as_line,
-    shown,
-)
+from convexscore.schedules.time_grids import as_line, shown
 
 Floats: TypeAlias = NDArray[np.float64]
+# A noise level of all rows, or (n,), one a row.
+Level: TypeAlias = float | Floats
 # Score of a family of noised laws: (x, t) with t the OU time, or (x, sigma) with VE noise sigma.
-LevelScore: TypeAlias = Callable[[Floats, float], ArrayLike]
+LevelScore: TypeAlias = Callable[[Floats, Any], ArrayLike]
 
 _TIME_HINT = "Times are in units in which the Ornstein–Uhlenbeck process forgets as exp(-t)."
+_PAIR_HINT = (
+    "At Ornstein–Uhlenbeck time t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t)), or arrays "
+    "(n,), one level a row."
+)
 
 
 def vp(t: ArrayLike) -> tuple[Any, Any]:
@@ -104,80 +107,6 @@ def geometric_levels(sigma_max: float, sigma_min: float, n: int) -> Floats:
     return np.geomspace(top, low, n)
 
 
-def ve_score_to_vp(score_ve: LevelScore) -> LevelScore:
-    r"""The VP family of scores, ``score(x, t)``, from the VE family, ``score(x, sigma)``.
-
-    .. math:: s_{VP}(z, t) = s_{VE}(z/\lambda_t;\, \sigma_t/\lambda_t) / \lambda_t
-
-    Examples
-    --------
-    >>> from convexscore.schedules import ve_score_to_vp
-    >>> score = ve_score_to_vp(lambda x, sigma: -x / (1 + sigma**2))  # of N(0, 1)
-    >>> float(score(0.5, 2.0).round(12))
-    -0.5
-    """
-
-    def score(x: Floats, t: float) -> ArrayLike:
-        scale, _ = vp(t)
-        return np.asarray(score_ve(x / scale, ve_level(t))) / scale
-
-    return score
-
-
-def vp_score_to_ve(score_vp: LevelScore) -> LevelScore:
-    r"""The VE family of scores, ``score(x, sigma)``, from the VP family; undoes `ve_score_to_vp`.
-
-    .. math:: s_{VE}(x; \sigma) = \lambda\, s_{VP}(\lambda x, t), \qquad
-        \lambda = e^{-t} = 1/\sqrt{1 + \sigma^2}
-
-    Examples
-    --------
-    >>> from convexscore.schedules import vp_score_to_ve
-    >>> score = vp_score_to_ve(lambda x, t: -x)  # of N(0, 1)
-    >>> float(score(3.0, 2.0).round(12))
-    -0.6
-    """
-
-    def score(x: Floats, sigma: float) -> ArrayLike:
-        t = vp_time(sigma)
-        scale, _ = vp(t)
-        return np.asarray(score_vp(x * scale, t)) * scale
-
-    return score
-
-
-def tweedie(
-    score: Callable[[Floats], ArrayLike], z: ArrayLike, scale: float, sigma: float
-) -> Floats:
-    r"""Denoiser from a score (Tweedie's formula).
-
-    .. math:: E[X \mid z] = \frac{z + \sigma^2 s(z)}{\lambda}, \qquad z = \lambda X + \sigma G
-
-    Parameters
-    ----------
-    score : callable
-        Score of the law of z; returns an array of the shape it is given.
-    z : array_like
-    scale, sigma : float
-        λ > 0 and σ >= 0.
-
-    References
-    ----------
-    B. Efron, "Tweedie's formula and selection bias", JASA 106 (2011).
-
-    Examples
-    --------
-    >>> from convexscore.schedules import tweedie
-    >>> float(tweedie(lambda z: -z / 5.0, 10.0, 1.0, 2.0))  # X ~ N(0, 1), noise variance 4
-    2.0
-    """
-    scale = check_positive(scale, name="scale", hint="It multiplies X; 1 for VE.")
-    sigma = check_positive(sigma, name="sigma", strict=False)
-    z = np.asarray(z, dtype=np.float64)
-    denoised: Floats = (z + sigma**2 * np.asarray(score(z), dtype=np.float64)) / scale
-    return denoised
-
-
 def check_levels(levels: ArrayLike, *, at_least: int = 1) -> Floats:
     """VE noise levels as a float array, strictly decreasing and positive."""
     values = as_line("levels", levels)
@@ -187,6 +116,63 @@ def check_levels(levels: ArrayLike, *, at_least: int = 1) -> Floats:
             f"{shown(values)}. Use geometric_levels(sigma_max, sigma_min, n)."
         )
     return values
+
+
+def check_level(value: Any, *, name: str, strict: bool = False, hint: str = "") -> Level:
+    """A finite noise level >= 0 (> 0 if strict): a float, or an array (n,) with one a row."""
+    if np.ndim(value) == 0:
+        number = value[()] if isinstance(value, np.ndarray) else value
+        return check_positive(number, name=name, strict=strict, hint=hint)
+    levels = as_line(name, value)
+    low = float(levels.min())
+    if low < 0 or (strict and low == 0):
+        relation = ">" if strict else ">="
+        raise ValueError(f"{name} must be finite and {relation} 0; got {low:g}. {hint}".rstrip())
+    return levels
+
+
+def check_noise(scale: Any, sigma: Any, *, noiseless: bool = False) -> tuple[Level, Level]:
+    """The pair of ``scale * X + sigma * G``: two floats, or two arrays (n,) with one pair a row.
+
+    ``noiseless`` allows sigma = 0.
+    """
+    scale = check_level(scale, name="scale", hint=_PAIR_HINT)
+    sigma = check_level(sigma, name="sigma", hint=_PAIR_HINT)
+    if not (isinstance(scale, float) and isinstance(sigma, float)):
+        if np.ndim(scale) and np.ndim(sigma) and np.shape(scale) != np.shape(sigma):
+            raise ValueError(
+                f"scale and sigma must have one number for all rows or one a row; got shapes "
+                f"{np.shape(scale)} and {np.shape(sigma)}. Give as many of one as of the other."
+            )
+        scale, sigma = np.broadcast_arrays(scale, sigma)
+    if np.any((sigma == 0) & ((scale == 0) | (not noiseless))):
+        allowed = "> 0, or 0 with scale > 0" if noiseless else "> 0"
+        raise ValueError(
+            f"sigma must be {allowed} here; got sigma=0: there is no noise to remove or no "
+            f"density to speak of. Use a small sigma such as 1e-4."
+        )
+    return scale, sigma
+
+
+def by_row(level: Level, x: ArrayLike) -> Level:
+    """A level as a factor of the rows of x, shape (n,) or (n, d): a float, or one a row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convexscore.schedules.levels import by_row
+    >>> by_row(np.array([1.0, 2.0]), np.zeros((2, 3))).shape
+    (2, 1)
+    """
+    if isinstance(level, float):
+        return level
+    shape = np.shape(x)
+    if level.shape != shape[:1]:
+        raise ValueError(
+            f"noise levels must be one number or one a row; got {len(level)} levels for points "
+            f"of shape {shape}. Repeat them, or pass one number."
+        )
+    return level.reshape(-1, *[1] * (len(shape) - 1))
 
 
 def _as_levels(name: str, value: ArrayLike, hint: str) -> Floats:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._tools.validation import check_count, check_positive
+from convexscore._tools.validation import check_array, check_count, check_positive
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -180,16 +180,7 @@ def as_time_grid(grid: TimeGrid | ArrayLike) -> TimeGrid:
 
 def as_line(name: str, values: ArrayLike) -> Floats:
     """A fresh one-dimensional array of finite numbers, not empty."""
-    raw = np.asarray(values)
-    if raw.dtype.kind not in "fiu" or raw.ndim != 1 or raw.size == 0:
-        raise ValueError(
-            f"{name} must be a one-dimensional array of real numbers, not empty; got shape "
-            f"{raw.shape}, dtype {raw.dtype}. Pass decreasing numbers, for example a numpy array."
-        )
-    line = np.array(raw, dtype=np.float64)
-    if not np.isfinite(line).all():
-        raise ValueError(f"{name} must be finite; got {shown(line)}. Remove NaN and infinity.")
-    return line
+    return check_array(values, name=name, shape="(K,), a line of decreasing numbers", ndim=(1,))
 
 
 def shown(values: Floats) -> str:

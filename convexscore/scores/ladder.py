@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.scores.noised import tweedie_mean
+
 Floats = NDArray[np.float64]
 
 # A level that went through times and back agrees to rounding only.
@@ -83,7 +85,7 @@ class ScoreLadder:
             # not y + sigma^2 s: far above the data the two terms cancel to nothing but rounding
             rotated, gain, _ = self._shrunk(y, sigma)
             return self.mean + (rotated * gain) @ self._axes.T
-        return y + sigma**2 * self.score(y, sigma)
+        return tweedie_mean(y, self.score(y, sigma), 1.0, sigma)
 
     def _between(self, sigma: float) -> tuple[int, float]:
         """Index of the level above and the share of the one below."""

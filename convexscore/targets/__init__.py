@@ -3,11 +3,13 @@ r"""Targets: laws with exact samples, densities and scores, before and after noi
 A **law** has ``dim``, ``sample(n, random_state=)``, ``denoise(z, scale, sigma)``
 :math:`= E[X | aX + \sigma G = z]` and ``noised(scale, sigma)``, which is a **target**: a law that
 also has ``score(x)`` and ``log_density(x)``. A new model writes the first three and returns
-``Noised(self, scale, sigma)`` from the last; an approximate denoiser is any callable
-``(z, scale, sigma)``, for `Noised`, `vp_score` and `ve_score`.
+``Noised(self, scale, sigma)`` from the last; levels are numbers, or arrays (n,) with one a row. An
+approximate denoiser is any callable ``(z, scale, sigma)``, for `Noised` and for
+``convexscore.scores.vp_score`` and ``ve_score``, which turn a law or a denoiser into the family of
+scores that a sampler takes. A law on spins derives from `SpinLaw` and writes its energies only.
 """
 
-from convexscore.targets.base import Law, Noised, Target, ve_score, vp_score
+from convexscore.targets.base import Law, Noised, Target
 from convexscore.targets.gaussian import Gaussian
 from convexscore.targets.line import LineLaw
 from convexscore.targets.mixture import GaussianMixture
@@ -19,6 +21,7 @@ from convexscore.targets.spins.counting import (
     spin_total_variation,
 )
 from convexscore.targets.spins.ising import Ising
+from convexscore.targets.spins.law import SpinLaw
 
 __all__ = [
     "Gaussian",
@@ -28,6 +31,7 @@ __all__ = [
     "LineLaw",
     "Noised",
     "SpinDistance",
+    "SpinLaw",
     "Target",
     "banana",
     "ring_of_gaussians",
@@ -37,6 +41,4 @@ __all__ = [
     "spiral",
     "stroke",
     "two_moons",
-    "ve_score",
-    "vp_score",
 ]

@@ -10,21 +10,16 @@ So whoever can compute a posterior mean, exactly or not, has a score at every no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import hypot
-from numbers import Real
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, spawn_generators
-from convexscore.schedules.levels import vp
-from convexscore.targets.inputs import Floats, as_points, check_level
-
-Denoiser: TypeAlias = Callable[[Floats, float, float], ArrayLike]
-TimeScore: TypeAlias = Callable[[ArrayLike, float], Floats]
+from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.scores.noised import PosteriorMean, posterior_mean, tweedie_score
+from convexscore.targets.inputs import Floats, as_points
 
 
 @runtime_checkable
@@ -32,7 +27,8 @@ class Law(Protocol):
     """What every law offers, discrete ones included. All that a new model has to write.
 
     ``denoise(z, scale, sigma)`` is :math:`E[X | aX + \\sigma G = z]`, in the shape of ``z``;
-    ``noised(scale, sigma)`` may simply return ``Noised(self, scale, sigma)``.
+    ``noised(scale, sigma)`` may simply return ``Noised(self, scale, sigma)``. Both take floats, or
+    arrays (n,) with one level a row of z.
     """
 
     @property
@@ -40,9 +36,9 @@ class Law(Protocol):
 
     def sample(self, n: int, *, random_state: RandomState = None) -> Floats: ...
 
-    def denoise(self, z: ArrayLike, scale: float, sigma: float) -> Floats: ...
+    def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats: ...
 
-    def noised(self, scale: float, sigma: float) -> Target: ...
+    def noised(self, scale: Level, sigma: Level) -> Target: ...
 
 
 @runtime_checkable
@@ -65,8 +61,9 @@ class Noised:
     law : Law
         The law of X: anything with ``dim``, ``sample(n, random_state=)`` and
         ``denoise(z, scale, sigma)``.
-    scale : float >= 0
-    sigma : float > 0
+    scale, sigma : float or array (n,)
+        scale >= 0 and sigma > 0; arrays give each of n points a level of its own, and all methods
+        then take n points.
     denoiser : callable, optional
         ``denoiser(z, scale, sigma)``, the posterior mean or an approximation of it (mean field,
         TAP, AMP); ``law.denoise`` if None. Shapes as ``law.denoise``.
@@ -106,12 +103,12 @@ class Noised:
     """
 
     law: Any
-    scale: float
-    sigma: float
-    denoiser: Denoiser | None = None
+    scale: Level
+    sigma: Level
+    denoiser: PosteriorMean | None = None
 
     def __post_init__(self) -> None:
-        scale, sigma = check_level(self.scale, self.sigma)
+        scale, sigma = check_noise(self.scale, self.sigma)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
         if self.denoiser is not None and not callable(self.denoiser):
@@ -127,12 +124,15 @@ class Noised:
     def sample(self, n: int, *, random_state: RandomState = None) -> Floats:
         """n draws of X, scaled, plus noise; the first k do not depend on n if X's do not."""
         clean, noise = spawn_generators(random_state, 2)
-        x = self.scale * np.asarray(self.law.sample(n, random_state=clean), dtype=np.float64)
-        return x + self.sigma * noise.standard_normal(x.shape)
+        x = np.asarray(self.law.sample(n, random_state=clean), dtype=np.float64)
+        signal = by_row(self.scale, x) * x
+        return signal + by_row(self.sigma, x) * noise.standard_normal(x.shape)
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density at x, in the shape of x."""
-        return self._tweedie(x, self.scale, self.sigma)
+        z = self._points(x, "x")
+        mean = self._posterior_mean(z, self.scale, self.sigma)
+        return tweedie_score(z, mean, self.scale, self.sigma)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density (n,), if the law knows it."""
@@ -144,144 +144,29 @@ class Noised:
             )
         return exact(x, self.scale, self.sigma)
 
-    def noised(self, scale: float, sigma: float) -> Noised:
+    def noised(self, scale: Level, sigma: Level) -> Noised:
         """More noise: the law of ``scale * Z + sigma * G``."""
-        scale, sigma = check_level(scale, sigma, noiseless=True)
-        level = scale * self.scale, hypot(scale * self.sigma, sigma)
-        return Noised(self.law, *level, denoiser=self.denoiser)
+        scale, sigma = check_noise(scale, sigma, noiseless=True)
+        total = np.hypot(scale * self.sigma, sigma)
+        return Noised(self.law, scale * self.scale, total, denoiser=self.denoiser)
 
-    def denoise(self, z: ArrayLike, scale: float, sigma: float) -> Floats:
+    def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         r"""E[Z | b Z + τ G' = z], from the posterior mean m of X at the level of both noises.
 
         .. math:: a m + \frac{b \sigma^2}{b^2\sigma^2 + \tau^2}\,(z - b a m)
         """
-        scale, sigma = check_level(scale, sigma)
-        points, shape = as_points(z, self.dim, name="z")
-        total = hypot(scale * self.sigma, sigma)
-        clean = self.scale * self._posterior_mean(points.reshape(shape), scale * self.scale, total)
-        gain = scale * (self.sigma / total) ** 2
-        return clean + gain * (points.reshape(shape) - scale * clean)
+        scale, sigma = check_noise(scale, sigma)
+        points = self._points(z, "z")
+        total = np.hypot(scale * self.sigma, sigma)
+        mean = self._posterior_mean(points, scale * self.scale, total)
+        clean, by = by_row(self.scale, points) * mean, by_row(scale, points)
+        gain = by * by_row(self.sigma / total, points) ** 2
+        return clean + gain * (points - by * clean)
 
-    def _posterior_mean(self, z: Floats, scale: float, sigma: float) -> Floats:
+    def _points(self, x: ArrayLike, name: str) -> Floats:
+        points, shape = as_points(x, self.dim, name=name)
+        return points.reshape(shape)
+
+    def _posterior_mean(self, z: Floats, scale: Level, sigma: Level) -> Floats:
         denoiser = self.law.denoise if self.denoiser is None else self.denoiser
-        return evaluate_denoiser(denoiser, z, scale, sigma)
-
-    def _tweedie(self, x: ArrayLike, scale: float, sigma: float) -> Floats:
-        points, shape = as_points(x, self.dim)
-        z = points.reshape(shape)
-        return (scale * self._posterior_mean(z, scale, sigma) - z) / sigma**2
-
-
-def evaluate_denoiser(denoiser: Denoiser, z: Floats, scale: float, sigma: float) -> Floats:
-    """``denoiser(z, scale, sigma)``, refused if its shape is not that of ``z``."""
-    mean = np.asarray(denoiser(z, scale, sigma), dtype=np.float64)
-    if mean.shape != z.shape:
-        raise ValueError(
-            f"denoiser must return an array of the shape it is given, {z.shape}; got shape "
-            f"{mean.shape}. It is the posterior mean of X, one row a point."
-        )
-    return mean
-
-
-def vp_score(target: Law | Denoiser) -> TimeScore:
-    r"""Score of a law under the Ornstein-Uhlenbeck (variance preserving) process.
-
-    .. math:: (x, t) \mapsto \nabla \log q_t(x), \qquad
-              q_t = \text{law of } e^{-t} X + \sqrt{1 - e^{-2t}}\, G
-
-    Parameters
-    ----------
-    target : Law or callable
-        A law with ``noised(scale, sigma)``; or a denoiser ``(z, scale, sigma) -> E[X | z]``, exact
-        or approximate, turned into a score by Tweedie's formula.
-
-    Returns
-    -------
-    callable
-        ``score(x, t)`` in the shape of x; t in units of the process, t >= 0. t = 0 is the score
-        of the law itself, for laws that have one.
-
-    Raises
-    ------
-    TypeError
-        If ``target`` is neither.
-
-    References
-    ----------
-    Chen, Chewi, Li, Li, Salim, Zhang (2023), *Sampling is as easy as learning the score*, section 2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from convexscore import targets
-    >>> score = targets.vp_score(targets.Gaussian([1.0, 0.0], [[4.0, 0.0], [0.0, 1.0]]))
-    >>> score(np.array([[2.0, 2.0]]), 0.0)
-    array([[-0.25, -2.  ]])
-    >>> score(np.array([[2.0, 2.0]]), 50.0).round(12)  # all noise
-    array([[-2., -2.]])
-    """
-    at_level = _score_of_level(target)
-
-    def score(x: ArrayLike, t: float) -> Floats:
-        if isinstance(t, bool) or not isinstance(t, Real) or not (np.isfinite(t) and t >= 0):
-            raise ValueError(
-                f"t must be one finite time >= 0; got {t!r}. All chains share the time of a step."
-            )
-        return at_level(x, *vp(float(t)))
-
-    return score
-
-
-def ve_score(target: Law | Denoiser) -> TimeScore:
-    r"""Score of a law plus noise (variance exploding).
-
-    .. math:: (x, \sigma) \mapsto \nabla \log q_\sigma(x), \qquad
-              q_\sigma = \text{law of } X + \sigma G
-
-    Parameters
-    ----------
-    target : Law or callable
-        As in `vp_score`.
-
-    Returns
-    -------
-    callable
-        ``score(x, sigma)`` in the shape of x.
-
-    Raises
-    ------
-    TypeError
-        If ``target`` is neither a law nor a callable.
-
-    References
-    ----------
-    Song, Ermon (2019), *Generative modeling by estimating gradients of the data distribution*.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from convexscore.targets import ve_score
-    >>> posterior_mean = lambda z, scale, sigma: np.tanh(scale * z / sigma**2)  # of a fair coin
-    >>> ve_score(posterior_mean)(np.array([0.0, 1.0]), 0.5).round(4)
-    array([ 0.    , -0.0027])
-    """
-    at_level = _score_of_level(target)
-    return lambda x, sigma: at_level(x, 1.0, sigma)
-
-
-def _score_of_level(target: Law | Denoiser) -> Callable[[ArrayLike, float, float], Floats]:
-    noised = getattr(target, "noised", None)
-    if noised is not None:
-        return lambda x, scale, sigma: noised(scale, sigma).score(x)
-    if not callable(target):
-        raise TypeError(
-            f"target must be a law with noised(scale, sigma) or a denoiser (z, scale, sigma) -> "
-            f"E[X | z]; got {type(target).__name__}. See convexscore.targets."
-        )
-
-    def score(x: ArrayLike, scale: float, sigma: float) -> Floats:
-        scale, sigma = check_level(scale, sigma)
-        z = np.asarray(x, dtype=np.float64)
-        return (scale * evaluate_denoiser(target, z, scale, sigma) - z) / sigma**2
-
-    return score
+        return posterior_mean(denoiser, z, scale, sigma)

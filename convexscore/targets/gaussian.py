@@ -9,15 +9,22 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
+from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.targets.base import Noised
 from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
     as_points,
-    check_level,
     finite_array,
     natural_shape,
 )
-from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular, turned
+from convexscore.targets.spectrum import (
+    Spectrum,
+    denoising_gain,
+    read_covariances,
+    refuse_singular,
+    turned,
+)
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -64,11 +71,7 @@ class Gaussian:
     _spectrum: Spectrum
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike = 1.0) -> None:
-        centre = finite_array(mean, name="mean")
-        if centre.ndim > 1 or centre.size == 0:
-            raise ValueError(
-                f"mean must be a number or have shape (d,); got shape {centre.shape}. Flatten it."
-            )
+        centre = finite_array(mean, name="mean", shape="() or (d,)", ndim=(0, 1))
         object.__setattr__(self, "mean", centre.reshape(-1))
         spectrum = read_covariances(covariance, name="covariance", dim=centre.size, n_laws=None)
         object.__setattr__(self, "_spectrum", spectrum)
@@ -104,20 +107,32 @@ class Gaussian:
         constant = self.dim * LOG_2PI + self._spectrum.log_determinants()[0]
         return -0.5 * (np.einsum("ij,ij->i", white, white) + constant)
 
-    def noised(self, scale: float, sigma: float) -> Gaussian:
+    def noised(self, scale: Level, sigma: Level) -> Gaussian | Noised:
         """The law of ``scale * X + sigma * G``."""
-        scale, sigma = check_level(scale, sigma, noiseless=True)
+        scale, sigma = check_noise(scale, sigma, noiseless=True)
+        if not isinstance(scale, float):
+            return Noised(self, scale, sigma)
         law = object.__new__(Gaussian)
         object.__setattr__(law, "mean", scale * self.mean)
         object.__setattr__(law, "_spectrum", self._spectrum.noised(scale, sigma))
         return law
 
-    def denoise(self, z: ArrayLike, scale: float, sigma: float) -> Floats:
+    def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
-        scale, sigma = check_level(scale, sigma)
+        scale, sigma = check_noise(scale, sigma)
         points, shape = as_points(z, self.dim, name="z")
-        gain = self._spectrum.denoising_gain(scale, sigma)[0]
-        return (self.mean + self._spread(points - scale * self.mean, gain)).reshape(shape)
+        by, noise = by_row(scale, points), by_row(sigma, points)
+        gain = denoising_gain(self._spectrum.variances[0], by, noise)
+        return (self.mean + self._spread(points - by * self.mean, gain)).reshape(shape)
+
+    def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
+        """Log-density (n,) of ``scale * X + sigma * G``."""
+        scale, sigma = check_noise(scale, sigma)
+        points, _ = as_points(z, self.dim, name="z")
+        by, noise = by_row(scale, points), by_row(sigma, points)
+        total = by**2 * self._spectrum.variances[0] + noise**2
+        parts = ((points - by * self.mean) @ self._spectrum.axes[0]) ** 2 / total + np.log(total)
+        return -0.5 * (parts.sum(axis=1) + self.dim * LOG_2PI)
 
     def _spread(self, x: Floats, factors: Floats) -> Floats:
         """x times the matrix with our eigenvectors and the given eigenvalues."""

@@ -1,13 +1,13 @@
-"""What all targets share: shapes of points, noise levels, blocks of rows, read-only arrays."""
+"""What all targets share: shapes of points, blocks of rows, read-only arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from numbers import Real
-from typing import Any
+from collections.abc import Container, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from convexscore._tools.validation import as_real, check_array
 
 Floats = NDArray[np.float64]
 
@@ -22,13 +22,7 @@ def as_points(x: ArrayLike, dim: int, *, name: str = "x") -> tuple[Floats, tuple
     One-dimensional targets take (n,) as well as (n, 1). Values are not checked: a score is called
     in every step of a chain, and the samplers look after what is not finite.
     """
-    points = np.asarray(x)
-    if points.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must hold real numbers; got an array of dtype {points.dtype}. Convert it to "
-            f"float."
-        )
-    points = points.astype(np.float64, copy=False)
+    points = as_real(x, name, f"(n, {dim})")
     if points.ndim == 1 and dim == 1:
         return points[:, None], points.shape
     if points.ndim != 2 or points.shape[1] != dim:
@@ -46,28 +40,6 @@ def natural_shape(points: Floats) -> Floats:
     return points[:, 0] if points.shape[1] == 1 else points
 
 
-def check_level(scale: Any, sigma: Any, *, noiseless: bool = False) -> tuple[float, float]:
-    """The pair of ``scale * X + sigma * G``; ``noiseless`` allows sigma = 0."""
-    for name, value in (("scale", scale), ("sigma", sigma)):
-        if isinstance(value, bool) or not isinstance(value, Real):
-            raise TypeError(
-                f"{name} must be one real number >= 0; got {type(value).__name__}. A noise level "
-                f"is the pair of scale * X + sigma * G."
-            )
-        if not (np.isfinite(float(value)) and float(value) >= 0):
-            raise ValueError(
-                f"{name} must be finite and >= 0; got {float(value):g}. At Ornstein-Uhlenbeck time "
-                f"t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t))."
-            )
-    if sigma == 0 and not (noiseless and scale > 0):
-        allowed = "> 0, or 0 with scale > 0" if noiseless else "> 0"
-        raise ValueError(
-            f"sigma must be {allowed} here; got sigma=0, scale={float(scale):g}: there is no noise "
-            f"to remove or no density to speak of. Use a small sigma such as 1e-4."
-        )
-    return float(scale), float(sigma)
-
-
 def row_blocks(n: int, width: int) -> Iterator[slice]:
     """Slices of rows such that a temporary of ``width`` numbers a row stays within 8 MB."""
     rows = max(1, _BLOCK // max(1, width))
@@ -75,23 +47,9 @@ def row_blocks(n: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + rows, n))
 
 
-def finite_array(value: ArrayLike, *, name: str) -> Floats:
+def finite_array(value: ArrayLike, *, name: str, shape: str, ndim: Container[int]) -> Floats:
     """A float copy whose entries are real and finite, read-only."""
-    try:
-        raw = np.asarray(value)
-        array = np.array(raw, dtype=np.float64) if raw.dtype.kind in "fiub" else None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of real numbers; got {value!r}.") from error
-    if array is None:
-        raise TypeError(
-            f"{name} must be an array of real numbers; got dtype {raw.dtype}. Convert it to float."
-        )
-    if not np.isfinite(array).all():
-        bad = int(np.count_nonzero(~np.isfinite(array)))
-        raise ValueError(
-            f"{name} must be finite; {bad} of {array.size} values are NaN or infinity. "
-            f"Remove or replace them."
-        )
+    array = check_array(value, name=name, shape=shape, ndim=ndim)
     array.flags.writeable = False
     return array
 

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
+from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
-from convexscore.targets.inputs import Floats, as_points, check_level, row_blocks
+from convexscore.targets.inputs import Floats, as_points, row_blocks
 from convexscore.targets.line_posterior import posterior
 from convexscore.targets.panels import GAUSS_X, Panels, resolve
 
@@ -204,10 +205,10 @@ class LineLaw:
             out[inside] = self._difference_quotient(at)
         return out.reshape(shape)
 
-    def noised(self, scale: float, sigma: float) -> LineLaw | Noised:
+    def noised(self, scale: Level, sigma: Level) -> LineLaw | Noised:
         """The law of ``scale * X + sigma * G``."""
-        scale, sigma = check_level(scale, sigma, noiseless=True)
-        if sigma > 0:
+        scale, sigma = check_noise(scale, sigma, noiseless=True)
+        if not (isinstance(scale, float) and sigma == 0):
             return Noised(self, scale, sigma)
         low, high = self.interval
         given = self._given_score
@@ -218,17 +219,19 @@ class LineLaw:
             breaks=tuple(scale * self._breaks),
         )
 
-    def denoise(self, z: ArrayLike, scale: float, sigma: float) -> Floats:
+    def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
-        scale, sigma = check_level(scale, sigma)
-        points, shape = as_points(z, 1, name="z")
-        return posterior(self._panels, self._evaluate, points[:, 0], scale, sigma)[1].reshape(shape)
+        return self._posterior(z, scale, sigma)[1].reshape(np.shape(z))
 
-    def noised_log_density(self, z: ArrayLike, scale: float, sigma: float) -> Floats:
+    def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """Log-density (n,) of ``scale * X + sigma * G``."""
-        scale, sigma = check_level(scale, sigma)
-        points, _ = as_points(z, 1, name="z")
-        return posterior(self._panels, self._evaluate, points[:, 0], scale, sigma)[0]
+        return self._posterior(z, scale, sigma)[0]
+
+    def _posterior(self, z: ArrayLike, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
+        scale, sigma = check_noise(scale, sigma)
+        flat = as_points(z, 1, name="z")[0][:, 0]
+        levels = by_row(scale, flat), by_row(sigma, flat)
+        return posterior(self._panels, self._evaluate, flat, *levels)
 
     def _difference_quotient(self, x: Floats) -> Floats:
         """Fourth order, with steps a small part of the panel that never cross a break."""

@@ -11,16 +11,23 @@ from scipy.spatial.distance import cdist
 
 from convexscore._tools.random import RandomState, spawn_generators
 from convexscore._tools.validation import check_count
+from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.targets.base import Noised
 from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
     as_points,
-    check_level,
     finite_array,
     natural_shape,
     row_blocks,
 )
-from convexscore.targets.spectrum import Spectrum, read_covariances, refuse_singular, turned
+from convexscore.targets.spectrum import (
+    Spectrum,
+    denoising_gain,
+    read_covariances,
+    refuse_singular,
+    turned,
+)
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16
@@ -79,9 +86,9 @@ class GaussianMixture:
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
         shares = _read_weights(weights)
-        centres = finite_array(means, name="means")
+        centres = finite_array(means, name="means", shape="(K, d) or (K,)", ndim=(1, 2))
         centres = centres[:, None] if centres.ndim == 1 else centres
-        if centres.ndim != 2 or len(centres) != len(shares) or centres.size == 0:
+        if len(centres) != len(shares):
             raise ValueError(
                 f"means must have shape ({len(shares)}, d), one row a weight; got shape "
                 f"{np.shape(means)}. Give as many means as weights."
@@ -157,19 +164,63 @@ class GaussianMixture:
         refuse_singular(self._spectrum, "responsibilities")
         return np.ascontiguousarray(self._shares(as_points(x, self.dim)[0]).T)
 
-    def noised(self, scale: float, sigma: float) -> GaussianMixture:
+    def noised(self, scale: Level, sigma: Level) -> GaussianMixture | Noised:
         """The law of ``scale * X + sigma * G``."""
-        scale, sigma = check_level(scale, sigma, noiseless=True)
+        scale, sigma = check_noise(scale, sigma, noiseless=True)
+        if isinstance(scale, float):
+            return self._noised(scale, sigma)
+        return Noised(self, scale, sigma)
+
+    def _noised(self, scale: Level, sigma: Level) -> GaussianMixture:
         law = object.__new__(GaussianMixture)
         law._set(self.weights, scale * self.means, self._spectrum.noised(scale, sigma))
         return law
 
-    def denoise(self, z: ArrayLike, scale: float, sigma: float) -> Floats:
+    def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
-        scale, sigma = check_level(scale, sigma)
+        scale, sigma = check_noise(scale, sigma)
         points, shape = as_points(z, self.dim, name="z")
-        gains = self._spectrum.denoising_gain(scale, sigma)
-        return self.noised(scale, sigma)._blend(points, self.means, gains).reshape(shape)
+        if isinstance(scale, float):
+            gains = denoising_gain(self._spectrum.variances, scale, sigma)
+            return self._noised(scale, sigma)._blend(points, self.means, gains).reshape(shape)
+        return self._posterior_by_row(points, scale, sigma)[1].reshape(shape)
+
+    def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
+        """Log-density (n,) of ``scale * X + sigma * G``."""
+        scale, sigma = check_noise(scale, sigma)
+        if isinstance(scale, float):
+            return self._noised(scale, sigma).log_density(z)
+        return self._posterior_by_row(as_points(z, self.dim, name="z")[0], scale, sigma)[0]
+
+    def _posterior_by_row(self, z: Floats, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
+        """log q(z) and E[X | z] with a level a row, component by component."""
+        logs, means = np.empty(len(z)), np.empty_like(z)
+        by_all, noise_all = np.asarray(by_row(scale, z)), np.asarray(by_row(sigma, z))
+        for rows in row_blocks(len(z), _SPREAD * max(self.n_components, self.dim)):
+            by, noise = by_all[rows], noise_all[rows]
+            parts = np.empty((self.n_components, len(by)))
+            for k, axes, variances in self._components():
+                white, total = (z[rows] - by * self.means[k]) @ axes, by**2 * variances + noise**2
+                parts[k] = -0.5 * (white**2 / total + np.log(total)).sum(axis=1)
+            with np.errstate(divide="ignore"):  # a component of weight 0 has log-weight -inf
+                parts += np.log(self.weights)[:, None] - 0.5 * self.dim * LOG_2PI
+            top = parts.max(axis=0)
+            shares = np.exp(parts - top)
+            mass = shares.sum(axis=0)
+            shares /= mass
+            logs[rows], means[rows] = top + np.log(mass), shares.T @ self.means
+            for k, axes, variances in self._components():
+                white = (z[rows] - by * self.means[k]) @ axes
+                spread = (white * denoising_gain(variances, by, noise)) @ axes.T
+                means[rows] += shares[k][:, None] * spread
+        return logs, means
+
+    def _components(self) -> Iterator[tuple[int, Floats, Floats]]:
+        """(component, axes, variances) of every component."""
+        spectrum = self._spectrum
+        for k in range(self.n_components):
+            own = 0 if spectrum.is_shared else k
+            yield k, spectrum.axes[own], spectrum.variances[own]
 
     def _covariance_groups(self) -> Iterator[tuple[int | None, Floats, Floats]]:
         """(component, axes, variances); component None if all share one covariance."""
@@ -250,11 +301,7 @@ def _squared_distances(centres: Floats, x: Floats) -> Floats:
 
 
 def _read_weights(weights: ArrayLike) -> Floats:
-    shares = finite_array(weights, name="weights")
-    if shares.ndim != 1 or shares.size == 0:
-        raise ValueError(
-            f"weights must have shape (K,), one number a component; got shape {shares.shape}."
-        )
+    shares = finite_array(weights, name="weights", shape="(K,), one a component", ndim=(1,))
     if (shares < 0).any() or not shares.sum() > 0:
         raise ValueError(
             f"weights must be >= 0 and not all 0; got {shares[np.argmin(shares)]:g} as the "

@@ -113,8 +113,8 @@ def stroke(
     thickness = check_positive(thickness, name="thickness")
     check_choice(along, ("length", "parameter"), name="along")
     t = np.linspace(0.0, 1.0, _CHORDS + 1)
-    points = finite_array(curve(t), name="the values of curve")
-    if points.ndim != 2 or len(points) != len(t):
+    points = finite_array(curve(t), name="what curve returns", shape="(m, d)", ndim=(2,))
+    if len(points) != len(t):
         raise ValueError(
             f"curve must return points (m, d) for parameters (m,); got shape {points.shape} for "
             f"m = {len(t)}. Stack the coordinates as columns."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore.schedules.levels import Level
 from convexscore.targets.inputs import Floats, check_symmetric, finite_array
 
 # Rows of every matrix product that turns draws.
@@ -37,20 +38,21 @@ class Spectrum:
         """The covariances themselves, (L, d, d)."""
         return (self.axes * self.variances[:, None, :]) @ np.swapaxes(self.axes, 1, 2)
 
-    def noised(self, scale: float, sigma: float) -> Spectrum:
+    def noised(self, scale: Level, sigma: Level) -> Spectrum:
         return Spectrum(self.axes, scale**2 * self.variances + sigma**2)
 
     def log_determinants(self) -> Floats:
         return np.log(self.variances).sum(axis=1)
 
-    def denoising_gain(self, scale: float, sigma: float) -> Floats:
-        """Eigenvalues of Cov(X, Z) Cov(Z)^-1 for Z = scale X + sigma G."""
-        return scale * self.variances / (scale**2 * self.variances + sigma**2)
+
+def denoising_gain(variances: Floats, scale: Level, sigma: Level) -> Floats:
+    """Eigenvalues of Cov(X, Z) Cov(Z)^-1 for Z = scale X + sigma G, from those of Cov(X)."""
+    return scale * variances / (scale**2 * variances + sigma**2)
 
 
 def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int | None) -> Spectrum:
     """A number (isotropic), (d, d); for mixtures also (K,) isotropic each, or (K, d, d)."""
-    array = finite_array(value, name=name)
+    array = finite_array(value, name=name, shape="of a number or matrices", ndim=range(4))
     k = 1 if n_laws is None else n_laws
     shapes = [(), (dim, dim)] + ([] if n_laws is None else [(k,), (k, dim, dim)])
     if array.shape not in shapes:

@@ -11,7 +11,7 @@ from scipy.special import gammaln, xlog1py, xlogy
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_choice
 from convexscore.targets.inputs import Floats, as_points
-from convexscore.targets.spins.ising import Ising
+from convexscore.targets.spins.law import SpinLaw
 
 
 def round_to_spins(
@@ -105,8 +105,8 @@ class SpinDistance:
         )
 
 
-def spin_total_variation(samples: ArrayLike, law: Ising) -> SpinDistance:
-    r"""Total variation between samples of spins and an Ising law, over all 2^d states.
+def spin_total_variation(samples: ArrayLike, law: SpinLaw) -> SpinDistance:
+    r"""Total variation between samples of spins and their law, over all 2^d states.
 
     .. math:: \tfrac12 \sum_x |\hat\mu_n(x) - \mu(x)|
 
@@ -118,7 +118,7 @@ def spin_total_variation(samples: ArrayLike, law: Ising) -> SpinDistance:
     ----------
     samples : array (n, d)
         Spins -1 and 1; round real samples with `round_to_spins`.
-    law : Ising
+    law : SpinLaw
         With at most 24 spins.
 
     Returns

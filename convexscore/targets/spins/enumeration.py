@@ -1,4 +1,4 @@
-r"""Sums over all 2^d states of a quadratic law on {-1, 1}^d, without a list of the states.
+r"""Sums over all 2^d states of a law on {-1, 1}^d, without a list of the states.
 
 State i has spin j = +1 where bit j of i is set. Splitting the bits into a low and a high half, the
 weights exp(energy) are a matrix W (2^h x 2^l), and an additional field f factorises:
@@ -55,9 +55,8 @@ class Enumeration:
     dim: int
 
     @classmethod
-    def of(cls, couplings: Floats, field: Floats) -> Enumeration:
-        dim = len(field)
-        return cls(all_energies(couplings, field).reshape(2 ** (dim // 2), -1), dim)
+    def of(cls, energies: Floats, dim: int) -> Enumeration:
+        return cls(energies.reshape(2 ** (dim // 2), -1), dim)
 
     @cached_property
     def top(self) -> float:
