@@ -57,7 +57,7 @@ class LevelFit:
     error: str = ""
     messages: tuple[str, ...] = ()
 
-    def score(self, x: Floats) -> Floats:
+    def __call__(self, x: Floats) -> Floats:
         """The VE score at this level, (n, d) to (n, d)."""
         if self.piecewise is not None:
             return self.piecewise(x[:, 0])[:, None]
@@ -143,6 +143,7 @@ def run_jobs(
     return collected
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class LevelTable(Sequence[LevelFit]):
     """The fits of all levels as a table: rows by position, columns by name, readable when printed.
 
@@ -161,26 +162,25 @@ class LevelTable(Sequence[LevelFit]):
 
     COLUMNS = ("level", "beta", "neurons", "gap", "violation", "exact", "seconds", "status")
 
-    def __init__(self, fits: Sequence[LevelFit]) -> None:
-        self._fits = tuple(fits)
+    fits: tuple[LevelFit, ...]
 
     def __len__(self) -> int:
-        return len(self._fits)
+        return len(self.fits)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             return self._column(key)
-        return self._fits[key]
+        return self.fits[key]
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self.COLUMNS:
             raise KeyError(f"no column {name!r}; choose from {', '.join(self.COLUMNS)}")
-        return np.array([_cell(fit, name) for fit in self._fits])
+        return np.array([_cell(fit, name) for fit in self.fits])
 
     @property
     def optimal(self) -> bool:
         """Whether every level was fitted and certified."""
-        return all(fit.certificate is not None and fit.certificate.optimal for fit in self._fits)
+        return all(fit.certificate is not None and fit.certificate.optimal for fit in self.fits)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Columns as lists: ``pandas.DataFrame(table.to_dict())``."""
@@ -190,7 +190,7 @@ class LevelTable(Sequence[LevelFit]):
         from convexscore._tools.tables import aligned
 
         rows = [list(self.COLUMNS)]
-        for fit in self._fits:
+        for fit in self.fits:
             rows.append([_shown(_cell(fit, name)) for name in self.COLUMNS])
         return "\n".join(aligned(rows, numbers=True))
 
