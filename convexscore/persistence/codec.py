@@ -44,6 +44,7 @@ PARTS = {
 }
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.SeedSequence)
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+_PLAIN = (bool, int, float, str)
 # Kinds of arrays: booleans, integers, floats, words.
 _KINDS = "biufU"
 
@@ -123,17 +124,17 @@ class _Encoder:
         """What stands in the header for the value found at the path."""
         if isinstance(value, Enum) and _is_of(value, PARTS):
             return {type(value).__name__: value.name}
-        if isinstance(value, np.generic) and value.dtype.kind in _KINDS:
+        if isinstance(value, np.generic) and type(value.item()) in _PLAIN:
             return {"scalar": [value.dtype.str, self.encode(value.item(), path)]}
         if isinstance(value, float) and not math.isfinite(value):
             return {"float": repr(value)}
-        if value is None or type(value) in (bool, int, float, str):
+        if value is None or type(value) in _PLAIN:
             return value
-        if isinstance(value, tuple):
+        if type(value) is tuple:
             return {"tuple": self._list(value, path)}
-        if isinstance(value, list | range):
+        if type(value) in (list, range):
             return self._list(value, path)
-        if isinstance(value, dict) and all(type(key) is str for key in value):
+        if type(value) is dict and all(type(key) is str for key in value):
             return {"dict": {k: self.encode(v, f"{path}[{k!r}]") for k, v in value.items()}}
         if id(value) in self._seen:
             return {"same": self._seen[id(value)][1]}
@@ -142,7 +143,8 @@ class _Encoder:
             return self._array(value, path)
         if type(value) in _RANDOM or (_is_of(value, PARTS) and dataclasses.is_dataclass(value)):
             return {type(value).__name__: self._fields(_state_of(value, path), path)}
-        if hasattr(value, "__array__"):  # a column of a data frame among the parameters
+        # a column of a data frame among the parameters
+        if hasattr(value, "__array__") and not isinstance(value, np.generic):
             return self._array(np.asarray(value), path)
         raise _not_stored(value, path)
 
