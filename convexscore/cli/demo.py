@@ -170,7 +170,7 @@ def _positions(kinks: Floats) -> str:
 def _write(
     folder: Path, name: str, x: Floats, fit: ConvexScore, samples: Floats, summary: str
 ) -> tuple[Path, ...]:
-    from convexscore.persistence.files import save
+    from convexscore.persistence import save
 
     picture, model, draws, text = (
         folder / file for file in ("demo.png", "fit.npz", "samples.csv", "summary.txt")

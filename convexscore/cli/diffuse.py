@@ -41,7 +41,7 @@ def diffuse(arguments: argparse.Namespace) -> int:
         model.feature_names_in_ = np.array(table.names, dtype=object)
     print(describe_diffusion(model, seconds), flush=True)
     if arguments.out is not None:
-        from convexscore.persistence.files import save
+        from convexscore.persistence import save
 
         print(f"saved        {save(model, arguments.out)}")
     if arguments.samples is None and arguments.plot is None:

@@ -81,7 +81,7 @@ def _fit(arguments: argparse.Namespace) -> int:
         fit.feature_names_in_ = np.array(table.names, dtype=object)
     print(describe_fit(fit))
     if arguments.out is not None:
-        from convexscore.persistence.files import save
+        from convexscore.persistence import save
 
         print(f"saved        {save(fit, arguments.out)}")
     if arguments.plot is not None:
@@ -95,7 +95,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 def _sample(arguments: argparse.Namespace) -> int:
     from convexscore.cli.columns import write_columns
     from convexscore.models.score import ConvexScore
-    from convexscore.persistence.files import load
+    from convexscore.persistence import load
 
     fit = load(arguments.fit)
     chain = {name: getattr(arguments, name) for name in ("step", "n_steps") if name in arguments}

@@ -259,19 +259,19 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             progress=self.progress,
             description="noise levels",
         )
-        good = [fit for fit in fits if fit.network is not None]
+        good = tuple(fit for fit in fits if fit.network is not None)
         if not good:
             raise SolverError(
                 f"no noise level could be fitted; the first failed with {fits[0].error}. Check X for "
                 "extreme values, or give sigma_max, sigma_min and beta."
             )
-        self.certificates_ = LevelTable(fits)
+        self.certificates_ = LevelTable(tuple(fits))
         self.factor_selection_: FactorSelection | None = selection
         self.levels_: Floats = np.array([fit.level for fit in good])
         self.betas_: Floats = np.array([fit.beta for fit in good])
         self.standardization_: Standardization = to_z
         self.networks_ = tuple(to_z.network_back(fit.network) for fit in good)
-        self.ladder_ = ScoreLadder(self.levels_, [fit.score for fit in good], mean, covariance)
+        self.ladder_ = ScoreLadder(self.levels_, tuple(fit.score for fit in good), mean, covariance)
         self.n_draws_ = draws
         self.n_features_in_ = points.shape[1]
         if hasattr(X, "columns"):

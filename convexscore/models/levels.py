@@ -102,6 +102,7 @@ def fit_level(
     )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class LevelTable(Sequence[LevelFit]):
     """The fits of all levels as a table: rows by position, columns by name, readable when printed.
 
@@ -120,31 +121,30 @@ class LevelTable(Sequence[LevelFit]):
 
     COLUMNS = ("level", "beta", "neurons", "gap", "violation", "exact", "seconds", "outcome")
 
-    def __init__(self, fits: Sequence[LevelFit]) -> None:
-        self._fits = tuple(fits)
+    fits: tuple[LevelFit, ...]
 
     def __len__(self) -> int:
-        return len(self._fits)
+        return len(self.fits)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, str):
             return self._column(key)
-        return self._fits[key]
+        return self.fits[key]
 
     def _column(self, name: str) -> NDArray[Any]:
         if name not in self.COLUMNS:
             raise KeyError(f"no column {name!r}; choose from {', '.join(self.COLUMNS)}")
-        return np.array([_cell(fit, name) for fit in self._fits])
+        return np.array([_cell(fit, name) for fit in self.fits])
 
     @property
     def optimal(self) -> bool:
         """Whether every level was fitted and proven optimal."""
-        return all(fit.certificate is not None and fit.certificate.optimal for fit in self._fits)
+        return all(fit.certificate is not None and fit.certificate.optimal for fit in self.fits)
 
     @property
     def converged(self) -> bool:
         """Whether every level was fitted and nothing that was looked at speaks against its optimality."""
-        return all(fit.certificate is not None and fit.certificate.converged for fit in self._fits)
+        return all(fit.certificate is not None and fit.certificate.converged for fit in self.fits)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Columns as lists: ``pandas.DataFrame(table.to_dict())``."""
@@ -152,7 +152,7 @@ class LevelTable(Sequence[LevelFit]):
 
     def __repr__(self) -> str:
         rows = [list(self.COLUMNS)]
-        for fit in self._fits:
+        for fit in self.fits:
             rows.append([_shown(_cell(fit, name)) for name in self.COLUMNS])
         return "\n".join(aligned(rows, numbers=True))
 

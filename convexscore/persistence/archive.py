@@ -1,29 +1,30 @@
-"""One `.npz` file of float64 arrays under a JSON header, written whole and read without trust."""
+"""One uncompressed `.npz` file: a JSON header, arrays, and one digest over every byte of both."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import io
 import json
-import math
 import os
+import stat
+import uuid
 import zipfile
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexscore import __version__
 
-Floats = NDArray[np.float64]
+Array = NDArray[Any]
 
-FORMAT = "convexscore fit"
-# 2: fits of several columns.  3: diffusion models; the header names the model.
-SCHEMA_VERSION = 3
-# What the header of each model must hold.
-MODELS: dict[str, dict[str, type]] = {
-    "ConvexScore": {"n_features": int, "activation": str, "certificate": dict},
-    "ConvexDiffusion": {"n_features": int, "activation": str, "levels": list, "digest": str},
-}
+FORMAT = "convexscore model"
+SCHEMA_VERSION = 1
+# Booleans, integers, floats, text: arrays that are nothing but numbers and letters.
+KINDS = "biufSU"
 
 
 class BadFile(Exception):
@@ -33,42 +34,88 @@ class BadFile(Exception):
 # ---------------------------------------------------------------------------------- writing
 
 
-def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, Floats]) -> None:
-    """Write beside the destination and move there when complete, so a crash leaves no half file."""
+def write_archive(path: Path, header: dict[str, Any], arrays: dict[str, Array]) -> None:
+    """Put header and arrays where ``path`` leads, all at once or not at all.
+
+    Raises
+    ------
+    OSError
+        Names ``path``.  Whatever was there is still there, and nothing beside it.
+    """
     header = {
         "format": FORMAT,
         "schema_version": SCHEMA_VERSION,
         "convexscore_version": __version__,
         **header,
-        "arrays": {name: list(array.shape) for name, array in arrays.items()},
     }
-    text = np.array(json.dumps(header, allow_nan=False))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    text = json.dumps(header, allow_nan=False).encode()
+    entries = {name: _npy(array) for name, array in {"header": np.array(text), **arrays}.items()}
+    entries["digest"] = _npy(np.array(digest_of(entries).encode()))
     try:
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, header=text, **arrays)  # type: ignore[arg-type]
+        _replace(path, entries)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def digest_of(entries: dict[str, bytes]) -> str:
+    """SHA-256 over names and contents of all entries but the digest itself."""
+    total = hashlib.sha256()
+    for name in sorted(entries.keys() - {"digest"}):
+        total.update(f"{len(name)} {len(entries[name])} {name}".encode())
+        total.update(entries[name])
+    return total.hexdigest()
+
+
+def _npy(array: Array) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _replace(path: Path, entries: dict[str, bytes]) -> None:
+    """Write beside the file that ``path`` leads to, then take its place."""
+    target = Path(os.path.realpath(path))
+    mode = _mode_of(path)
+    # of its own for every writer; created like any new file, so with the mode of the umask
+    partial = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with open(partial, "xb") as file:
+            _write_zip(file, entries)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        if mode is not None:
+            os.chmod(partial, mode)
+        os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def plain(value: Any) -> Any:
-    """NumPy scalars as the Python numbers they are equal to."""
-    return value.item() if isinstance(value, np.generic) else value
+def _mode_of(path: Path) -> int | None:
+    """Mode bits of an existing file; a folder or a device must not be replaced."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
+    return stat.S_IMODE(mode)
 
 
-def to_json(value: Any) -> Any:
-    """JSON has no infinity and no NaN: they become text."""
-    return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
+def _write_zip(file: IO[bytes], entries: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in entries.items():
+            member = zipfile.ZipInfo(f"{name}.npy")  # of a fixed date: same model, same bytes
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, content)
 
 
 # ---------------------------------------------------------------------------------- reading
 
 
-def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
-    """Header and arrays, of the shapes that the header declares.
+def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Header and arrays of a file that is bit for bit what was written.
 
     Raises
     ------
@@ -78,72 +125,84 @@ def read_archive(path: Path) -> tuple[dict[str, Any], dict[str, Floats]]:
         If the file cannot be opened.
     """
     with open(path, "rb") as file:
-        if not zipfile.is_zipfile(file):
-            raise BadFile(
-                "it is not an .npz file (or its end is missing); expected a file written by "
-                "convexscore.save."
-            )
-        file.seek(0)
-        try:
-            with np.load(file, allow_pickle=False) as archive:
-                entries = {name: archive[name] for name in archive.files}
-        # zipfile, zlib, numpy's header parser: each has its own error for a damaged entry
-        except Exception as error:
-            raise BadFile(
-                f"an entry is damaged or not a plain array ({error}); save the fit again."
-            ) from error
-    # numpy hands out members of the archive that are not arrays as bytes
-    strange = [name for name, entry in entries.items() if not isinstance(entry, np.ndarray)]
-    if strange:
-        raise BadFile(f"entry {strange[0]!r} is not an array; convexscore.save did not write it.")
+        entries = _read_zip(file)
+    header = _header_of(entries)
+    if (
+        "digest" not in entries
+        or _array(entries, "digest").tobytes() != digest_of(entries).encode()
+    ):
+        raise BadFile(
+            "its contents are not those that were saved (the digest is another); save the model "
+            "again."
+        )
+    return header, {name: _array(entries, name) for name in entries.keys() - {"header", "digest"}}
+
+
+def _read_zip(file: IO[bytes]) -> dict[str, bytes]:
+    size = os.fstat(file.fileno()).st_size
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            _check_size(sum(member.file_size for member in members), size)
+            return {m.filename.removesuffix(".npy"): archive.read(m) for m in members}
+    except zipfile.BadZipFile as error:
+        raise BadFile(
+            f"it is not an .npz file, or damaged, or its end is missing ({error}); expected a file "
+            "written by convexscore.save."
+        ) from error
+    except BadFile:
+        raise
+    except Exception as error:  # zipfile has no single error for fields that make no sense
+        raise BadFile(f"it is damaged ({error}); save the model again.") from error
+
+
+def _check_size(declared: int, size: int) -> None:
+    """Nothing is compressed, so no small file can fill the memory."""
+    if declared > size:
+        raise BadFile(
+            f"its entries declare {declared} bytes and the whole file has {size}; "
+            "convexscore.save did not write it."
+        )
+
+
+def _header_of(entries: dict[str, bytes]) -> dict[str, Any]:
     if "header" not in entries:
         raise BadFile(
             f"it has no header, so convexscore.save did not write it (entries: "
             f"{', '.join(sorted(entries)) or 'none'})."
         )
-    header = _parse_header(entries.pop("header"))
-    _check_declared(header["arrays"], entries)
-    return header, entries
-
-
-def _parse_header(entry: NDArray[Any]) -> dict[str, Any]:
-    if entry.shape != () or entry.dtype.kind != "U":
+    text = _array(entries, "header")
+    if text.dtype.kind != "S" or text.shape:
         raise BadFile("its header is not text; convexscore.save did not write it.")
     try:
-        header = json.loads(entry.item())
-    except json.JSONDecodeError as error:
+        header = json.loads(text.item())
+    except (ValueError, RecursionError) as error:
         raise BadFile(f"its header is not valid JSON ({error}).") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        found = header.get("format") if isinstance(header, dict) else type(header).__name__
+    found = header.get("format") if isinstance(header, dict) else type(header).__name__
+    if not isinstance(header, dict) or found != FORMAT:
         raise BadFile(f"its header says format {found!r}; expected {FORMAT!r}.")
     version = header.get("schema_version")
-    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise BadFile(
             f"it has schema version {version!r}, written by convexscore "
             f"{header.get('convexscore_version')}; this is convexscore {__version__}, which reads "
-            f"versions 1 to {SCHEMA_VERSION}. Upgrade convexscore."
+            f"version {SCHEMA_VERSION}. Use the version that wrote it, or save the model again."
         )
-    # before schema 3 there was one model, before schema 2 for one column
-    model = header.setdefault("model", "ConvexScore") if version < 3 else header.get("model")
-    if model not in MODELS:
-        raise BadFile(f"its header says model {model!r}; expected one of {', '.join(MODELS)}.")
-    kinds = {"params": dict, "arrays": dict, **MODELS[model]}
-    if version == 1:
-        header.setdefault("n_features", 1)
-    for name, kind in kinds.items():
-        if not isinstance(header.get(name), kind):
-            raise BadFile(f"its header lacks {name!r}.")
     return header
 
 
-def _check_declared(declared: dict[str, list[int]], arrays: dict[str, Floats]) -> None:
-    if set(declared) != set(arrays):
-        missing = sorted(set(declared) - set(arrays))
-        extra = sorted(set(arrays) - set(declared))
-        raise BadFile(f"entries differ from the header: missing {missing}, unexpected {extra}.")
-    for name, array in arrays.items():
-        if array.dtype != np.float64 or list(array.shape) != declared[name]:
-            raise BadFile(
-                f"entry {name!r} is {array.dtype} with shape {array.shape}; expected float64 with "
-                f"shape {tuple(declared[name])}."
-            )
+def _array(entries: dict[str, bytes], name: str) -> Array:
+    """The array of one entry, whose bytes must be all that its own header promises."""
+    content = entries[name]
+    stream = io.BytesIO(content)
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("its .npy version is not 1.0")
+        shape, in_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        start = stream.tell()
+        if dtype.kind not in KINDS or prod(shape) * dtype.itemsize != len(content) - start:
+            raise ValueError(f"{dtype} with shape {shape} in {len(content) - start} bytes")
+        order: Any = "F" if in_columns else "C"
+        return np.ndarray(shape, dtype, content, start, order=order).copy(order="K")
+    except Exception as error:  # whatever numpy says of a header that makes no sense
+        raise BadFile(f"entry {name!r} is damaged or not a plain array ({error}).") from error
