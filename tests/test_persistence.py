@@ -414,7 +414,7 @@ def unknown_parameter(h, a):
 @spoils
 def impossible_parameter(h, a):
     h["params"]["activation"] = "tanh"
-    return "activation must be one of 'relu', 'abs'; got 'tanh'"
+    return "activation must be one of 'relu', 'abs'.*; got 'tanh'"
 
 
 @spoils
