@@ -23,10 +23,9 @@ from benchmarks.score_peers import (
 )
 from benchmarks.silu_network import SiluNet, train_silu_score
 from convexscore import ConvexScore, fit_convex_score
-from convexscore.objectives.options import ProblemOptions
 from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.selection.ladder import RULE_FACTOR
-from convexscore.selection.space_selection import bandwidth
+from convexscore.solvers.space.training import bandwidth
 from convexscore.training import Adam, train_score_network
 
 SM, DSM, RULE = "convex SM, CV", "convex DSM, CV", "convex DSM, rule"

@@ -11,7 +11,6 @@ import numpy as np
 from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
-from convexscore.objectives.options import ProblemOptions
 from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start

@@ -34,7 +34,6 @@ from benchmarks.spiral import spiral
 from convexscore import ConvexScore, fit_convex_score
 from convexscore.metrics import energy_distance
 from convexscore.objectives import denoising
-from convexscore.objectives.options import ProblemOptions
 from convexscore.samplers import annealed_langevin, langevin
 from convexscore.schedules import geometric_levels
 from convexscore.selection.gradient_noise import gradient_noise

@@ -186,7 +186,7 @@ def with_density(x: Floats, **options: Any) -> tuple[ConvexScore, ConvexScore]:
     fit = fit_convex_score(x, **options)
     if fit.piecewise_.is_integrable:
         return fit, fit
-    return fit, fit_convex_score(x, tails="integrable", **options)
+    return fit, fit_convex_score(x, constraint="density", **options)
 
 
 def compared_scores(

@@ -138,7 +138,7 @@ def run(settings: Settings, seed: int) -> Report:
     gaussian = gaussian_fit(train)
     sampling, learned = measure(
         lambda: model.sample(
-            n, sampler="ddpm", n_steps=settings.n_steps, random_state=seed + 2
+            n, method="ddpm", n_steps=settings.n_steps, random_state=seed + 2
         ), repeats=1, warmup=0,
     )  # fmt: skip
     again = np.random.default_rng(seed + 6).integers(len(train), size=n)

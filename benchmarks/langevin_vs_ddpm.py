@@ -260,7 +260,7 @@ def learned_rows(settings: Settings, seed: int) -> list[Row]:
     n, steps = settings.n_chains, settings.budget
     train = LAW.sample(settings.n_train, random_state=np.random.default_rng([seed, 4]))
     floors = Floors.of_truth(settings.n_train, settings, seed)
-    one = fit_convex_score(train, tails="integrable", random_state=seed)
+    one = fit_convex_score(train, constraint="density", random_state=seed)
     many = fit_convex_diffusion(train, random_state=seed)
     x0 = starts(n, seed)
     samples = {
@@ -274,7 +274,7 @@ def learned_rows(settings: Settings, seed: int) -> list[Row]:
     # the step of the exact scores: a third of the noise of the last level, there in units of Z
     step, each = 0.3 * float(many.levels_[-1]) ** 2, steps // len(many.levels_)
     samples["noise levels, annealed Langevin"] = many.sample(
-        n, sampler="annealed_langevin", step=step, n_steps=each, random_state=seed
+        n, method="annealed_langevin", step=step, n_steps=each, random_state=seed
     )
     samples["noise levels, DDPM"] = many.sample(n, n_steps=steps, random_state=seed)
     certified = {

@@ -19,7 +19,7 @@ from benchmarks.laws import ALL
 from benchmarks.score_accuracy import fisher_error
 from convexscore import fit_convex_score
 from convexscore.objectives import DEFAULT_DRAWS
-from convexscore.selection.space_selection import bandwidth
+from convexscore.solvers.space.training import bandwidth
 
 TITLE = "denoising with beta='cv': relative Fisher error by noisy copies and labels"
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.harness import Check, Report, figure, measure
 from benchmarks.laws import TWO_HUMPS
-from convexscore import boundedness_limit, fit_convex_score
+from convexscore import fit_convex_score
 
 TITLE = "beta = 2 (or 1.2 times the boundedness limit), hundreds of kinks, certified"
 
@@ -42,7 +42,7 @@ def run(settings: Settings, seed: int) -> Report:
             beta = settings.beta
             options: dict[str, Any] = {"activation": activation, "skip": skip}
             if objective == "score_matching":
-                beta = max(beta, settings.above_limit * boundedness_limit(x, **options))
+                beta = max(beta, settings.above_limit * smallest_beta(x, **options))
             else:
                 options |= {"noise": settings.noise, "n_draws": 1, "random_state": data_seed}
             fit = partial(fit_convex_score, x, objective=objective, beta=beta, **options)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks import dsm_vs_lasso
 from convexscore import ConvergenceWarning, ConvexScore, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising, score_matching
-from convexscore.selection.line_selection import first_kink_beta
+from convexscore.selection.cross_validation import first_kink_beta
 from convexscore.solvers.line import problem as line_problem
 from convexscore.solvers.line.cases import LineCase
 from convexscore.solvers.oracles.choice import make_oracle

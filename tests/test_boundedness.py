@@ -12,7 +12,7 @@ from convexscore.objectives import ScoreObjective
 from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.space import boundedness as module
-from convexscore.solvers.space.boundedness import boundedness, boundedness_threshold
+from convexscore.solvers.space.boundedness import boundedness, smallest_beta
 from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
 
 CASES = [
@@ -27,7 +27,7 @@ def cloud(n: int, d: int = 2, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d))
 
 
-def problem_of(x, activation="relu", skip=True, conservative=False, weights=None, lc=False):
+def problem_of(x, activation="relu", skip=True, weights=None, lc=False):
     case = NeuronCase(activation, skip, conservative, lc)
     return prepare(ScoreObjective(np.asarray(x, float), None, 1.0, weights), case)
 
@@ -98,7 +98,7 @@ def test_a_conic_program_on_a_dense_dictionary_gives_the_same_threshold(
 
 def test_weighted_points_agree_with_the_conic_program():
     x, mass = cloud(6, seed=8), np.array([0.5, 2.0, 1.0, 1.5, 0.7, 1.0])
-    ours = boundedness_threshold(x, sample_weight=mass, tol=1e-5)
+    ours = smallest_beta(x, sample_weight=mass, tol=1e-5)
     assert ours == pytest.approx(conic_threshold(x, mass, "relu", True, False, 120), rel=2e-3)
 
 
@@ -137,7 +137,7 @@ def test_thin_data_need_more_penalty_and_no_more_rounds(thickness):
     limit = boundedness(problem, PlaneOracle(problem.neurons))
     assert limit.gap <= 1e-3
     assert limit.n_rounds <= 25
-    assert limit.lower > boundedness_threshold(x, conservative=True) + 0.5
+    assert limit.lower > smallest_beta(x, constraint="gradient") + 0.5
 
 
 def test_random_planar_data_have_the_thresholds_of_the_theory_page():
@@ -145,36 +145,36 @@ def test_random_planar_data_have_the_thresholds_of_the_theory_page():
         for n in (6, 11, 16):
             x = cloud(n, seed=seed)
             # never below 2, the points of an edge of the hull
-            assert 2.0 * (1 - 1e-9) <= boundedness_threshold(x, skip=False) <= 3.6
-            assert 4.0 * (1 - 1e-9) <= boundedness_threshold(x, activation="abs") <= 7.2
+            assert 2.0 * (1 - 1e-9) <= smallest_beta(x, skip=False) <= 3.6
+            assert 4.0 * (1 - 1e-9) <= smallest_beta(x, activation="abs") <= 7.2
 
 
 def test_with_skip_an_absolute_value_costs_two_relus():
     # |z| = 2 relu(z) - z and V absorbs the line
     x = cloud(10, seed=2)
-    relu = boundedness_threshold(x, tol=1e-6)
-    assert boundedness_threshold(x, activation="abs", tol=1e-6) == pytest.approx(2 * relu, rel=3e-6)
+    relu = smallest_beta(x, tol=1e-6)
+    assert smallest_beta(x, activation="abs", tol=1e-6) == pytest.approx(2 * relu, rel=3e-6)
 
 
 def test_the_unit_position_and_orientation_of_the_data_do_not_matter():
     x = cloud(9, seed=4)
     turn = np.array([[0.6, -0.8], [0.8, 0.6]])
-    reference = boundedness_threshold(x, skip=False, tol=1e-6)
-    moved = boundedness_threshold(1e4 * x @ turn + [3e4, -7e5], skip=False, tol=1e-6)
+    reference = smallest_beta(x, skip=False, tol=1e-6)
+    moved = smallest_beta(1e4 * x @ turn + [3e4, -7e5], skip=False, tol=1e-6)
     assert moved == pytest.approx(reference, rel=1e-5)
 
 
 def test_a_weight_is_a_number_of_copies_and_copies_raise_the_threshold():
     x = cloud(8, seed=6)
     counts = np.array([1, 3, 1, 2, 1, 1, 1, 1])
-    weighted = boundedness_threshold(x, sample_weight=counts, tol=1e-5)
-    repeated = boundedness_threshold(np.repeat(x, counts, axis=0), tol=1e-5)
+    weighted = smallest_beta(x, sample_weight=counts, tol=1e-5)
+    repeated = smallest_beta(np.repeat(x, counts, axis=0), tol=1e-5)
     assert weighted == pytest.approx(repeated, rel=3e-5)
-    assert weighted > boundedness_threshold(x, tol=1e-5) + 0.1
-    doubled = boundedness_threshold(x, sample_weight=np.full(8, 2.0), tol=1e-5)
-    assert doubled == pytest.approx(2 * boundedness_threshold(x, tol=1e-5), rel=3e-5)
-    dropped = boundedness_threshold(x, sample_weight=[0, *[1] * 7], tol=1e-5)
-    assert dropped == pytest.approx(boundedness_threshold(x[1:], tol=1e-5), rel=3e-5)
+    assert weighted > smallest_beta(x, tol=1e-5) + 0.1
+    doubled = smallest_beta(x, sample_weight=np.full(8, 2.0), tol=1e-5)
+    assert doubled == pytest.approx(2 * smallest_beta(x, tol=1e-5), rel=3e-5)
+    dropped = smallest_beta(x, sample_weight=[0, *[1] * 7], tol=1e-5)
+    assert dropped == pytest.approx(smallest_beta(x[1:], tol=1e-5), rel=3e-5)
 
 
 def test_a_decision_stops_early_on_the_right_side():
@@ -210,7 +210,7 @@ def test_the_columns_alone_already_prove_the_lower_bound():
 
 def test_three_dimensions_exact_and_by_local_search():
     x = cloud(8, 3, seed=2)
-    exact = boundedness_threshold(x)
+    exact = smallest_beta(x)
     assert exact >= 3.0 * (1 - 1e-3)  # a facet of the hull
     problem = problem_of(x)
     oracle = AscentOracle(problem.neurons, n_starts=32, random_state=np.random.default_rng(0))
@@ -224,20 +224,20 @@ def test_one_column_has_the_closed_form():
     x = [0.0, 1.0, 1.0, 1.0, 2.0, 4.0]
     for activation in ("relu", "abs"):
         for skip in (False, True):
-            expected = boundedness_limit(x, activation=activation, skip=skip)
-            assert boundedness_threshold(x, activation=activation, skip=skip) == expected
+            expected = smallest_beta(x, activation=activation, skip=skip)
+            assert smallest_beta(x, activation=activation, skip=skip) == expected
 
 
 @pytest.mark.parametrize("activation", ["relu", "abs"])
 def test_points_in_a_hyperplane(activation):
     flat = np.column_stack([cloud(6, 2), np.ones(6)])
     kwargs = {"activation": activation, "sample_weight": np.full(6, 0.5)}
-    assert boundedness_threshold(flat, skip=False, **kwargs) == 3.0
-    assert boundedness_threshold(flat, skip=False, conservative=True, **kwargs) == 3.0
-    assert boundedness_threshold(flat, skip=True, **kwargs) == np.inf
+    assert smallest_beta(flat, skip=False, **kwargs) == 3.0
+    assert smallest_beta(flat, skip=False, constraint="gradient", **kwargs) == 3.0
+    assert smallest_beta(flat, skip=True, **kwargs) == np.inf
     # nearly so: without skip the total weight is a bound for all data
     thin = flat + 1e-5 * cloud(6, 3, seed=1)
-    assert boundedness_threshold(thin, skip=False, **kwargs) <= 3.0 * (1 + 1e-6)
+    assert smallest_beta(thin, skip=False, **kwargs) <= 3.0 * (1 + 1e-6)
 
 
 def test_log_concave_fits_need_the_largest_mass_on_a_supporting_line():
@@ -265,12 +265,12 @@ def test_errors_name_the_argument_and_the_remedy():
     with pytest.raises(ValueError, match=r"n = 20, d = 2, n d = 40.*subsample"):
         boundedness(problem, oracle, max_size=39)
     with pytest.raises(ValueError, match="activation must be one of 'relu', 'abs'.*; got 'tanh'"):
-        boundedness_threshold(cloud(4), activation="tanh")
+        smallest_beta(cloud(4), activation="tanh")
     with pytest.raises(ValueError, match="skip must be one of True, False; got 1"):
-        boundedness_threshold(cloud(4), skip=1)
+        smallest_beta(cloud(4), skip=1)
     with pytest.raises(ValueError, match="tol must be finite and > 0"):
-        boundedness_threshold(cloud(4), tol=-1.0)
-    with pytest.raises(ValueError, match="need activation='relu' and conservative=True"):
+        smallest_beta(cloud(4), tol=-1.0)
+    with pytest.raises(ValueError, match="need activation='relu' and constraint="gradient""):
         boundedness(problem_of(cloud(5), "abs", True, True, lc=True), oracle)
 
 
@@ -278,7 +278,7 @@ def test_bounds_that_do_not_meet_are_reported(monkeypatch):
     original = module.boundedness
     monkeypatch.setattr(module, "boundedness", lambda *a, **k: original(*a, **k, max_rounds=2))
     with pytest.warns(ConvergenceWarning, match="between .* and .*wanted to 0.001"):
-        value = boundedness_threshold(cloud(12))
+        value = smallest_beta(cloud(12))
     assert (
         value >= original(problem_of(cloud(12)), PlaneOracle(problem_of(cloud(12)).neurons)).lower
     )

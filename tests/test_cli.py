@@ -282,7 +282,7 @@ def test_errors_of_several_columns(plane, capsys):
     assert "tails = 'integrable' is for one column" in fails(
         capsys, *fit, "--columns", "1,2", "--tails", "integrable"
     )
-    assert "needs conservative=True" in fails(
+    assert "needs constraint="gradient"" in fails(
         capsys, *fit, "--columns", "1,2", "--shape", "log-concave"
     )
     low = fails(capsys, "fit", plane, "--columns", "1,2", "--beta", 0.1)

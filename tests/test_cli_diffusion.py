@@ -167,9 +167,9 @@ def test_several_columns(plane, capsys):
     mean = np.average(planar()[:, 1], weights=weights)
     assert re.search(rf"'width, cm': mean \S+ \(data {mean:.6g}\)", out)
     model = fit_convex_diffusion(
-        planar(), sample_weight=weights, **FIXED, standardize="whitening", conservative=True
+        planar(), sample_weight=weights, **FIXED, standardize="whitening", constraint="gradient"
     )
-    expected = model.sample(60, sampler="heun", n_steps=9, random_state=sampling_seed(0))
+    expected = model.sample(60, method="heun", n_steps=9, random_state=sampling_seed(0))
     assert np.array_equal(np.loadtxt("s.csv", skiprows=1, delimiter=","), expected)
     assert Path("s.csv").read_text().startswith('height,"width, cm"\n')
     assert load("m.npz").feature_names_in_.tolist() == ["height", "width, cm"]

@@ -26,7 +26,6 @@ from convexscore import (
 )
 from convexscore._tools.exceptions import ConvergenceWarning, SolverError
 from convexscore.models.diffusion_sampling import SAMPLERS
-from convexscore.objectives.options import ProblemOptions
 from convexscore.schedules import exponential_grid, geometric_levels, vp
 
 LINE = targets.GaussianMixture([0.6, 0.4], [-2.0, 2.0], [0.36, 0.16])
@@ -242,7 +241,7 @@ def test_only_one_level_left_still_samples(monkeypatch):
     assert np.isfinite(model.score_function(GRID, 0.01)).all()
     assert np.isfinite(model.score_function(GRID, 4.0)).all()
     levels = {"levels": model.levels_, "n_steps": 5}
-    assert np.isfinite(model.sample(9, sampler="annealed_langevin", **levels)).all()
+    assert np.isfinite(model.sample(9, method="annealed_langevin", **levels)).all()
 
 
 def test_all_levels_fail(monkeypatch):
@@ -364,13 +363,13 @@ def test_units_and_origin_of_a_column(schedule, scale, offset):
 def test_ve_levels_without_standardisation_sample_at_every_scale(scale):
     base, mapped = (quick(factor * line(200), schedule="ve") for factor in (1.0, scale))
     y, z = (
-        model.sample(300, sampler="annealed_langevin", n_steps=10, random_state=0)
+        model.sample(300, method="annealed_langevin", n_steps=10, random_state=0)
         for model in (base, mapped)
     )
     np.testing.assert_allclose(z / scale, y, rtol=1e-5, atol=1e-6)
     # the OU time of X itself is another clock at another scale, its samples are as good
     for model, factor in ((base, 1.0), (mapped, scale)):
-        drawn = model.sample(300, sampler="ddpm", n_steps=100, random_state=0) / factor
+        drawn = model.sample(300, method="ddpm", n_steps=100, random_state=0) / factor
         assert metrics.energy_distance(drawn, line(5000, seed=9)) < 0.05
 
 
@@ -536,7 +535,7 @@ def test_all_samplers_agree_with_the_law(good_model, sampler):
     n = 2000
     y = good_model.sample(n, sampler=sampler, random_state=1, **HOW[sampler])
     assert y.shape == (n,) and np.isfinite(y).all()
-    others = good_model.sample(n, sampler="heun", n_steps=60, random_state=2)
+    others = good_model.sample(n, method="heun", n_steps=60, random_state=2)
     floor = metrics.noise_floor(metrics.kolmogorov_smirnov, LINE.sample, n, random_state=0)
     assert metrics.kolmogorov_smirnov(y, others) < 1.5 * floor.upper
     truth = LINE.sample(n, random_state=3)
@@ -553,14 +552,14 @@ def test_ve_levels_in_the_units_of_the_data():
     model = quick(x, schedule="ve", levels=levels, beta="rule")
     assert np.array_equal(model.levels_, levels)
     x0 = 50.0 + 60.0 * np.random.default_rng(0).normal(size=800)
-    y = model.sample(800, sampler="annealed_langevin", x0=x0, random_state=0)
+    y = model.sample(800, method="annealed_langevin", x0=x0, random_state=0)
     truth = 50.0 + 3.0 * line(20_000, seed=1)
     floor = np.mean([metrics.energy_distance(50.0 + 3.0 * line(400, seed=k), truth)
                      for k in range(2, 30)])  # fmt: skip
     assert metrics.energy_distance(y, truth) < 5.0 * floor
     gaussian = x.mean() + x.std() * np.random.default_rng(0).normal(size=800)
     assert metrics.energy_distance(gaussian, truth) > 10.0 * floor  # negative control
-    one_start = model.sample(3, sampler="annealed_langevin", x0=x0[:3], n_steps=1, levels=[60.0],
+    one_start = model.sample(3, method="annealed_langevin", x0=x0[:3], n_steps=1, levels=[60.0],
                              step=1e-8, final_denoising=False, random_state=0)  # fmt: skip
     np.testing.assert_allclose(one_start, x0[:3], atol=1e-2)  # x0 is in units of X
 
@@ -873,9 +872,9 @@ def test_bad_requests_for_samples_are_refused(on_line, options, message):
 
 def test_unknown_options_of_a_sampler_are_refused(on_line):
     with pytest.raises(TypeError, match="variances"):
-        on_line.sample(5, sampler="ancestral", variances="posterior")
+        on_line.sample(5, method="ancestral", variances="posterior")
     with pytest.raises(ValueError, match="variance"):
-        on_line.sample(5, sampler="ancestral", variance="both")
+        on_line.sample(5, method="ancestral", variance="both")
 
 
 @pytest.mark.parametrize("t, message", [

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 import convexscore
 from convexscore import ConvexScore, NotIntegrableError, certify, fit_convex_score
 from convexscore.objectives import denoising
-from convexscore.selection.line_selection import fold_statistics, last_gain
+from convexscore.selection.cross_validation import fold_statistics, last_gain
 from convexscore.solvers.line.problem import prepare
 
 CASES = list(itertools.product(["relu", "abs"], [True, False]))
@@ -465,7 +465,7 @@ def test_no_density_is_an_error_with_a_remedy_that_works():
     # the score itself is available all the same
     assert np.isfinite(fit.score_function(GRID)).all()
 
-    law = fit_convex_score(x, tails="integrable", **options)
+    law = fit_convex_score(x, constraint="density", **options)
     assert law.certificate_.optimal
     assert law.piecewise_.left_slope <= 0.0 and law.piecewise_.right_slope <= 0.0
     assert float(law.cdf(law.ppf(0.2))) == pytest.approx(0.2, rel=1e-12)
@@ -482,7 +482,7 @@ def test_log_concave_scores_do_not_increase(activation, skip, beta):
     x = bimodal()
     options = {"activation": activation, "skip": skip, "beta": beta}
     free = fit_convex_score(x, **options)
-    fit = fit_convex_score(x, shape="log-concave", **options)
+    fit = fit_convex_score(x, constraint="log-concave", **options)
     assert np.diff(fit.piecewise_.values).max(initial=-np.inf) <= 0.0
     assert fit.piecewise_.left_slope <= 0.0 and fit.piecewise_.right_slope <= 0.0
     assert fit.divergence(GRID).max() <= 0.0

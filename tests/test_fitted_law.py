@@ -76,10 +76,10 @@ def test_a_score_without_law_says_which_tail_and_what_to_do():
             break
     with pytest.raises(NotIntegrableError, match=r"(left|right) tail.*tails='integrable'"):
         fit.log_density(0.0)
-    again = fit_convex_score(x, beta=6.0, activation="abs", skip=False, tails="integrable")
+    again = fit_convex_score(x, beta=6.0, activation="abs", skip=False, constraint="density")
     assert again.piecewise_.is_integrable
     assert again.certificate_.objective >= fit.certificate_.objective
     assert np.isfinite(again.entropy())
-    concave = fit_convex_score(x, beta=6.0, shape="log-concave")
+    concave = fit_convex_score(x, beta=6.0, constraint="log-concave")
     grid = np.linspace(-6, 6, 301)
     assert np.all(np.diff(concave.log_density(grid), 2) <= 1e-9)

@@ -175,7 +175,7 @@ def test_score_matching_on_clean_data_hardly_sees_the_weights():
     weights, shares = [], []
     for n_left in (500, 125):
         x = np.concatenate([left[:n_left], right[: 625 - n_left]])
-        fit = fit_convex_score(x, beta=15.0, tails="integrable")
+        fit = fit_convex_score(x, beta=15.0, constraint="density")
         weights.append(1.0 - float(fit.piecewise_.cdf(0.0)))
         shares.append(bimodal.weight_of(x))
     assert shares == pytest.approx([0.2, 0.8], abs=2e-3)

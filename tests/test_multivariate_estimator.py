@@ -152,7 +152,7 @@ def test_denoising_objective_is_the_reported_one(labels, weighted, draws):
 def test_conservative_fits_are_gradients(activation, skip, shape, goal):
     x = moons(40)
     fit = fit_convex_score(
-        x, objective=goal, noise=0.4 if goal == "denoising" else None, conservative=True,
+        x, objective=goal, noise=0.4 if goal == "denoising" else None, constraint="gradient",
         shape=shape, activation=activation, skip=skip,
         beta=3.0 if goal == "denoising" else 12.0, random_state=2,
     )  # fmt: skip
@@ -191,7 +191,7 @@ def test_log_concave_costs_on_two_modes():
     x = np.concatenate([moons(30, seed=1), moons(30, seed=2) + np.array([6.0, 0.0])])
     options = {"conservative": True, "beta": 6.0}
     free = fit_convex_score(x, **options)
-    law = fit_convex_score(x, shape="log-concave", **options)
+    law = fit_convex_score(x, constraint="log-concave", **options)
     assert np.linalg.eigvalsh(free.network_.jacobian(x)).max() > 0.1
     assert law.certificate_.objective > free.certificate_.objective + 1.0
 
@@ -199,7 +199,7 @@ def test_log_concave_costs_on_two_modes():
 def test_chains_from_a_conservative_gaussian_fit():
     """beta above the threshold: MALA from the Gaussian fit has the mean and covariance of the data."""
     x = moons(200) @ [[1.0, 0.4], [0.0, 0.8]] + [5.0, -2.0]
-    fit = fit_convex_score(x, beta=300.0, conservative=True)
+    fit = fit_convex_score(x, beta=300.0, constraint="gradient")
     assert fit.network_.n_neurons == 0
     n = 3000
     draws = fit.sample(n, method="mala", n_steps=300, random_state=1)
@@ -220,13 +220,13 @@ def test_langevin_warns_for_rotational_fields():
     x = rng.normal(size=(60, 2))
     fit = fit_convex_score(x, objective="denoising", noise=1.0, beta=0.5, tol=1e-2, random_state=3)
     assert np.median(fit.jacobian_asymmetry(x)) > 0.5
-    with pytest.warns(UserWarning, match="far from a gradient.*conservative=True"):
+    with pytest.warns(UserWarning, match="far from a gradient.*constraint="gradient""):
         fit.sample(3, n_steps=2, random_state=0)
     smooth = fit_convex_score(x, beta=100.0)
     assert smooth.sample(3, n_steps=2, random_state=0).shape == (3, 2)
-    with pytest.raises(NotIntegrableError, match="conservative=True"):
+    with pytest.raises(NotIntegrableError, match="constraint="gradient""):
         fit.sample(3, method="mala")
-    with pytest.raises(NotIntegrableError, match="conservative=True"):
+    with pytest.raises(NotIntegrableError, match="constraint="gradient""):
         fit.log_density(x)
     with pytest.raises(ValueError, match="method='exact' is for one column"):
         fit.sample(3, method="exact")
@@ -251,7 +251,7 @@ def test_langevin_warns_for_rotational_fields():
         ({"objective": "denoising"}, r"noise must be given"),
         ({"noise": 0.3}, r"noise = 0.3 has no effect"),
         ({"standardize": "rows"}, r"standardize must be one of None, 'columns', 'whitening'"),
-        ({"shape": "log-concave"}, r"shape = 'log-concave' needs conservative=True"),
+        ({"shape": "log-concave"}, r"shape = 'log-concave' needs constraint="gradient""),
         ({"tails": "integrable"}, r"tails = 'integrable' is for one column"),
         ({"conservative": "yes"}, r"conservative must be one of True, False; got 'yes'"),
         ({"beta": -1.0}, r"beta must be finite and > 0; got -1"),
@@ -297,14 +297,14 @@ def test_points_of_another_width_are_refused_later_on():
 
 
 def test_one_estimator_for_one_and_several_columns():
-    estimator = ConvexScore(beta=15.0, conservative=True, standardize="columns")
+    estimator = ConvexScore(beta=15.0, constraint="gradient", standardize="columns")
     copy = clone(estimator)
     assert copy.get_params() == estimator.get_params()
     with pytest.raises(NotFittedError):
         copy.score_function(np.zeros((1, 2)))
     assert copy.fit(moons(40)).n_features_in_ == 2
     assert copy.get_params() == estimator.get_params()
-    copy.set_params(conservative=False, standardize=None, beta=30.0)
+    copy.set_params(standardize=None, beta=30.0)
     copy.fit(moons(40)[:, 0])
     assert copy.n_features_in_ == 1 and hasattr(copy, "piecewise_")
     copy.fit(moons(40))

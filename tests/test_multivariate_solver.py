@@ -54,7 +54,7 @@ def fitted(x, goal, activation, skip, kind, beta, **options):
         beta=beta,
         noise=0.5 if goal == "denoising" else None,
         conservative=kind != "vector",
-        shape="log-concave" if kind == "log-concave" else None,
+        constraint="log-concave" if kind == "log-concave" else None,
         random_state=5,
         **options,
     )
@@ -294,12 +294,12 @@ def test_exact_oracle_and_local_search_agree_in_space(kind, skip):
     weight = np.full(16, 2.0)
     exact = fit_convex_score(
         x, beta=16.0, skip=skip, conservative=kind != "vector", sample_weight=weight,
-        shape="log-concave" if kind == "log-concave" else None,
+        constraint="log-concave" if kind == "log-concave" else None,
     )  # fmt: skip
     local = fit_convex_score(
         np.repeat(x, 4, axis=0), beta=16.0, skip=skip, conservative=kind != "vector",
         sample_weight=np.full(64, 0.5), random_state=0,
-        shape="log-concave" if kind == "log-concave" else None,
+        constraint="log-concave" if kind == "log-concave" else None,
     )  # fmt: skip
     exact, local = exact.certificate_, local.certificate_
     assert exact.exact and not local.exact
@@ -394,4 +394,4 @@ def test_many_points_on_a_line_in_the_plane(name, goal, activation):
 def test_log_concave_needs_relu():
     x = np.random.default_rng(0).normal(size=(20, 2))
     with pytest.raises(ValueError, match=r"log-concave.*needs activation='relu'"):
-        fit_convex_score(x, beta=20.0, activation="abs", conservative=True, shape="log-concave")
+        fit_convex_score(x, beta=20.0, activation="abs", constraint="log-concave")

@@ -15,7 +15,7 @@ from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_p
 from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives import score_matching
 from convexscore.plotting import PathDisplay
-from convexscore.selection.line_selection import blur_width, held_out_loss
+from convexscore.selection.cross_validation import blur_width, held_out_loss
 from convexscore.solvers.line.problem import prepare
 
 
@@ -35,7 +35,7 @@ def _mixture_score(x):
 def test_warm_path_equals_single_fits(activation, skip):
     x = _mixture(120, 0)
     held = _mixture(200, 1)
-    path = regularization_path(x, activation=activation, skip=skip, n_betas=8, x_held_out=held)
+    path = regularization_path(x, activation=activation, skip=skip, n_betas=8, X_held_out=held)
     assert np.all(np.diff(path.betas) < 0)
     assert np.all(np.diff(path.objective) <= 1e-9 * np.abs(path.objective[:-1]))
     # the first optimum is Gaussian: only neurons at the extremes, if any
@@ -78,10 +78,10 @@ def test_networks_of_one_column_and_more_arguments():
     same = regularization_path(np.r_[x, 50.0, -80.0], betas=[30.0, 3.0], sample_weight=weights)
     assert same.objective == pytest.approx(path.objective)
     # one column is a gradient anyway, and equivariant
-    same = regularization_path(x, betas=[30.0, 3.0], conservative=True, standardize="columns")
+    same = regularization_path(x, betas=[30.0, 3.0], constraint="gradient", standardize="columns")
     assert same.objective == pytest.approx(path.objective)
-    with pytest.raises(ValueError, match="x_held_out must have 1 columns, like x; got 2"):
-        regularization_path(x, x_held_out=np.ones((3, 2)))
+    with pytest.raises(ValueError, match="X_held_out must have 1 columns, like x; got 2"):
+        regularization_path(x, X_held_out=np.ones((3, 2)))
     with pytest.raises(ValueError, match="n_betas must be an integer >= 2; got 1"):
         regularization_path(x, n_betas=1)
     with pytest.raises(ValueError, match="tol must be finite and > 0"):
@@ -148,7 +148,7 @@ def test_warm_path_of_the_plane_equals_single_fits(options):
 def test_default_path_of_the_plane_starts_without_neurons_and_ends_where_it_must():
     x = _clusters()
     with pytest.warns(DataWarning) as caught:
-        path = regularization_path(x, n_betas=12, x_held_out=_clusters(40, seed=1), random_state=0)
+        path = regularization_path(x, n_betas=12, X_held_out=_clusters(40, seed=1), random_state=0)
     ends = [str(w.message) for w in caught if "the path ends" in str(w.message)]
     assert len(ends) == 1 and 3 < len(path.betas) < 12
     full = path.betas[0] * np.geomspace(1.0, 1e-2 / 1.02, 12)
@@ -176,7 +176,7 @@ def test_held_out_loss_of_a_denoising_path():
     """Against the plain loss on many fresh noisy copies."""
     x, held, noise = _clusters(), _clusters(60, seed=1), 0.6
     options = {"objective": "denoising", "noise": noise, "random_state": 0}
-    path = regularization_path(x, betas=[30.0, 6.0, 1.5], x_held_out=held, **options)
+    path = regularization_path(x, betas=[30.0, 6.0, 1.5], X_held_out=held, **options)
     draws = np.random.default_rng(5).normal(size=(4000, *held.shape))
     noisy = held + noise * draws
     for score, loss in zip(path.scores, path.held_out, strict=True):
@@ -186,7 +186,7 @@ def test_held_out_loss_of_a_denoising_path():
     error = np.mean(np.sum((path.scores[1](noisy) + draws / noise) ** 2, axis=-1)) / 2
     first = np.mean(np.sum((path.scores[0](noisy) + draws / noise) ** 2, axis=-1)) / 2
     assert path.held_out[1] - path.held_out[0] == pytest.approx(error - first, abs=0.05)
-    again = regularization_path(x, betas=[30.0, 6.0, 1.5], x_held_out=held, **options)
+    again = regularization_path(x, betas=[30.0, 6.0, 1.5], X_held_out=held, **options)
     assert np.array_equal(again.held_out, path.held_out)
     alone = regularization_path(x, betas=[30.0, 6.0, 1.5], **options)
     assert np.array_equal(alone.objective, path.objective)
@@ -201,7 +201,7 @@ def test_path_in_five_dimensions_by_local_search():
         "n_starts": 16,
         "random_state": 0,
     }
-    path = regularization_path(x, betas=[40.0, 10.0, 6.0, 4.0], x_held_out=x, **options)
+    path = regularization_path(x, betas=[40.0, 10.0, 6.0, 4.0], X_held_out=x, **options)
     assert len(path.betas) == 4 and path.n_neurons[0] == 0 < path.n_neurons[-1]
     assert all(proof.optimal and proof.n_tried > 0 for proof in path.certificates)
     assert path.scores[-1](x).shape == (60, 5)
@@ -213,11 +213,11 @@ def test_path_in_five_dimensions_by_local_search():
 def test_arguments_of_several_columns():
     x = _clusters()
     with pytest.raises(ValueError, match="tails = 'integrable' is for one column"):
-        regularization_path(x, tails="integrable")
-    with pytest.raises(ValueError, match="needs conservative=True"):
-        regularization_path(x, shape="log-concave")
-    with pytest.raises(ValueError, match="x_held_out must have 2 columns, like x; got 3"):
-        regularization_path(x, x_held_out=np.ones((4, 3)))
+        regularization_path(x, constraint="density")
+    with pytest.raises(ValueError, match="needs constraint="gradient""):
+        regularization_path(x, constraint="log-concave")
+    with pytest.raises(ValueError, match="X_held_out must have 2 columns, like x; got 3"):
+        regularization_path(x, X_held_out=np.ones((4, 3)))
     with pytest.raises(ValueError, match="n_starts must be an integer >= 1"):
         regularization_path(x, n_starts=0)
     with pytest.raises(ValueError, match="betas must be positive"):
@@ -230,7 +230,7 @@ def test_arguments_of_several_columns():
 def test_display_of_a_path_of_several_columns():
     x = _clusters()
     options = {"objective": "denoising", "noise": 0.6, "random_state": 0}
-    path = regularization_path(x, betas=[30.0, 10.0, 3.0, 1.0], x_held_out=x, **options)
+    path = regularization_path(x, betas=[30.0, 10.0, 3.0, 1.0], X_held_out=x, **options)
     display = PathDisplay.from_path(path, ax=Figure().subplots(2))
     assert display.kinks_ is None
     np.testing.assert_array_equal(display.neurons_.get_xdata(), path.betas)

@@ -5,7 +5,6 @@ import pytest
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
-from convexscore.objectives.options import ProblemOptions
 from convexscore.objectives.smoothed_labels import smoothed_score
 from convexscore.selection import gradient_noise as penalty_rule
 from convexscore.selection.gradient_noise import gradient_noise

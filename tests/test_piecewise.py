@@ -482,8 +482,8 @@ def test_not_integrable_says_which_tail_and_the_remedy(score, words):
     ):
         with pytest.raises(NotIntegrableError, match=words) as caught:
             use()
-        assert 'tails="integrable"' in str(caught.value)
-        assert 'shape="log-concave"' in str(caught.value)
+        assert 'constraint="density"' in str(caught.value)
+        assert 'constraint="log-concave"' in str(caught.value)
     assert NORMAL.tail_report() is None and NORMAL.is_integrable
     assert PiecewiseLinearScore([0.0, 1.0], [1.0, -1.0], 0.0, 0.0).is_integrable
 

@@ -306,7 +306,7 @@ def test_gaussian_regime_touches_the_bound_at_the_extremes(ax):
 # --------------------------------------------------------------------------------------- path
 @pytest.fixture(scope="module")
 def path(x):
-    return regularization_path(x, n_betas=8, x_held_out=x[::3] + 0.05)
+    return regularization_path(x, n_betas=8, X_held_out=x[::3] + 0.05)
 
 
 def test_path_kinks_and_loss(path):

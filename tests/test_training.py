@@ -222,7 +222,7 @@ def test_best_of_many_runs_reaches_the_convex_optimum_and_nobody_goes_below(
 
 
 def test_conservative_training_reaches_the_conservative_optimum():
-    task = dict(objective="denoising", noise=0.5, beta=3.0, conservative=True, random_state=0)
+    task = dict(objective="denoising", noise=0.5, beta=3.0, constraint="gradient", random_state=0)
     optimum = fit_convex_score(X2, **task)
     runs = tr.train_score_network(X2, optimizer="lbfgs", n_restarts=6, width=30, **task)
     assert all(network.is_conservative() for network in runs.networks)

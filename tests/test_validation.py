@@ -213,7 +213,7 @@ def limit_data():
 )
 def test_boundedness_limit_is_refused_below_and_warned_just_above(activation, skip, limit):
     x, options = limit_data(), {"activation": activation, "skip": skip}
-    assert boundedness_limit(x, **options) == limit
+    assert smallest_beta(x, **options) == limit
     connection = "with" if skip else "without"
     below = (
         rf"^beta = {0.99 * limit:g} is not above the boundedness limit {limit:g}: .*{activation} "
@@ -238,14 +238,14 @@ def test_boundedness_limit_is_refused_below_and_warned_just_above(activation, sk
 def test_boundedness_limit_counts_weight():
     weight = np.ones(40)
     weight[np.argmax(X)] = 7.0
-    assert boundedness_limit(X, sample_weight=weight) == 7.0
+    assert smallest_beta(X, sample_weight=weight) == 7.0
     refused("not above the boundedness limit 7", beta=6.9, sample_weight=weight)
 
 
 def test_cross_validation_never_goes_below_the_limit():
     x = np.round(X, 1)
     fit = fit_convex_score(x, random_state=0, cv=4, n_betas=8)
-    assert fit.beta_selection_.betas.min() > boundedness_limit(x)
+    assert fit.beta_selection_.betas.min() > smallest_beta(x)
 
 
 # ---------------------------------------------------------------------------- after the fit
@@ -291,8 +291,8 @@ def test_path_arguments():
     for betas in ([0.0], [-1.0, 3.0], [np.nan], []):
         with pytest.raises(ValueError, match=r"^betas must be positive finite numbers; got"):
             regularization_path(X, betas=betas)
-    with pytest.raises(ValueError, match=r"^x_held_out must be finite"):
-        regularization_path(X, n_betas=2, x_held_out=[np.nan])
+    with pytest.raises(ValueError, match=r"^X_held_out must be finite"):
+        regularization_path(X, n_betas=2, X_held_out=[np.nan])
 
 
 def test_function_and_estimator_say_the_same():
