@@ -78,15 +78,19 @@ def _replace(path: Path, entries: dict[str, bytes]) -> None:
     """Write beside the file that ``path`` leads to, then take its place."""
     target = Path(os.path.realpath(path))
     mode = _mode_of(path)
-    # of its own for every writer; created like any new file, so with the mode of the umask
+    # every writer has its own; a new file gets what the umask leaves of 666, an old one keeps its mode
     partial = target.with_name(f".{uuid.uuid4().hex}.part")
+
+    def create(name: str, flags: int) -> int:
+        return os.open(name, flags, 0o666 if mode is None else 0o600)
+
     try:
-        with open(partial, "xb") as file:
+        with open(partial, "xb", opener=create) as file:
+            if mode is not None:
+                os.chmod(partial, mode)
             _write_zip(file, entries)
             file.flush()
             os.fsync(file.fileno())
-        if mode is not None:
-            os.chmod(partial, mode)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
