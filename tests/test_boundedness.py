@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from plane_oracles import solved
 
-from convexscore import boundedness_limit
+from convexscore import smallest_beta
 from convexscore._tools.exceptions import ConvergenceWarning
 from convexscore.objectives import ScoreObjective
 from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.space import boundedness as module
-from convexscore.solvers.space.boundedness import boundedness, smallest_beta
+from convexscore.solvers.space.boundedness import boundedness
 from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
 
 CASES = [
@@ -27,7 +27,7 @@ def cloud(n: int, d: int = 2, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, d))
 
 
-def problem_of(x, activation="relu", skip=True, weights=None, lc=False):
+def problem_of(x, activation="relu", skip=True, conservative=False, weights=None, lc=False):
     case = NeuronCase(activation, skip, conservative, lc)
     return prepare(ScoreObjective(np.asarray(x, float), None, 1.0, weights), case)
 
@@ -264,13 +264,13 @@ def test_errors_name_the_argument_and_the_remedy():
     oracle = PlaneOracle(problem.neurons)
     with pytest.raises(ValueError, match=r"n = 20, d = 2, n d = 40.*subsample"):
         boundedness(problem, oracle, max_size=39)
-    with pytest.raises(ValueError, match="activation must be one of 'relu', 'abs'.*; got 'tanh'"):
+    with pytest.raises(ValueError, match=r"activation must be one of 'relu', 'abs'.*; got 'tanh'"):
         smallest_beta(cloud(4), activation="tanh")
     with pytest.raises(ValueError, match="skip must be one of True, False; got 1"):
         smallest_beta(cloud(4), skip=1)
     with pytest.raises(ValueError, match="tol must be finite and > 0"):
         smallest_beta(cloud(4), tol=-1.0)
-    with pytest.raises(ValueError, match="need activation='relu' and constraint="gradient""):
+    with pytest.raises(ValueError, match="need activation='relu' and conservative"):
         boundedness(problem_of(cloud(5), "abs", True, True, lc=True), oracle)
 
 

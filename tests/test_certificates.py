@@ -157,9 +157,9 @@ def test_bad_arguments_are_named():
         certify("net", x, beta=3.0)
     with pytest.raises(ValueError, match="labels must be given"):
         certify(network, x, beta=3.0, objective="denoising")
-    with pytest.raises(ValueError, match="labels belong to"):
+    with pytest.raises(ValueError, match=r"^labels = .* has no effect"):
         certify(network, x, beta=3.0, labels=labels)
-    with pytest.raises(ValueError, match="one value per point"):
+    with pytest.raises(ValueError, match="labels must be finite with the shape of X"):
         certify(network, x, beta=3.0, objective="denoising", labels=labels[:-1])
     with pytest.raises(ValueError, match="skip=False but"):
         certify(_random_network("relu", True, 0), x, beta=3.0, skip=False)

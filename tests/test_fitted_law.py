@@ -74,7 +74,7 @@ def test_a_score_without_law_says_which_tail_and_what_to_do():
         fit = fit_convex_score(x, beta=6.0, activation="abs", skip=False)
         if not fit.piecewise_.is_integrable:
             break
-    with pytest.raises(NotIntegrableError, match=r"(left|right) tail.*tails='integrable'"):
+    with pytest.raises(NotIntegrableError, match=r"(left|right) tail.*constraint='density'"):
         fit.log_density(0.0)
     again = fit_convex_score(x, beta=6.0, activation="abs", skip=False, constraint="density")
     assert again.piecewise_.is_integrable

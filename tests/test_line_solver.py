@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import best_of_lbfgs, conic_optimum, network_objective
 
-from convexscore import fit_convex_score, programs
+from convexscore import fit_convex_score, programs, smallest_beta
 from convexscore._tools.exceptions import (
     ConvergenceWarning,
     DataWarning,
     SolverError,
     UnboundedObjectiveError,
 )
-from convexscore.models.certify import boundedness_limit
 
 CASES = list(itertools.product(["score_matching", "denoising"], ["relu", "abs"], [True, False]))
 
@@ -53,7 +52,7 @@ KINDS = ["normal", "three", "heavy", "ties", "duplicates", "clusters"]
 def test_equals_the_conic_program(objective, activation, skip, kind):
     seed = 10 * KINDS.index(kind) + 3
     x = _data(kind, seed)
-    limit = boundedness_limit(x, activation=activation, skip=skip)
+    limit = smallest_beta(x, activation=activation, skip=skip)
     name = f"{objective}_{activation}" + ("_skip" if skip else "")
     for factor in (1.3, 3.0, 0.4 * len(x)):
         if objective == "score_matching":
@@ -82,7 +81,7 @@ def test_equals_the_conic_program(objective, activation, skip, kind):
         assert certificate.dual_objective <= program.value + 1e-7 * unit
 
 
-@pytest.mark.parametrize("constraint", ["integrable", "log-concave"])
+@pytest.mark.parametrize("constraint", ["density", "log-concave"])
 @pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
 def test_constrained_fits_equal_the_conic_program(objective, activation, skip, constraint):
     rng = np.random.default_rng(4)
@@ -92,9 +91,9 @@ def test_constrained_fits_equal_the_conic_program(objective, activation, skip, c
         -rng.exponential(size=12),
         rng.standard_t(2.5, size=12),
     ):
-        options = {"tails": constraint} if constraint == "integrable" else {"shape": constraint}
+        options = {"constraint": constraint}
         for factor in (1.6, 4.0):
-            limit = boundedness_limit(x, activation=activation, skip=skip)
+            limit = smallest_beta(x, activation=activation, skip=skip)
             beta = factor * limit if objective == "score_matching" else 0.3 * factor
             if objective == "denoising":
                 # single draws: the labels of pairs already point inwards
@@ -260,7 +259,7 @@ def _denoise_given(x, weights, options):
 def test_boundedness_limit_is_refused_below_and_warned_above(activation, skip):
     x = np.array([0.0, 0.0, 0.5, 1.0, 1.0, 1.0, 1.7, 2.0])
     expected = {("relu", True): 2.0, ("relu", False): 2.0, ("abs", True): 4.0, ("abs", False): 3.0}
-    limit = boundedness_limit(x, activation=activation, skip=skip)
+    limit = smallest_beta(x, activation=activation, skip=skip)
     assert limit == expected[activation, skip]
     with pytest.raises(UnboundedObjectiveError, match=f"beta = .*limit {limit:g}"):
         fit_convex_score(x, activation=activation, skip=skip, beta=0.99 * limit)
@@ -316,7 +315,7 @@ def test_certificate_on_arbitrary_data(x, case, size):
     x = np.array(x)
     if np.ptp(x) == 0:
         return
-    beta = max(size * len(x), 1.2 * boundedness_limit(x, activation=activation, skip=skip))
+    beta = max(size * len(x), 1.2 * smallest_beta(x, activation=activation, skip=skip))
     fit = fit_convex_score(
         x,
         objective=objective,
@@ -343,13 +342,13 @@ def test_extreme_dynamic_range_is_reported_honestly():
     assert certificate.dual_objective <= certificate.objective
 
 
-@pytest.mark.parametrize("options", [{"tails": "integrable"}, {"shape": "log-concave"}])
+@pytest.mark.parametrize("constraint", ["density", "log-concave"])
 @pytest.mark.parametrize("activation", ["relu", "abs"])
 @pytest.mark.parametrize("skip", [True, False])
-def test_large_constrained_fits_are_certified(options, activation, skip):
+def test_large_constrained_fits_are_certified(constraint, activation, skip):
     rng = np.random.default_rng(8)
     x = np.r_[rng.normal(size=15_000), 5 + rng.normal(size=10_000)]
-    fit = fit_convex_score(x, beta=300.0, activation=activation, skip=skip, **options)
+    fit = fit_convex_score(x, beta=300.0, activation=activation, skip=skip, constraint=constraint)
     assert fit.certificate_.relative_gap <= 1e-8
     assert fit.certificate_.max_violation <= 1e-8
     assert fit.piecewise_.is_integrable
@@ -358,8 +357,8 @@ def test_large_constrained_fits_are_certified(options, activation, skip):
 
 
 @pytest.mark.parametrize("activation", ["relu", "abs"])
-@pytest.mark.parametrize("options", [{"tails": "integrable"}, {"shape": "log-concave"}])
-def test_flat_tails_get_a_margin_and_so_a_density(activation, options):
+@pytest.mark.parametrize("constraint", ["density", "log-concave"])
+def test_flat_tails_get_a_margin_and_so_a_density(activation, constraint):
     """Strong penalty on noisy labels: the best slope is zero and the score a constant."""
     rng = np.random.default_rng(0)
     strict = 0
@@ -373,7 +372,7 @@ def test_flat_tails_get_a_margin_and_so_a_density(activation, options):
             beta=8.0,
             activation=activation,
             random_state=rng,
-            **options,
+            constraint=constraint,
         )
         law, points = fit.piecewise_, fit.noisy_points_
         assert law.is_integrable
@@ -391,7 +390,7 @@ def test_flat_tails_get_a_margin_and_so_a_density(activation, options):
                 activation=activation,
                 skip=True,
                 divergence=0.0,
-                constraint=next(iter(options.values())),
+                constraint=constraint,
                 margin=1e-3 / points.var(),
             )
             if reference is None:  # the conic solver gave up at every tolerance

@@ -220,13 +220,13 @@ def test_langevin_warns_for_rotational_fields():
     x = rng.normal(size=(60, 2))
     fit = fit_convex_score(x, objective="denoising", noise=1.0, beta=0.5, tol=1e-2, random_state=3)
     assert np.median(fit.jacobian_asymmetry(x)) > 0.5
-    with pytest.warns(UserWarning, match="far from a gradient.*constraint="gradient""):
+    with pytest.warns(UserWarning, match="far from a gradient.*constraint='gradient'"):
         fit.sample(3, n_steps=2, random_state=0)
     smooth = fit_convex_score(x, beta=100.0)
     assert smooth.sample(3, n_steps=2, random_state=0).shape == (3, 2)
-    with pytest.raises(NotIntegrableError, match="constraint="gradient""):
+    with pytest.raises(NotIntegrableError, match="constraint='gradient'"):
         fit.sample(3, method="mala")
-    with pytest.raises(NotIntegrableError, match="constraint="gradient""):
+    with pytest.raises(NotIntegrableError, match="constraint='gradient'"):
         fit.log_density(x)
     with pytest.raises(ValueError, match="method='exact' is for one column"):
         fit.sample(3, method="exact")
@@ -251,7 +251,7 @@ def test_langevin_warns_for_rotational_fields():
         ({"objective": "denoising"}, r"noise must be given"),
         ({"noise": 0.3}, r"noise = 0.3 has no effect"),
         ({"standardize": "rows"}, r"standardize must be one of None, 'columns', 'whitening'"),
-        ({"shape": "log-concave"}, r"shape = 'log-concave' needs constraint="gradient""),
+        ({"shape": "log-concave"}, r"shape = 'log-concave' needs constraint='gradient'"),
         ({"tails": "integrable"}, r"tails = 'integrable' is for one column"),
         ({"conservative": "yes"}, r"conservative must be one of True, False; got 'yes'"),
         ({"beta": -1.0}, r"beta must be finite and > 0; got -1"),

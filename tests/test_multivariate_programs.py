@@ -596,7 +596,7 @@ U, B = programs.pair_dictionary(X)
         ),
         (lambda: programs.dictionary_denoising(X, L, 1, U, B[1:]), "b must hold 42 finite"),
         (lambda: programs.dictionary_denoising(X, L, 1, 0 * U, B), "no zero rows, got 42"),
-        (lambda: programs.dictionary_denoising(X, L, 1, U, B, sign=-1), "needs constraint="gradient""),
+        (lambda: programs.dictionary_denoising(X, L, 1, U, B, sign=-1), "needs constraint='gradient'"),
         (lambda: programs.dictionary_denoising(X, L, 1, U, B, sign=1), "sign must be 0"),
         (lambda: programs.dictionary_denoising(X, L, 1, U, B, activation="tanh"), "activation"),
         (

@@ -60,7 +60,9 @@ def test_activations_at_and_around_the_kink():
 
 @pytest.mark.parametrize("name", ["tanh", "ReLU", None, 3])
 def test_unknown_activation_is_refused(name):
-    with pytest.raises(ValueError, match=r"activation must be one of 'relu', 'abs', 'leaky_relu'.*; got"):
+    with pytest.raises(
+        ValueError, match=r"activation must be one of 'relu', 'abs', 'leaky_relu'.*; got"
+    ):
         get_activation(name)
 
 

@@ -144,7 +144,7 @@ def test_score_matching_keeps_points_and_drops_zero_weights():
     assert part.total_weight == 17.0 and part.effective_size == pytest.approx(17**2 / 19)
     only = np.r_[1.0, np.zeros(19)]
     with pytest.raises(
-        ValueError, match=r"^x\[sample_weight > 0\] must hold at least 2 points; got 1"
+        ValueError, match=r"^X\[sample_weight > 0\] must hold at least 2 points; got 1"
     ):
         score_matching(X, sample_weight=only)
 

@@ -14,9 +14,12 @@ from scipy.integrate import quad
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
 from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives import score_matching
+from convexscore.objectives.options import make_case
+from convexscore.objectives.standardization import Standardization
 from convexscore.plotting import PathDisplay
-from convexscore.selection.cross_validation import blur_width, held_out_loss
-from convexscore.solvers.line.problem import prepare
+from convexscore.scores.base import LineScore
+from convexscore.selection.held_out import HeldOut
+from convexscore.solvers.training_problem import training_problem
 
 
 def _mixture(n, seed):
@@ -30,6 +33,15 @@ def _mixture_score(x):
     return (-(x + 2) / 0.36 * a - (x - 1.5) * b) / (a + b)
 
 
+def losses_of(score, points, width, noise=None):
+    """Held-out losses of a score of one column."""
+    if isinstance(score, PiecewiseLinearScore):
+        score = LineScore(score)
+    rows = np.reshape(points, (-1, 1))
+    weight, to_z = np.ones(len(rows)), Standardization.identity(1)
+    return HeldOut(rows, weight, width, noise, to_z, seed=0).losses(score)
+
+
 @pytest.mark.parametrize("activation", ["relu", "abs"])
 @pytest.mark.parametrize("skip", [True, False])
 def test_warm_path_equals_single_fits(activation, skip):
@@ -39,17 +51,17 @@ def test_warm_path_equals_single_fits(activation, skip):
     assert np.all(np.diff(path.betas) < 0)
     assert np.all(np.diff(path.objective) <= 1e-9 * np.abs(path.objective[:-1]))
     # the first optimum is Gaussian: only neurons at the extremes, if any
-    assert path.n_kinks[0] == 0
-    assert path.n_kinks[-1] > 2
+    low, high = x.min() + 1e-9, x.max() - 1e-9
+    inner = [np.count_nonzero((kinks > low) & (kinks < high)) for kinks in path.kinks]
+    assert inner[0] == 0 and inner[-1] > 2
+    width = fit_convex_score(x, activation=activation, skip=skip, beta=50.0).width_
     for k, beta in enumerate(path.betas):
         if beta < 2.6:
             continue
         single = fit_convex_score(x, activation=activation, skip=skip, beta=beta)
         assert single.certificate_.objective == pytest.approx(path.objective[k], rel=1e-9)
         assert path.certificates[k].relative_gap <= 1e-8
-        s = path.scores[k](held)
-        expected = np.mean(0.5 * s**2 + path.scores[k].derivative(held))
-        assert path.held_out[k] == pytest.approx(expected)
+        assert path.held_out[k] == pytest.approx(losses_of(single.score_, held, width).mean())
     # the objective is concave in beta with slope sum |w| (Danskin), a check across solves
     slopes = np.diff(path.objective) / np.diff(path.betas)
     assert np.all(np.diff(slopes) >= -1e-9 * np.abs(slopes[:-1]))
@@ -68,11 +80,11 @@ def test_given_betas_are_sorted_and_checked():
 def test_networks_of_one_column_and_more_arguments():
     x = _mixture(60, 2)
     path = regularization_path(x[:, None], betas=[30.0, 3.0], tol=1e-9)
-    assert path.n_features == 1 and repr(path).endswith(f"0 to {path.n_kinks[-1]} kinks)")
+    assert path.n_features == 1 and repr(path).endswith(f"0 to {path.n_neurons[-1]} neurons)")
     assert path.n_neurons.tolist() == [c.n_neurons for c in path.certificates]
     grid = np.linspace(-4.0, 4.0, 41)
     for network, score in zip(path.networks, path.scores, strict=True):
-        assert network(grid) == pytest.approx(score(grid), abs=1e-9)
+        assert network(grid) == pytest.approx(score(grid[:, None])[:, 0], abs=1e-9)
     # a weight of zero is no sample
     weights = np.r_[np.ones(60), np.zeros(2)]
     same = regularization_path(np.r_[x, 50.0, -80.0], betas=[30.0, 3.0], sample_weight=weights)
@@ -101,10 +113,10 @@ def _clusters(n=50, d=2, seed=0):
 PLANE = {
     "score matching": {},
     "abs, no skip": {"activation": "abs", "skip": False},
-    "conservative": {"conservative": True},
+    "gradient": {"constraint": "gradient"},
     "denoising": {"objective": "denoising", "noise": 0.6, "n_draws": 2},
     "log-concave, whitened": {
-        "objective": "denoising", "noise": 0.6, "conservative": True, "shape": "log-concave",
+        "objective": "denoising", "noise": 0.6, "constraint": "log-concave",
         "standardize": "whitening",
     },
     "scaled columns, weights": {"standardize": "columns", "sample_weight": 1.0 + np.arange(50) % 2},
@@ -121,8 +133,9 @@ def test_warm_path_of_the_plane_equals_single_fits(options):
     betas = np.geomspace(20.0, 6.0 if options.get("skip", True) else 12.0, 6)
     path = regularization_path(x, betas=betas, tol=tol, random_state=3, **options)
     assert path.betas.tolist() == sorted(betas, reverse=True) and path.n_features == 2
-    assert path.kinks == () and path.n_kinks.size == 0 and path.held_out is None
-    assert path.networks == path.scores and repr(path).endswith(f"{path.n_neurons[-1]} neurons)")
+    assert path.held_out is None
+    assert path.networks == tuple(score.network for score in path.scores)
+    assert repr(path).endswith(f"{path.n_neurons[-1]} neurons)")
     for k, beta in enumerate(path.betas):
         proof = path.certificates[k]
         assert proof.optimal and proof.exact and proof.beta == beta
@@ -203,7 +216,8 @@ def test_path_in_five_dimensions_by_local_search():
     }
     path = regularization_path(x, betas=[40.0, 10.0, 6.0, 4.0], X_held_out=x, **options)
     assert len(path.betas) == 4 and path.n_neurons[0] == 0 < path.n_neurons[-1]
-    assert all(proof.optimal and proof.n_tried > 0 for proof in path.certificates)
+    assert all(proof.converged and not proof.optimal for proof in path.certificates[1:])
+    assert all(proof.n_tried > 0 for proof in path.certificates)
     assert path.scores[-1](x).shape == (60, 5)
     assert np.all(np.diff(path.objective) < 0)
     single = fit_convex_score(x, beta=float(path.betas[3]), **options)
@@ -212,11 +226,13 @@ def test_path_in_five_dimensions_by_local_search():
 
 def test_arguments_of_several_columns():
     x = _clusters()
-    with pytest.raises(ValueError, match="tails = 'integrable' is for one column"):
+    with pytest.raises(ValueError, match="constraint='density' is for one column; got 2"):
         regularization_path(x, constraint="density")
-    with pytest.raises(ValueError, match="needs constraint="gradient""):
-        regularization_path(x, constraint="log-concave")
-    with pytest.raises(ValueError, match="X_held_out must have 2 columns, like x; got 3"):
+    with pytest.raises(
+        ValueError, match="constraint='log-concave' with 2 columns needs an activation"
+    ):
+        regularization_path(x, constraint="log-concave", activation="abs")
+    with pytest.raises(ValueError, match="X_held_out must have 2 columns, like X; got 3"):
         regularization_path(x, X_held_out=np.ones((4, 3)))
     with pytest.raises(ValueError, match="n_starts must be an integer >= 1"):
         regularization_path(x, n_starts=0)
@@ -252,20 +268,16 @@ def test_display_of_a_path_of_several_columns():
 def test_blurred_loss_is_the_mean_over_the_interval():
     score = PiecewiseLinearScore([-1.0, 0.3, 1.2], [2.0, -0.5, 0.4], -1.0, -2.0)
     points, blur = np.array([-2.0, 0.1, 0.25, 1.3]), 0.4
-    got = held_out_loss(score, points, blur=blur)
+    got = losses_of(score, points, blur)
     for x, value in zip(points, got, strict=True):
         square = quad(lambda t: float(score(t)) ** 2, x - blur, x + blur, points=[-1.0, 0.3, 1.2])
         mean_square = square[0] / (2 * blur)
         slope = float(score(x + blur) - score(x - blur)) / (2 * blur)
         # Simpson is exact on straight pieces and close across a kink
         assert value == pytest.approx(0.5 * mean_square + slope, abs=2e-2)
-    straight = held_out_loss(score, np.array([-2.0]), blur=blur)
+    straight = losses_of(score, np.array([-2.0]), blur)
     s = 2.0 - 1.0 * (-2.0 + 1.0)
     assert straight[0] == pytest.approx(0.5 * (s**2 + blur**2 / 3) - 1.0)
-    assert np.allclose(
-        held_out_loss(score, points, noise=0.5),
-        0.5 * score(points) ** 2 + score.derivative(points) + 2.0,
-    )
 
 
 def test_stein_form_of_the_denoising_loss():
@@ -274,20 +286,34 @@ def test_stein_form_of_the_denoising_loss():
     score = PiecewiseLinearScore([-1.0, 1.0], [1.0, -1.0], -0.5, -0.5)
     x, noise = rng.normal(size=400_000), 0.7
     delta = rng.normal(size=x.size)
-    noisy = x + noise * delta
-    direct = 0.5 * (score(noisy) + delta / noise) ** 2
-    stein = held_out_loss(score, noisy, noise=noise)
+    direct = 0.5 * (score(x + noise * delta) + delta / noise) ** 2
+    stein = losses_of(score, x, noise, noise)
     error = np.std(direct - stein) / np.sqrt(x.size)
     assert abs(np.mean(direct) - np.mean(stein)) < 4 * error
-    assert np.std(stein) < 0.8 * np.std(direct)  # and it is the quieter one
-    wrong = np.mean(held_out_loss(score, noisy, noise=1.1 * noise))
+    assert np.std(stein) < 0.5 * np.std(direct)  # and it is the quieter one
+    wrong = np.mean(losses_of(score, x, 1.1 * noise, 1.1 * noise))
     assert abs(np.mean(direct) - wrong) > 4 * error
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_denoising_loss_of_linear_scores_is_known(dim):
+    """s = -A x: E 1/2 |s(x + eps g)|^2 + tr grad s + d / 2 eps^2, exactly for one column."""
+    rng = np.random.default_rng(3)
+    rows, noise, slope = rng.normal(size=(200 if dim == 1 else 40_000, dim)), 0.4, 1.5
+    held = HeldOut(rows, np.ones(len(rows)), noise, noise, Standardization.identity(dim), seed=4)
+    expected = 0.5 * slope**2 * ((rows**2).sum(axis=1) + dim * noise**2) - dim * slope
+    expected += 0.5 * dim / noise**2
+    got = held.losses(lambda x: -slope * x)
+    if dim == 1:
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+    else:
+        spread = 4.0 * np.std(got - expected) / np.sqrt(len(rows))
+        assert abs(np.mean(got - expected)) < spread < 0.05
 
 
 def test_blur_width_scales_with_the_data():
     def width(x, weights=None):
-        objective = score_matching(x, sample_weight=weights)
-        return blur_width(prepare(objective), objective.effective_size)
+        return training_problem(score_matching(x, sample_weight=weights), make_case()).blur
 
     x = _mixture(300, 3)
     assert width(1e6 * x + 5e6) == pytest.approx(1e6 * width(x), rel=1e-9)

@@ -244,7 +244,7 @@ def test_log_density_of_a_conservative_fit(conservative, X, ax):
 
 
 def test_without_a_log_density_there_is_no_figure(fit, conservative):
-    with pytest.raises(ValueError, match=r"no log-density.*constraint="gradient""):
+    with pytest.raises(ValueError, match=r"no log-density.*constraint='gradient'"):
         LogDensityDisplay.from_estimator(fit)
     with pytest.raises(ValueError, match="levels must be"):
         LogDensityDisplay.from_estimator(conservative, levels=[0.0, -1.0])
@@ -425,7 +425,7 @@ def test_map_errors(fit, X):
         ((network, X), {"objective": "denoising", "labels": X[1:]}, "shape of X"),
         ((network, X), {"skip": False}, "has a skip connection"),
         ((network, X), {"conservative": True}, "not conservative"),
-        ((gaussian(), X), {"shape": "log-concave"}, "needs constraint="gradient""),
+        ((gaussian(), X), {"shape": "log-concave"}, "needs constraint='gradient'"),
         ((network, X), {"n_angles": 1}, "n_angles must be an integer >= 2"),
         ((network, X), {"beta": 0.0}, "beta must be"),
     ]

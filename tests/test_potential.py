@@ -127,7 +127,7 @@ def test_what_has_no_log_density_is_refused_with_the_worst_asymmetry():
     w[1] = [0.0, -1.0, 1.0]
     net = TwoLayerNetwork(u, w, np.zeros(3), offset=np.zeros(3))
     with pytest.raises(
-        ValueError, match=r"Jacobian is not symmetric.*neuron 1.* 0\.71.*constraint="gradient""
+        ValueError, match=r"Jacobian is not symmetric.*neuron 1.* 0\.71.*constraint='gradient'"
     ):
         net.log_density(np.zeros((1, 3)))
     skew = TwoLayerNetwork(u, -u, np.zeros(3), skip=np.triu(np.ones((3, 3))), offset=np.zeros(3))

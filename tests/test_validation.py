@@ -8,11 +8,11 @@ from convexscore import (
     ConvexScore,
     TwoLayerNetwork,
     UnboundedObjectiveError,
-    boundedness_limit,
     certify,
     fit_convex_score,
     gaussian_regime,
     regularization_path,
+    smallest_beta,
 )
 from convexscore._tools.exceptions import DataWarning
 from convexscore._tools.validation import check_column, check_points
@@ -34,10 +34,10 @@ def refused(match, x=X, error=ValueError, **options):
 @pytest.mark.parametrize("bad, n", [([np.nan], 1), ([np.inf, -np.inf], 2)])
 def test_missing_and_infinite_values(bad, n):
     match = (
-        rf"^x must be finite; {n} of {40 + n} values are NaN or infinity\. Remove them, .*isfinite"
+        rf"^X must be finite; {n} of {40 + n} values are NaN or infinity\. Remove them, .*isfinite"
     )
     refused(match, np.r_[X, bad])
-    for call in (gaussian_regime, boundedness_limit, regularization_path):
+    for call in (gaussian_regime, smallest_beta, regularization_path):
         with pytest.raises(ValueError, match=match):
             call(np.r_[X, bad])
 
@@ -56,24 +56,24 @@ def test_wrong_shapes():
 
 
 def test_scalar():
-    refused(r"^x must have shape .* got shape \(\)", 3.0)
+    refused(r"^X must have shape .* got shape \(\)", 3.0)
 
 
 def test_text():
-    refused(r"^x must be numeric .* got list that cannot be converted", ["1.5", "many"])
+    refused(r"^X must be numeric .* got list that cannot be converted", ["1.5", "many"])
 
 
 def test_complex_numbers_are_not_cut():
-    refused("^x must be real. Complex data not supported", X + 1j)
+    refused("^X must be real. Complex data not supported", X + 1j)
 
 
 def test_constant():
-    refused(r"^x is constant \(3, 10 times\): a score needs at least 2 distinct values", [3.0] * 10)
+    refused(r"^X is constant \(3, 10 times\): a score needs at least 2 distinct values", [3.0] * 10)
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_points(n):
-    refused(rf"^x must hold at least 2 values; got {n} .*Provide more data", X[:n])
+    refused(rf"^X must hold at least 2 values; got {n} .*Provide more data", X[:n])
 
 
 def test_too_few_points_for_cross_validation():
@@ -89,7 +89,7 @@ def test_too_few_points_for_cross_validation():
 
 
 def test_overflowing_range():
-    refused(r"^x spans .* which overflows; rescale", [-1.7e308, 0.0, 1.7e308])
+    refused(r"^X spans .* which overflows; rescale", [-1.7e308, 0.0, 1.7e308])
 
 
 # ------------------------------------------------------------------------------------- options
@@ -100,19 +100,21 @@ def test_overflowing_range():
     [
         ("objective", "sliced", "'score_matching', 'denoising'"),
         ("objective", None, "'score_matching', 'denoising'"),
-        ("activation", "tanh", "'relu', 'abs'"),
+        ("activation", "tanh", "'relu', 'abs', 'leaky_relu'"),
         ("skip", "yes", "True, False"),
         ("skip", 1, "True, False"),
-        ("labels", "clean", "'noisy', 'smoothed'"),
-        ("tails", "heavy", "'free', 'integrable'"),
-        ("shape", "convex", "None, 'log-concave'"),
+        ("constraint", "convex", "None, 'density', 'gradient', 'log-concave'"),
     ],
 )
 def test_unknown_options(name, value, allowed):
-    refused(f"^{name} must be one of {allowed}; got {value!r}", **{name: value})
-    if name in ("objective", "activation", "skip", "labels", "tails", "shape"):
-        with pytest.raises(ValueError, match=f"^{name} must be one of"):
-            regularization_path(X, **{name: value})
+    refused(f"^{name} must be one of {allowed}.*; got {value!r}", **{name: value})
+    with pytest.raises(ValueError, match=f"^{name} must be one of"):
+        regularization_path(X, **{name: value})
+
+
+def test_unknown_labels():
+    wrong = {"objective": "denoising", "noise": 0.3, "labels": "clean"}
+    refused("^labels must be one of 'noisy', 'smoothed'; got 'clean'", **wrong)
 
 
 def test_numpy_booleans_are_booleans():
@@ -145,11 +147,11 @@ def test_noise_out_of_range(noise):
 
 def test_noise_missing_or_without_effect():
     refused(
-        r"^noise must be given with objective='denoising'; got None\..*noise=0\.3 \* x\.std\(\)",
+        r"^noise must be given with objective='denoising'; got None\..*noise=0\.3 \* X\.std\(\)",
         objective="denoising",
     )
     refused(
-        "^noise = 0.5 has no effect with objective='score_matching'; use objective='denoising' or",
+        "^noise = 0.5 has no effect with objective='score_matching'; it needs objective='denoising'",
         noise=0.5,
     )
 
@@ -253,11 +255,11 @@ def test_cross_validation_never_goes_below_the_limit():
 
 def test_evaluation_arguments():
     fit = fit_convex_score(X, beta=9.0)
-    with pytest.raises(ValueError, match=r"^x must be numeric; got str"):
+    with pytest.raises(ValueError, match=r"^X must be numeric; got str"):
         fit.score_function("zero")
     with pytest.raises(ValueError, match=r"^q must hold probabilities in \[0, 1\]; got 1\.5"):
         fit.ppf([0.5, 1.5])
-    with pytest.raises(ValueError, match=r"^n_samples must be an integer >= 1; got 0"):
+    with pytest.raises(ValueError, match=r"^n must be an integer >= 1; got 0"):
         fit.sample(0)
     with pytest.raises(
         ValueError, match=r"^method must be one of 'exact', 'langevin', 'mala'; got 'gibbs'"
@@ -276,9 +278,11 @@ def test_certify_arguments():
         certify(lambda x: -x, X, beta=9.0)
     with pytest.raises(ValueError, match=r"^labels must be given with objective='denoising'"):
         certify(network, X, beta=9.0, objective="denoising")
-    with pytest.raises(ValueError, match=r"^labels must be finite with one value per point"):
+    with pytest.raises(ValueError, match=r"^labels must be finite with the shape of X"):
         certify(network, X, beta=9.0, objective="denoising", labels=[1.0])
-    with pytest.raises(ValueError, match=r"^labels belong to objective='denoising'"):
+    with pytest.raises(
+        ValueError, match=r"^labels = .* has no effect with objective='score_matching'"
+    ):
         certify(network, X, beta=9.0, labels=X)
     with pytest.raises(ValueError, match=r"^reference must be one of 'solve', 'residual'"):
         certify(network, X, beta=9.0, reference="guess")

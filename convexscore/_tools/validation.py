@@ -178,7 +178,7 @@ def check_weighted_points(
     weights = check_weights(sample_weight, len(points))
     if weights is not None and not (weights > 0).all():
         points, weights = points[weights > 0], weights[weights > 0]
-        check_points(points, name="x where sample_weight > 0")
+        check_points(points, name=f"{name}[sample_weight > 0]")
     return points, weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
@@ -197,5 +198,5 @@ def refuse_without_effect(name: str, value: Any, where: str, needs: str) -> None
     """Raise for an option that was given (is neither None nor False) where nothing reads it."""
     if value is not None and value is not False:
         raise ValueError(
-            f"{name} = {value!r} has no effect with {where}; it needs {needs}. Leave it out."
+            f"{name} = {reprlib.repr(value)} has no effect with {where}; it needs {needs}. Leave it out."
         )

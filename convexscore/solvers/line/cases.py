@@ -30,7 +30,7 @@ class LineCase:
 
     activation: str
     skip: bool
-    constraint: str | None = None  # None, "integrable" or "log-concave"
+    constraint: str | None = None  # None, "density" or "log-concave"
 
     def kink_cost(self, beta: float) -> float:
         """Cost of one unit of slope change."""
@@ -67,7 +67,7 @@ class LineCase:
             upper = upper + 0.5 * tilt
         first, last, _ = _end_masses(data)
         ends: dict[str, tuple[float, float]] = {}
-        if self.constraint == "integrable":
+        if self.constraint == "density":
             ends["end_up"] = (cost - first, cost - last)
         if self.zero_outside:
             ends["end_down"] = (cost, cost)

@@ -62,7 +62,7 @@ def _relu_neurons(
     else:
         # the left-facing weights must add up to minus the leftmost slope, within one sign; a slope
         # that is capped at the end needs none
-        capped = solution.case.constraint == "integrable"
+        capped = solution.case.constraint == "density"
         needed = -min(float(slopes[0]), 0.0) if capped else -float(slopes[0])
         usable = np.where(kinks * needed > 0, np.abs(kinks), 0.0)
         before = np.cumsum(usable) - usable
@@ -101,7 +101,7 @@ def _relu_ends(problem: LineProblem, solution: LineSolution, slopes: Floats) -> 
 
 def _capped_ends(problem: LineProblem, solution: LineSolution, slopes: Floats) -> list[Neuron]:
     """Kinks at the extremes that bring positive outer slopes to zero (integrable tails)."""
-    if solution.case.constraint != "integrable":
+    if solution.case.constraint != "density":
         return []
     last = problem.data.size - 1
     out: list[Neuron] = []
