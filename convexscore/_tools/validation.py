@@ -98,6 +98,8 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
 
 def as_real(X: ArrayLike, name: str, shape: str = "(n,) or (n, d)") -> NDArray[Any]:
     """Anything array-like as an array of real float64 numbers, without copy where possible."""
+    if type(X) is np.ndarray and X.dtype == np.float64:  # every step of a chain comes by here
+        return X
     if issparse(X):
         raise ValueError(
             f"{name} must be a dense array; got sparse {type(X).__name__}. Pass {name}.toarray()."

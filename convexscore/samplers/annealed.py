@@ -9,12 +9,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.samplers.options import RunOptions
-from convexscore.samplers.reverse import (
-    DiffusionResult,
-    LevelPath,
-    affine_step,
-    run_reverse,
-)
+from convexscore.samplers.reverse import DiffusionResult, LevelPath, affine_step, run_reverse
 from convexscore.schedules.levels import LevelScore, check_levels
 
 

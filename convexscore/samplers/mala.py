@@ -118,13 +118,9 @@ def mala(
         accepted[moved] += 1
         return state
 
+    limit, n_normals = explosion_limit(start, state.slope, plan.step), start[0].size + 2
     result = run_chain(
-        plan,
-        move,
-        state,
-        position=lambda state: state.x,
-        n_normals=start[0].size + 2,
-        limit=explosion_limit(start, state.slope, plan.step),
+        plan, move, state, position=lambda state: state.x, n_normals=n_normals, limit=limit
     )
     # Stopped during burn-in: nothing else to report but the rate of burn-in itself.
     rate = float(accepted.mean() / (max(result.n_steps - burn_in, 0) or result.n_steps))

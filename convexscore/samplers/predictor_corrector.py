@@ -10,12 +10,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.samplers.ddpm import VARIANCES
 from convexscore.samplers.options import Floats, RunOptions
-from convexscore.samplers.reverse import (
-    DiffusionResult,
-    LevelPath,
-    affine_step,
-    run_reverse,
-)
+from convexscore.samplers.reverse import DiffusionResult, LevelPath, affine_step, run_reverse
 from convexscore.schedules.levels import LevelScore, check_levels
 
 _CORRECTOR_STEP = 0.1

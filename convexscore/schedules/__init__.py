@@ -1,13 +1,6 @@
 """Noise schedules as pure functions: time grids, noise levels, and the maps between the two."""
 
-from convexscore.schedules.levels import (
-    Level,
-    LevelScore,
-    geometric_levels,
-    ve_level,
-    vp,
-    vp_time,
-)
+from convexscore.schedules.levels import Level, LevelScore, geometric_levels, ve_level, vp, vp_time
 from convexscore.schedules.time_grids import (
     TimeGrid,
     exponential_grid,

@@ -120,7 +120,7 @@ def check_levels(levels: ArrayLike, *, at_least: int = 1) -> Floats:
 
 def check_level(value: Any, *, name: str, strict: bool = False, hint: str = "") -> Level:
     """A finite noise level >= 0 (> 0 if strict): a float, or an array (n,) with one a row."""
-    if np.ndim(value) == 0:
+    if isinstance(value, float) or np.ndim(value) == 0:
         number = value[()] if isinstance(value, np.ndarray) else value
         return check_positive(number, name=name, strict=strict, hint=hint)
     levels = as_line(name, value)
@@ -138,14 +138,17 @@ def check_noise(scale: Any, sigma: Any, *, noiseless: bool = False) -> tuple[Lev
     """
     scale = check_level(scale, name="scale", hint=_PAIR_HINT)
     sigma = check_level(sigma, name="sigma", hint=_PAIR_HINT)
-    if not (isinstance(scale, float) and isinstance(sigma, float)):
+    if isinstance(scale, float) and isinstance(sigma, float):
+        silent = sigma == 0 and not (noiseless and scale > 0)
+    else:
         if np.ndim(scale) and np.ndim(sigma) and np.shape(scale) != np.shape(sigma):
             raise ValueError(
                 f"scale and sigma must have one number for all rows or one a row; got shapes "
                 f"{np.shape(scale)} and {np.shape(sigma)}. Give as many of one as of the other."
             )
         scale, sigma = np.broadcast_arrays(scale, sigma)
-    if np.any((sigma == 0) & ((scale == 0) | (not noiseless))):
+        silent = bool(((sigma == 0) & ((scale == 0) | (not noiseless))).any())
+    if silent:
         allowed = "> 0, or 0 with scale > 0" if noiseless else "> 0"
         raise ValueError(
             f"sigma must be {allowed} here; got sigma=0: there is no noise to remove or no "

@@ -180,7 +180,7 @@ def as_time_grid(grid: TimeGrid | ArrayLike) -> TimeGrid:
 
 def as_line(name: str, values: ArrayLike) -> Floats:
     """A fresh one-dimensional array of finite numbers, not empty."""
-    return check_array(values, name=name, shape="(K,), a line of decreasing numbers", ndim=(1,))
+    return check_array(values, name=name, shape="(K,)", ndim=(1,))
 
 
 def shown(values: Floats) -> str:

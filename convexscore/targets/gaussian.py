@@ -11,13 +11,7 @@ from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
-from convexscore.targets.inputs import (
-    LOG_2PI,
-    Floats,
-    as_points,
-    finite_array,
-    natural_shape,
-)
+from convexscore.targets.inputs import LOG_2PI, Floats, as_points, finite_array, natural_shape
 from convexscore.targets.spectrum import (
     Spectrum,
     denoising_gain,
@@ -72,9 +66,18 @@ class Gaussian:
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike = 1.0) -> None:
         centre = finite_array(mean, name="mean", shape="() or (d,)", ndim=(0, 1))
-        object.__setattr__(self, "mean", centre.reshape(-1))
         spectrum = read_covariances(covariance, name="covariance", dim=centre.size, n_laws=None)
+        self._set(centre.reshape(-1), spectrum)
+
+    def _set(self, mean: Floats, spectrum: Spectrum) -> None:
+        object.__setattr__(self, "mean", mean)
         object.__setattr__(self, "_spectrum", spectrum)
+
+    @classmethod
+    def _of(cls, mean: Floats, spectrum: Spectrum) -> Gaussian:
+        law = object.__new__(cls)
+        law._set(mean, spectrum)
+        return law
 
     @property
     def dim(self) -> int:
@@ -101,21 +104,14 @@ class Gaussian:
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, (n,)."""
         refuse_singular(self._spectrum, "log_density")
-        points, _ = as_points(x, self.dim)
-        white = (points - self.mean) @ self._spectrum.axes[0]
-        white /= np.sqrt(self._spectrum.variances[0])
-        constant = self.dim * LOG_2PI + self._spectrum.log_determinants()[0]
-        return -0.5 * (np.einsum("ij,ij->i", white, white) + constant)
+        return self._noised_log_density(as_points(x, self.dim)[0], 1.0, 0.0)
 
     def noised(self, scale: Level, sigma: Level) -> Gaussian | Noised:
         """The law of ``scale * X + sigma * G``."""
         scale, sigma = check_noise(scale, sigma, noiseless=True)
-        if not isinstance(scale, float):
-            return Noised(self, scale, sigma)
-        law = object.__new__(Gaussian)
-        object.__setattr__(law, "mean", scale * self.mean)
-        object.__setattr__(law, "_spectrum", self._spectrum.noised(scale, sigma))
-        return law
+        if isinstance(scale, float):
+            return Gaussian._of(scale * self.mean, self._spectrum.noised(scale, sigma))
+        return Noised(self, scale, sigma)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
@@ -127,8 +123,10 @@ class Gaussian:
 
     def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """Log-density (n,) of ``scale * X + sigma * G``."""
-        scale, sigma = check_noise(scale, sigma)
         points, _ = as_points(z, self.dim, name="z")
+        return self._noised_log_density(points, *check_noise(scale, sigma))
+
+    def _noised_log_density(self, points: Floats, scale: Level, sigma: Level) -> Floats:
         by, noise = by_row(scale, points), by_row(sigma, points)
         total = by**2 * self._spectrum.variances[0] + noise**2
         parts = ((points - by * self.mean) @ self._spectrum.axes[0]) ** 2 / total + np.log(total)

@@ -13,6 +13,7 @@ from convexscore._tools.random import RandomState, spawn_generators
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
+from convexscore.targets.gaussian import Gaussian
 from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
@@ -194,33 +195,22 @@ class GaussianMixture:
 
     def _posterior_by_row(self, z: Floats, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
         """log q(z) and E[X | z] with a level a row, component by component."""
-        logs, means = np.empty(len(z)), np.empty_like(z)
-        by_all, noise_all = np.asarray(by_row(scale, z)), np.asarray(by_row(sigma, z))
+        by_row(scale, z)
+        a, b, spectrum = np.asarray(scale), np.asarray(sigma), self._spectrum
+        laws = [Gaussian._of(mean, spectrum.one(k)) for k, mean in enumerate(self.means)]
+        logs, means = np.empty(len(z)), np.zeros_like(z)
         for rows in row_blocks(len(z), _SPREAD * max(self.n_components, self.dim)):
-            by, noise = by_all[rows], noise_all[rows]
-            parts = np.empty((self.n_components, len(by)))
-            for k, axes, variances in self._components():
-                white, total = (z[rows] - by * self.means[k]) @ axes, by**2 * variances + noise**2
-                parts[k] = -0.5 * (white**2 / total + np.log(total)).sum(axis=1)
+            noisy = z[rows], a[rows], b[rows]
+            parts = np.array([law.noised_log_density(*noisy) for law in laws])
             with np.errstate(divide="ignore"):  # a component of weight 0 has log-weight -inf
-                parts += np.log(self.weights)[:, None] - 0.5 * self.dim * LOG_2PI
+                parts += np.log(self.weights)[:, None]
             top = parts.max(axis=0)
             shares = np.exp(parts - top)
             mass = shares.sum(axis=0)
-            shares /= mass
-            logs[rows], means[rows] = top + np.log(mass), shares.T @ self.means
-            for k, axes, variances in self._components():
-                white = (z[rows] - by * self.means[k]) @ axes
-                spread = (white * denoising_gain(variances, by, noise)) @ axes.T
-                means[rows] += shares[k][:, None] * spread
+            logs[rows] = top + np.log(mass)
+            for share, law in zip(shares / mass, laws, strict=True):
+                means[rows] += share[:, None] * law.denoise(*noisy)
         return logs, means
-
-    def _components(self) -> Iterator[tuple[int, Floats, Floats]]:
-        """(component, axes, variances) of every component."""
-        spectrum = self._spectrum
-        for k in range(self.n_components):
-            own = 0 if spectrum.is_shared else k
-            yield k, spectrum.axes[own], spectrum.variances[own]
 
     def _covariance_groups(self) -> Iterator[tuple[int | None, Floats, Floats]]:
         """(component, axes, variances); component None if all share one covariance."""

@@ -38,6 +38,11 @@ class Spectrum:
         """The covariances themselves, (L, d, d)."""
         return (self.axes * self.variances[:, None, :]) @ np.swapaxes(self.axes, 1, 2)
 
+    def one(self, k: int) -> Spectrum:
+        """That of law k."""
+        k = 0 if self.is_shared else k
+        return Spectrum(self.axes[k : k + 1], self.variances[k : k + 1])
+
     def noised(self, scale: Level, sigma: Level) -> Spectrum:
         return Spectrum(self.axes, scale**2 * self.variances + sigma**2)
 

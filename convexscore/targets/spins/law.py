@@ -54,11 +54,11 @@ class SpinLaw(ABC):
     ...     def energy(self, x):
     ...         return np.sum(x, axis=1) ** 2 / (2 * self.dim)
     >>> CurieWeiss().correlations.round(3)
-    array([[1.   , 0.402, 0.402],
-           [0.402, 1.   , 0.402],
-           [0.402, 0.402, 1.   ]])
+    array([[1.   , 0.411, 0.411],
+           [0.411, 1.   , 0.411],
+           [0.411, 0.411, 1.   ]])
     >>> CurieWeiss().noised(0.8, 0.6).score([[0.8, 0.8, 0.8]]).round(3)
-    array([[-0.046, -0.046, -0.046]])
+    array([[-0.035, -0.035, -0.035]])
     """
 
     @property
