@@ -84,15 +84,15 @@ def test_networks_of_one_column_and_more_arguments():
     assert path.n_neurons.tolist() == [c.n_neurons for c in path.certificates]
     grid = np.linspace(-4.0, 4.0, 41)
     for network, score in zip(path.networks, path.scores, strict=True):
-        assert network(grid) == pytest.approx(score(grid[:, None])[:, 0], abs=1e-9)
+        assert network(grid) == pytest.approx(score(grid), abs=1e-9)
     # a weight of zero is no sample
     weights = np.r_[np.ones(60), np.zeros(2)]
     same = regularization_path(np.r_[x, 50.0, -80.0], betas=[30.0, 3.0], sample_weight=weights)
     assert same.objective == pytest.approx(path.objective)
     # one column is a gradient anyway, and equivariant
-    same = regularization_path(x, betas=[30.0, 3.0], constraint="gradient", standardize="columns")
+    same = regularization_path(x, betas=[30.0, 3.0], constraint="gradient")
     assert same.objective == pytest.approx(path.objective)
-    with pytest.raises(ValueError, match="X_held_out must have 1 columns, like x; got 2"):
+    with pytest.raises(ValueError, match="X_held_out must have 1 columns, like X; got 2"):
         regularization_path(x, X_held_out=np.ones((3, 2)))
     with pytest.raises(ValueError, match="n_betas must be an integer >= 2; got 1"):
         regularization_path(x, n_betas=1)
@@ -134,7 +134,7 @@ def test_warm_path_of_the_plane_equals_single_fits(options):
     path = regularization_path(x, betas=betas, tol=tol, random_state=3, **options)
     assert path.betas.tolist() == sorted(betas, reverse=True) and path.n_features == 2
     assert path.held_out is None
-    assert path.networks == tuple(score.network for score in path.scores)
+    assert path.networks == path.scores
     assert repr(path).endswith(f"{path.n_neurons[-1]} neurons)")
     for k, beta in enumerate(path.betas):
         proof = path.certificates[k]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -22,7 +22,6 @@ from convexscore._tools.validation import (
     check_weighted_points,
 )
 from convexscore.objectives.options import PathOptions, SolverOptions, make_problem
-from convexscore.scores.base import Score
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.selection.cross_validation import beta_grid, held_out_width
 from convexscore.selection.held_out import HeldOut
@@ -45,7 +44,8 @@ class RegularizationPath:
     betas : (B,) decreasing.
     objective : (B,) optimal values, sums over samples in the units of the data (standardised data
         with ``standardize``).
-    scores : tuple of B scores on rows (n, d).
+    scores : tuple of B callables, X -> s(X): :class:`~convexscore.PiecewiseLinearScore` for one
+        column, the networks for several.
     networks : tuple of B :class:`~convexscore.TwoLayerNetwork`, in the units of the data.
     certificates : tuple of B certificates.
     held_out : (B,) mean held-out objective on ``X_held_out``, or None.
@@ -53,7 +53,7 @@ class RegularizationPath:
 
     betas: Floats
     objective: Floats
-    scores: tuple[Score, ...]
+    scores: tuple[Callable[[ArrayLike], Floats], ...]
     networks: tuple[TwoLayerNetwork, ...]
     certificates: tuple[Certificate, ...]
     held_out: Floats | None
@@ -200,7 +200,7 @@ def regularization_path(
     return RegularizationPath(
         betas=grid[: len(fits)],
         objective=np.array([fit.certificate.objective for fit in fits]),
-        scores=tuple(fit.score for fit in fits),
+        scores=tuple(fit.score.natural for fit in fits),
         networks=tuple(fit.network for fit in fits),
         certificates=tuple(fit.certificate for fit in fits),
         held_out=held_out,

@@ -7,10 +7,12 @@ the models accept and return one column in any shape.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from convexscore._tools.exceptions import DataWarning, NotIntegrableError
 from convexscore._tools.typing import Floats
@@ -29,6 +31,11 @@ class Score(Protocol):
     @property
     def dim(self) -> int:
         """Number of columns d."""
+        ...
+
+    @property
+    def natural(self) -> Callable[[ArrayLike], Floats]:
+        """The same as a public function: of one column in any shape, of several on (n, d)."""
         ...
 
     def __call__(self, X: Floats) -> Floats:
@@ -86,6 +93,10 @@ class LineScore:
     dim = 1
     samples_exactly = True
 
+    @property
+    def natural(self) -> PiecewiseLinearScore:
+        return self.piecewise
+
     def __call__(self, X: Floats) -> Floats:
         return self.piecewise(X[:, 0])[:, None]
 
@@ -140,6 +151,10 @@ class SpaceScore:
     gradient: bool
 
     samples_exactly = False
+
+    @property
+    def natural(self) -> TwoLayerNetwork:
+        return self.network
 
     @property
     def dim(self) -> int:
