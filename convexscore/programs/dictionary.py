@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
-from convexscore._tools.validation import check_choice
+from convexscore._tools.validation import check_array, check_choice
 from convexscore.programs.assembly import Terms, minimise, value_of
 from convexscore.programs.data import Standardised, standardise
 from convexscore.programs.result import ConvexProgram
@@ -243,19 +243,17 @@ def _prepare(
 
 
 def _check_neurons(neurons: tuple[ArrayLike, ArrayLike], d: int) -> tuple[FloatArray, FloatArray]:
-    u, b = (np.asarray(part, dtype=np.float64) for part in neurons)
-    if u.ndim != 2 or u.shape[1] != d or not np.all(np.isfinite(u)):
+    u = check_array(neurons[0], name="u of neurons", shape=f"(m, {d})", ndim=(2,))
+    b = check_array(neurons[1], name="b of neurons", shape="(m,)", ndim=(1,))
+    if u.shape != (len(b), d):
         raise ValueError(
-            f"neurons: u must hold finite numbers of shape (m, {d}), as X; got shape {u.shape}."
-        )
-    if b.shape != (len(u),) or not np.all(np.isfinite(b)):
-        raise ValueError(
-            f"neurons: b must hold {len(u)} finite numbers, one per row of u; got shape {b.shape}."
+            f"neurons must be u of shape (m, {d}), as X, and b of shape (m,); got {u.shape} and "
+            f"{b.shape}."
         )
     zero = int(np.sum(~np.any(u != 0, axis=1)))
     if zero:
         raise ValueError(
-            f"neurons: u must have no zero rows, got {zero}; such neurons are constants, which "
+            f"u of neurons must have no zero rows, got {zero}; such neurons are constants, which "
             "offset=True provides."
         )
     return u, b

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.arrangements import enumerate_patterns, neuron_of_pattern
+from convexscore.arrangements.arrangement import check_pattern
 from convexscore.programs.data import Standardised
 
 FloatArray = NDArray[np.float64]
@@ -92,16 +93,8 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
 def _check_patterns(std: Standardised, patterns: Any, bias: bool) -> BoolArray:
     if patterns is None:
         return enumerate_patterns(std.points, bias=bias).patterns
-    raw = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
-    n = std.shape[0]
-    if raw.ndim != 2 or raw.shape[1] != n or raw.shape[0] == 0:
-        raise ValueError(
-            f"patterns must have shape (p, {n}), one row per pattern and one column per point, got "
-            f"{np.shape(patterns)}. Take them from convexscore.arrangements."
-        )
-    if raw.dtype != bool and not np.all(np.isin(raw, (0, 1))):
-        raise ValueError("patterns must be boolean (or 0 and 1); for 2D - I pass patterns > 0.")
-    return raw.astype(bool)
+    rows = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
+    return np.array([check_pattern(row, std.shape[0]) for row in rows])
 
 
 def interior_neurons(
