@@ -31,10 +31,13 @@ sample_weight : array_like of shape (n,), optional
     Positive weights :math:`m_i`; integers equal repetition.
 solver : SolverChoice or str
     The conic solver, Clarabel unless told otherwise, with a tolerance that a program names in its
-    documentation (1e-9 if it does not).  **Inaccurate answers**: where Clarabel stalls, it is asked
-    again for one and for two digits less; ``ConvexProgram.accuracy`` says which tolerance was met.
-    If none was, the program returns the best that there is with status "optimal_inaccurate" and a
-    ConvergenceWarning; without any answer it raises SolverError.
+    documentation (1e-9 if it does not).  Where it stalls, it is asked again for one and for two
+    digits less; ``ConvexProgram.accuracy`` says which tolerance was met.
+
+All of them raise ValueError if an argument is not as described, SolverError if the solver reaches
+no optimum (the message carries its status), and give a ConvergenceWarning if the best that it
+reaches is inaccurate by its own judgement: status "optimal_inaccurate", accuracy nan.  "Optimal" is
+the solver's word as well: :func:`convexscore.certify` judges the network.
 """
 
 from convexscore.programs.dictionary import dictionary_limit, dictionary_program

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -67,20 +69,21 @@ class Standardised:
         u: FloatArray,
         w: FloatArray,
         b: FloatArray,
-        *,
-        offset: FloatArray,
-        skip: FloatArray | None,
+        variables: Mapping[str, Any],
+        shift: FloatArray | float = 0.0,
     ) -> TwoLayerNetwork:
-        """Network with neurons in the unit of the data, offset and skip in standardised ones.
+        """Network with neurons in the unit of the data, V and c (plus a shift) as they were solved.
 
         Outputs that have no label are zero.
         """
         missing = self.shape[1] - w.shape[1]
-        constant = self.label_mean + self.rate * offset
-        if skip is not None:
-            skip = self.slope * skip
-            constant = constant - skip @ self.mean
-            skip = np.pad(skip, [(0, missing), (0, 0)])
+        offset = variables["offset"].value[0] if self.offset else 0.0
+        constant = self.label_mean + self.rate * (offset + shift)
+        skip = None
+        if self.skip:
+            matrix = self.slope * variables["skip"].value
+            constant = constant - matrix @ self.mean
+            skip = np.pad(matrix, [(0, missing), (0, 0)])
         return TwoLayerNetwork(
             u,
             np.pad(w, [(0, 0), (0, missing)]),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_array, check_choice
-from convexscore.programs.assembly import Terms, minimise, value_of
+from convexscore.programs.assembly import minimise
 from convexscore.programs.data import Standardised, standardise
 from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve
+from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve, value_of
 from convexscore.scores.activations import Activation
 
 FloatArray = NDArray[np.float64]
@@ -85,15 +86,8 @@ def dictionary_program(
     ------
     UnboundedObjectiveError
         If the objective has no lower bound; the message names the limit of beta.
-    SolverError
-        If the solver does not reach an optimum; the message carries its status.
-    ValueError
-        If an argument is not as described.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the solver calls its solution inaccurate.
+    SolverError, ValueError, and a ConvergenceWarning
+        See :mod:`convexscore.programs`.
 
     Notes
     -----
@@ -130,7 +124,6 @@ def dictionary_program(
         X, labels, beta, sample_weight, activation=activation, skip=skip, offset=offset
     )
     neuron = _prepare(std, neurons, norm, constraint)
-    terms = _terms(std, neuron)
 
     def unbounded(status: str) -> Exception | None:
         if not std.divergence:
@@ -139,16 +132,18 @@ def dictionary_program(
         is_bounded = status.startswith("optimal") and std.beta >= limit
         return None if is_bounded else _unbounded_error(std.beta, limit)
 
-    kind = {None: {}, "gradient": {"symmetric": True}, "log-concave": {"NSD": True}}[constraint]
-    program = minimise(std, terms, solver, unbounded=unbounded, **kind)
-    if constraint is None:
-        outer = value_of(terms.variables["W"])
-    else:
-        outer = value_of(terms.variables["y"])[:, np.newaxis] * neuron.direction
-    w = std.slope * outer / neuron.size[:, np.newaxis]
+    kind: dict[Any, dict[str, Any]] = {
+        "gradient": {"symmetric": True},
+        "log-concave": {"NSD": True},
+    }
+    outer, terms = _terms(std, neuron)
+    program = minimise(
+        std, neuron.phi @ outer, solver, unbounded=unbounded, **terms, **kind.get(constraint, {})
+    )
+    w = std.slope * value_of(outer) / neuron.size[:, np.newaxis]
     norms = np.linalg.norm(w, axis=1) * neuron.size
     keep = norms > _PRUNE_BELOW * np.max(norms, initial=std.slope)
-    network = std.network(neuron.u[keep], w[keep], neuron.b[keep], **terms.line())
+    network = std.network(neuron.u[keep], w[keep], neuron.b[keep], program.variables)
     return replace(program, weights=w, network=network)
 
 
@@ -187,10 +182,8 @@ def dictionary_limit(
 
     Raises
     ------
-    SolverError
-        If the solver does not reach an optimum.
-    ValueError
-        If an argument is not as described.
+    SolverError, ValueError, and a ConvergenceWarning
+        See :mod:`convexscore.programs`.
 
     Examples
     --------
@@ -259,7 +252,8 @@ def _check_neurons(neurons: tuple[ArrayLike, ArrayLike], d: int) -> tuple[FloatA
     return u, b
 
 
-def _terms(std: Standardised, neuron: _Neurons) -> Terms:
+def _terms(std: Standardised, neuron: _Neurons) -> tuple[Any, dict[str, Any]]:
+    """Outer weights of the neurons of norm one (m, d), divergence and penalty."""
     cp = import_cvxpy()
     m, d = neuron.u.shape
     direction, counts = neuron.direction, neuron.counts
@@ -267,19 +261,11 @@ def _terms(std: Standardised, neuron: _Neurons) -> Terms:
         y = cp.Variable(m, name="y", nonpos=neuron.constraint == "log-concave")
         # The penalty is |y_k| |u_k| |u_k|_2 for u of norm one.
         lengths = np.linalg.norm(direction, axis=1)
-        return Terms(
-            {"y": y},
-            values=neuron.phi @ cp.diag(y) @ direction,
-            divergence=(counts * lengths**2) @ y,
-            penalty=cp.norm1(cp.multiply(lengths, y)),
-        )
+        W, divergence = cp.diag(y) @ direction, (counts * lengths**2) @ y
+        return W, {"divergence": divergence, "penalty": cp.norm1(cp.multiply(lengths, y))}
     W = cp.Variable((m, d), name="W")
-    return Terms(
-        {"W": W},
-        values=neuron.phi @ W,
-        divergence=cp.sum(cp.multiply(counts[:, np.newaxis] * direction, W)),
-        penalty=cp.sum(cp.norm(W, 2, axis=1)),
-    )
+    divergence = cp.sum(cp.multiply(counts[:, np.newaxis] * direction, W))
+    return W, {"divergence": divergence, "penalty": cp.sum(cp.norm(W, 2, axis=1))}
 
 
 def _limit(std: Standardised, neuron: _Neurons, solver: SolverChoice | str) -> float:
@@ -308,8 +294,8 @@ def _limit(std: Standardised, neuron: _Neurons, solver: SolverChoice | str) -> f
     if std.offset:
         constraints.append(cp.sum(R, axis=0) == 0)
     problem = cp.Problem(cp.Minimize(limit), constraints)
-    solve(lambda _: problem, solver, _LIMIT_TOLERANCE, may_be_infeasible=True)
-    return max(float(problem.value), 0.0)
+    found = solve(lambda _: problem, solver, _LIMIT_TOLERANCE, may_be_infeasible=True)
+    return max(found.value, 0.0)
 
 
 def _unbounded_error(beta: float, limit: float) -> UnboundedObjectiveError:

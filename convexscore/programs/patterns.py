@@ -11,11 +11,11 @@ from scipy.sparse import block_diag
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_choice
-from convexscore.programs.assembly import Terms, minimise, value_of
+from convexscore.programs.assembly import minimise
 from convexscore.programs.data import Standardised, standardise
 from convexscore.programs.gates import Gate, interior_neurons, make_gates, split_gate
 from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy
+from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, value_of
 from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 
@@ -99,15 +99,8 @@ def pattern_program(
     ------
     UnboundedObjectiveError
         If the objective has no lower bound.
-    SolverError
-        If the solver does not reach an optimum; the message carries its status.
-    ValueError
-        If an argument is not as described, or, for beta = 0, a pattern belongs to no open cell.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the solver calls its solution inaccurate.
+    SolverError, ValueError, and a ConvergenceWarning
+        See :mod:`convexscore.programs`; for beta = 0 also if a pattern belongs to no open cell.
 
     Notes
     -----
@@ -170,8 +163,12 @@ def pattern_program(
         penalty = sum(_lengths(cp, gates, std.shape[1], V) for V in sides)
     W = sides[0] - sides[1] if kind == "cone" else sides[0]
     divergence = cp.sum(cp.multiply(traces, W)) if std.divergence else 0.0
-    terms = Terms({V.name(): V for V in sides}, design @ W, divergence, penalty, constraints)
-    program = minimise(std, terms, solver)
+    terms: dict[str, Any] = {
+        "divergence": divergence,
+        "penalty": penalty,
+        "constraints": constraints,
+    }
+    program = minimise(std, design @ W, solver, **terms)
 
     matrices = _by_gate(gates, value_of(W))
     if std.beta:  # the neurons that were paid for
@@ -187,7 +184,7 @@ def pattern_program(
         program,
         patterns=np.array([gate.pattern for gate in gates]),
         weights=std.slope * np.array([V[: std.shape[1]] for V in matrices]),
-        network=_network(std, groups, **terms.line()),
+        network=_network(std, groups, program.variables),
     )
 
 
@@ -252,15 +249,8 @@ def nuclear_program(
     ------
     UnboundedObjectiveError
         If the relaxation has no lower bound, which says nothing about score matching.
-    SolverError
-        If the solver does not reach an optimum; the message carries its status.
-    ValueError
-        If an argument is not as described.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the solver calls its solution inaccurate.
+    SolverError, ValueError, and a ConvergenceWarning
+        See :mod:`convexscore.programs`.
 
     Notes
     -----
@@ -314,8 +304,8 @@ def nuclear_program(
             "from below the beta that score matching itself needs."
         )
 
-    terms = Terms({"Z": Z}, np.hstack(designs) @ Z, divergence, penalty)
-    program = minimise(std, terms, solver, tolerance=_TOLERANCE, unbounded=unbounded)
+    terms: dict[str, Any] = {"divergence": divergence, "penalty": penalty, "unbounded": unbounded}
+    program = minimise(std, np.hstack(designs) @ Z, solver, tolerance=_TOLERANCE, **terms)
     return replace(
         program,
         patterns=np.array([gate.pattern for gate in gates]),
@@ -355,16 +345,14 @@ def _lengths(cp: Any, gates: tuple[Gate, ...], d: int, V: Any) -> Any:
 def _network(
     std: Standardised,
     groups: list[tuple[Gate, FloatArray, FloatArray]],
-    *,
-    offset: FloatArray,
-    skip: FloatArray | None,
+    variables: dict[str, Any],
 ) -> TwoLayerNetwork:
     """Gates, neurons (q, m) of their cones and outer weights (m, k) as a network; |u| = 1."""
-    u, b, w = [], [], []
+    u, b, w, shift = [], [], [], np.zeros(std.labels.shape[1])
     for gate, columns, outer in groups:
         inner, biases = gate.neurons(columns, std.shape[1])
         if gate.free:  # the offset takes the constants back
-            offset = offset - gate.factor[0] * biases @ outer
+            shift -= gate.factor[0] * biases @ outer
         u.append(inner)
         b.append(biases)
         w.append(outer)
@@ -376,8 +364,8 @@ def _network(
         inner / size[:, np.newaxis],
         std.slope * outer * size[:, np.newaxis],
         std.biases(inner, biases) / size,
-        offset=offset,
-        skip=skip,
+        variables,
+        shift,
     )
 
 

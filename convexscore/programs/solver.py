@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convexscore._tools.exceptions import ConvergenceWarning, SolverError
+from convexscore.programs.result import ConvexProgram
+
+FloatArray = NDArray[np.float64]
 
 _TOLERANCES = ("tol_gap_abs", "tol_gap_rel", "tol_feas")
 # How many digits are lost depends on the order in which the processor adds: where the solver
@@ -57,15 +61,6 @@ class SolverChoice:
 CLARABEL = SolverChoice()
 
 
-class Outcome(NamedTuple):
-    """The problem solved, the unit of its value, the solver's word, and the tolerance it met."""
-
-    problem: Any
-    unit: float
-    status: str
-    accuracy: float
-
-
 def import_cvxpy() -> ModuleType:
     """Import CVXPY only when a program is solved."""
     try:
@@ -86,8 +81,10 @@ def solve(
     units: tuple[float, ...] = (1.0,),
     unbounded: Callable[[str], Exception | None] | None = None,
     may_be_infeasible: bool = False,
-) -> Outcome:
+) -> ConvexProgram:
     """Solve a program in one of several statements, the first that the solver calls optimal.
+
+    What comes back is in the unit of the problem, without weights, fitted values and network.
 
     ``statement`` makes the problem with its value divided by a unit.  ``unbounded`` makes the error
     for a problem without lower bound, or returns None if it has one after all: asked when the
@@ -115,10 +112,8 @@ def solve(
                 endless = unbounded(status)
                 if endless is not None:
                     raise endless
-            if status == "optimal":
-                return Outcome(problem, unit, status, accuracy)
-            if may_be_infeasible and status.startswith("infeasible"):
-                return Outcome(problem, unit, "infeasible", accuracy)
+            if status == "optimal" or (may_be_infeasible and status.startswith("infeasible")):
+                return _program(problem, unit, status, accuracy)
             if status == "optimal_inaccurate":
                 inaccurate.append((unit * float(problem.value), unit, options))
             else:
@@ -129,7 +124,27 @@ def solve(
     _, unit, options = min(inaccurate, key=lambda found: found[0])
     status, _ = _run(problem_in(unit), choice.name, options)
     warnings.warn(_remedy(choice.name, status), ConvergenceWarning, stacklevel=4)
-    return Outcome(problem_in(unit), unit, status, np.nan)
+    return _program(problem_in(unit), unit, status, np.nan)
+
+
+def _program(problem: Any, unit: float, status: str, accuracy: float) -> ConvexProgram:
+    return ConvexProgram(
+        problem=problem,
+        variables={variable.name(): variable for variable in problem.variables()},
+        value=unit * float(problem.value),
+        weights=np.empty(0),
+        fitted=np.empty(0),
+        network=None,
+        status=status,
+        accuracy=accuracy,
+        solver=problem.solver_stats.solver_name,
+        scale=unit,
+    )
+
+
+def value_of(expression: Any) -> FloatArray:
+    """The value of a variable or an expression after solving."""
+    return np.asarray(expression.value, dtype=np.float64)
 
 
 def _run(problem: Any, name: str, options: Mapping[str, Any]) -> tuple[str, Exception | None]:

@@ -12,7 +12,7 @@ from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_column, check_positive
 from convexscore.programs.data import check_mass
 from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve
+from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve, value_of
 from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
 
@@ -161,15 +161,8 @@ def univariate_program(
     ------
     UnboundedObjectiveError
         If ``beta`` is below the limit; the message names it.
-    SolverError
-        If the solver does not reach an optimum; the message carries its status.
-    ValueError
-        If an argument is not as described.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the solver calls its solution inaccurate.
+    SolverError, ValueError, and a ConvergenceWarning
+        See :mod:`convexscore.programs`.
 
     References
     ----------
@@ -217,10 +210,9 @@ def univariate_program(
     program = _solve_lasso(
         lasso._replace(A=lasso.A / sd, target=lasso.target / rate), penalty / (rate * sd), solver
     )
-    unit = rate / sd
-    y = unit * program.weights
+    y = value_of(program.variables["y"]) * program.scale * (rate / sd)
     sigma = get_activation(activation)
-    u, w, b = _neurons(lasso, y, unit)
+    u, w, b = _neurons(lasso, y, rate / sd)
     hidden = sigma.value(points[:, np.newaxis] * u[:, 0] + b) @ w[:, 0]
     slope, offset = _best_line(points, target - hidden, mass, skip, labels is None)
     constant = -total / 2 * rate**2 if skip and labels is None else 0.0
@@ -331,21 +323,7 @@ def _solve_lasso(lasso: UnivariateLasso, beta: float, solver: SolverChoice | str
         fit = cp.sum_squares((np.sqrt(unit) * lasso.A) @ y - lasso.target / np.sqrt(unit))
         return cp.Problem(cp.Minimize(0.5 * fit + lasso.linear @ y + beta * cp.norm1(y)))
 
-    found = solve(statement, solver, _TOLERANCE, units=_UNITS)
-    (y,) = found.problem.variables()
-    weights = np.asarray(y.value, dtype=np.float64) * found.unit
-    return ConvexProgram(
-        problem=found.problem,
-        variables={"y": y},
-        value=float(found.problem.value) * found.unit,
-        weights=weights,
-        fitted=lasso.A @ weights,
-        network=None,
-        status=found.status,
-        accuracy=found.accuracy,
-        solver=found.problem.solver_stats.solver_name,
-        scale=found.unit,
-    )
+    return solve(statement, solver, _TOLERANCE, units=_UNITS)
 
 
 def _neurons(
