@@ -19,7 +19,7 @@ from benchmarks.lasso_peers import LassoSolver, available
 from benchmarks.laws import TWO_HUMPS
 from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import denoising
-from convexscore.programs import denoising_matrices
+from convexscore.programs import univariate_matrices
 
 TITLE = "univariate denoising lasso against skglm, celer and scikit-learn at equal duality gap"
 
@@ -179,8 +179,8 @@ def _compare(
 
 
 def _dense(problem: Problem) -> tuple[Floats, Floats]:
-    X, target = denoising_matrices(problem.noisy, problem.labels, "relu", problem.skip)
-    return np.asfortranarray(X), target
+    lasso = univariate_matrices(problem.noisy, labels=problem.labels, skip=problem.skip)
+    return np.asfortranarray(lasso.A), lasso.target
 
 
 def _ours(problem: Problem, repeats: int) -> tuple[Timing, ConvexScore]:

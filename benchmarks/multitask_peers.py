@@ -18,7 +18,7 @@ from benchmarks.harness import Check, Report, Timing, figure, measure
 from benchmarks.multitask_solvers import NAMES, MultiTaskSolver, available, pyscnn_reason
 from benchmarks.spiral import PlanarProblem, fit, judge, make_problem
 from convexscore import ConvexScore, TwoLayerNetwork
-from convexscore.programs import pair_dictionary
+from convexscore.programs import neuron_dictionary
 
 TITLE = "planar denoising against skglm's and celer's multi-task lasso at equal duality gap"
 
@@ -72,7 +72,7 @@ class PairProblem:
 
 def pair_problem(planar: PlanarProblem) -> PairProblem:
     """Columns of all pair hinges, O(n^3) memory."""
-    u, b = pair_dictionary(planar.noisy)
+    u, b = neuron_dictionary(planar.noisy)
     matrix = np.empty((len(planar.noisy), len(b)), order="F")
     np.matmul(planar.noisy, u.T, out=matrix)
     matrix += b

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.harness import Check, Report, figure, measure
 from benchmarks.spiral import PlanarProblem, fit, judge, make_problem
-from convexscore.programs import ConvexProgram, dictionary_denoising, pair_dictionary
+from convexscore.programs import ConvexProgram, dictionary_program, neuron_dictionary
 
 TITLE = "planar denoising on the noisy spiral against CVXPY with Clarabel on lines through pairs"
 
@@ -98,9 +98,8 @@ def _compare(n: int, tol: float, settings: Settings, seed: int) -> dict[str, Any
 
 
 def _conic(problem: PlanarProblem) -> ConvexProgram:
-    return dictionary_denoising(
-        problem.noisy, problem.labels, problem.beta, *pair_dictionary(problem.noisy)
-    )
+    neurons = neuron_dictionary(problem.noisy)
+    return dictionary_program(problem.noisy, neurons, beta=problem.beta, labels=problem.labels)
 
 
 def _conic_row(problem: PlanarProblem) -> dict[str, Any]:
@@ -118,7 +117,7 @@ def _conic_row(problem: PlanarProblem) -> dict[str, Any]:
         "objective": judged.objective,
         "own value": program.value,
         "gap over all lines": judged.relative_gap,
-        "neurons": program.n_neurons,
+        "neurons": program.network.n_neurons,
         "status": program.status,
         "warnings": len(caught),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from statistics import median
@@ -13,7 +12,8 @@ import numpy as np
 
 from benchmarks.harness import Check, Report, figure, growth_exponent, measure
 from benchmarks.laws import TWO_HUMPS
-from convexscore import certify, fit_convex_score, programs
+from convexscore import certify, fit_convex_score
+from convexscore.programs import ConvexProgram, SolverChoice, univariate_program
 
 TITLE = "fit_convex_score against CVXPY with Clarabel, beta = 0.05 n"
 
@@ -110,12 +110,13 @@ def _compare(
         )
         labels = fit.noise_labels_
         points = x if fit.noisy_points_ is None else fit.noisy_points_
-        solve = _program(objective, activation, skip)
-        data = (points,) if labels is None else (points, labels)
         solver_seconds = []
 
-        def solve_conic() -> programs.ConvexProgram:
-            program = solve(*data, beta, **tolerances)
+        def solve_conic() -> ConvexProgram:
+            program = univariate_program(
+                points, beta=beta, labels=labels, activation=activation, skip=skip,
+                solver=SolverChoice(options=tolerances),
+            )  # fmt: skip
             solver_seconds.append(float(program.problem.solver_stats.solve_time))
             return program
 
@@ -141,15 +142,11 @@ def _compare(
         "our relative gap": fit.certificate_.relative_gap,
         "conic network's gap": judged.relative_gap,
         "neurons": fit.network_.n_neurons,
-        "conic neurons": program.n_neurons,
+        "conic neurons": program.network.n_neurons,
         "certified": fit.certificate_.optimal,
         "conic status": program.status,
         "warnings": len(caught),
     }
-
-
-def _program(objective: str, activation: str, skip: bool) -> Callable[..., Any]:
-    return getattr(programs, f"{objective}_{activation}{'_skip' if skip else ''}")
 
 
 def draw(report: Report) -> Any:

@@ -31,7 +31,7 @@ from benchmarks import (  # noqa: E402
 )
 from benchmarks.__main__ import main  # noqa: E402
 from convexscore import TwoLayerNetwork, certify, fit_convex_score  # noqa: E402
-from convexscore.programs import denoising_matrices  # noqa: E402
+from convexscore.programs import univariate_matrices  # noqa: E402
 
 SHAPE = {"checks", "data", "environment", "name", "notes", "quick", "seconds", "seed", "settings",
          "tables", "title"}  # fmt: skip
@@ -409,7 +409,7 @@ def test_mixture_peer_recovers_a_mixture_and_gaussian_peer_the_moments():
 def test_lasso_problem_matches_the_dense_program(skip):
     settings = dsm_vs_lasso.QUICK
     problem = dsm_vs_lasso.make_problem(50, skip, settings, 3)
-    X, target = denoising_matrices(problem.noisy, problem.labels, "relu", skip)
+    X, target, *_ = univariate_matrices(problem.noisy, labels=problem.labels, skip=skip)
     largest = np.abs(X.T @ target).max()
     assert dsm_vs_lasso.beta_max(problem.noisy, problem.labels, skip) == pytest.approx(largest)
     # any coefficients: the network carries the lasso's value; without skip our dual point also

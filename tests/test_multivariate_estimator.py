@@ -43,7 +43,11 @@ def same(fit, other, x, tol=2e-3):
 def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, conservative):
     x = moons(40)
     weight = np.random.default_rng(2).integers(0, 4, len(x))
-    options = {"activation": activation, "skip": skip, "conservative": conservative}
+    options = {
+        "activation": activation,
+        "skip": skip,
+        "constraint": "gradient" if conservative else None,
+    }
     options |= {"beta": 14.0, "tol": 1e-6}
     weighted = fit_convex_score(x, sample_weight=weight, **options)
     seen = x[weight > 0]
@@ -68,7 +72,11 @@ def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, con
 )
 def test_equivariance_under_similarities(activation, skip, conservative, scale, shift, angle):
     x = moons(30)
-    options = {"activation": activation, "skip": skip, "conservative": conservative}
+    options = {
+        "activation": activation,
+        "skip": skip,
+        "constraint": "gradient" if conservative else None,
+    }
     options |= {"beta": 10.0, "tol": 1e-6}
     fit = fit_convex_score(x, **options)
     Q = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -145,15 +153,16 @@ def test_denoising_objective_is_the_reported_one(labels, weighted, draws):
 
 
 @pytest.mark.parametrize(
-    ("activation", "shape"), [("relu", None), ("relu", "log-concave"), ("abs", None)]
+    ("activation", "constraint"),
+    [("relu", "gradient"), ("relu", "log-concave"), ("abs", "gradient")],
 )
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("goal", ["score_matching", "denoising"])
-def test_conservative_fits_are_gradients(activation, skip, shape, goal):
+def test_constrained_fits_are_gradients(activation, skip, constraint, goal):
     x = moons(40)
     fit = fit_convex_score(
-        x, objective=goal, noise=0.4 if goal == "denoising" else None, constraint="gradient",
-        shape=shape, activation=activation, skip=skip,
+        x, objective=goal, noise=0.4 if goal == "denoising" else None, constraint=constraint,
+        activation=activation, skip=skip,
         beta=3.0 if goal == "denoising" else 12.0, random_state=2,
     )  # fmt: skip
     rng = np.random.default_rng(1)
@@ -176,7 +185,7 @@ def test_conservative_fits_are_gradients(activation, skip, shape, goal):
     )
     score = fit.score_function(grid)
     np.testing.assert_allclose(slopes, score, atol=2e-5 * max(np.abs(score).max(), size))
-    if shape is None:
+    if constraint == "gradient":
         return
     assert np.linalg.eigvalsh(jacobian).max() <= 1e-9 * size
     a, b = 4.0 * rng.normal(size=(2, 500, 2))
@@ -189,9 +198,8 @@ def test_conservative_fits_are_gradients(activation, skip, shape, goal):
 def test_log_concave_costs_on_two_modes():
     """Negative control: without the constraint the score of two groups expands between them."""
     x = np.concatenate([moons(30, seed=1), moons(30, seed=2) + np.array([6.0, 0.0])])
-    options = {"conservative": True, "beta": 6.0}
-    free = fit_convex_score(x, **options)
-    law = fit_convex_score(x, constraint="log-concave", **options)
+    free = fit_convex_score(x, constraint="gradient", beta=6.0)
+    law = fit_convex_score(x, constraint="log-concave", beta=6.0)
     assert np.linalg.eigvalsh(free.network_.jacobian(x)).max() > 0.1
     assert law.certificate_.objective > free.certificate_.objective + 1.0
 
@@ -251,9 +259,8 @@ def test_langevin_warns_for_rotational_fields():
         ({"objective": "denoising"}, r"noise must be given"),
         ({"noise": 0.3}, r"noise = 0.3 has no effect"),
         ({"standardize": "rows"}, r"standardize must be one of None, 'columns', 'whitening'"),
-        ({"shape": "log-concave"}, r"shape = 'log-concave' needs constraint='gradient'"),
-        ({"tails": "integrable"}, r"tails = 'integrable' is for one column"),
-        ({"conservative": "yes"}, r"conservative must be one of True, False; got 'yes'"),
+        ({"constraint": "density"}, r"constraint='density' is for one column; got 2"),
+        ({"constraint": "yes"}, r"constraint must be one of None, 'density'.*got 'yes'"),
         ({"beta": -1.0}, r"beta must be finite and > 0; got -1"),
         ({"beta": "auto"}, r"beta must be a number > 0 or 'cv'; got 'auto'"),
         ({"beta": 0.3}, r"beta = 0.3 is too small: score matching is unbounded below.*denoising"),

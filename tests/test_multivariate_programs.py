@@ -1,4 +1,4 @@
-"""The multivariate reference programs against each other and against brute force over neurons."""
+"""The programs in several dimensions against each other and against brute force over neurons."""
 
 from __future__ import annotations
 
@@ -7,44 +7,67 @@ from math import comb
 import numpy as np
 import pytest
 
-from convexscore import programs
-from convexscore._tools.exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
+from convexscore import ConvergenceWarning, SolverError, UnboundedObjectiveError
 from convexscore.arrangements import enumerate_patterns, pattern_of
+from convexscore.programs import (
+    SolverChoice,
+    dictionary_limit,
+    dictionary_program,
+    neuron_dictionary,
+    nuclear_program,
+    pattern_program,
+    univariate_program,
+)
+from convexscore.scores.activations import get_activation
 
 _RNG = np.random.default_rng(4)
 X = _RNG.normal(size=(7, 2))
 L = _RNG.normal(size=(7, 2))
 SM_BETA, DSM_BETA = 6.5, 0.4
-ACTIVATION_SKIP = [(act, skip) for act in ("relu", "abs") for skip in (False, True)]
+LEAKY = "leaky_relu(0.2)"
+ACTIVATION_SKIP = [(act, skip) for act in ("relu", "abs", LEAKY) for skip in (False, True)]
 CASES = [
     pytest.param(sm, act, skip, id=f"{'sm' if sm else 'dsm'}-{act}{'-skip' if skip else ''}")
-    for sm in (True, False)
     for act, skip in ACTIVATION_SKIP
+    for sm in (True, False)
 ]
+PAPER_CASES = CASES[:8]
 
 
 # ---- the slow, obvious side ---------------------------------------------------------------------
 
 
+def slope_of(act):
+    return {"relu": 0.0, "abs": -1.0, LEAKY: 0.2}[act]
+
+
 def sigma(act, z):
-    return np.maximum(z, 0.0) if act == "relu" else np.abs(z)
+    return np.where(z >= 0, z, slope_of(act) * z)
 
 
 def sigma_prime(act, z):
-    return np.where(z >= 0, 1.0, 0.0 if act == "relu" else -1.0)
+    return np.where(z >= 0, 1.0, slope_of(act))
+
+
+def score(net, points):
+    """The network by its definition."""
+    act = get_activation(net.activation).name
+    values = sigma(act, points @ net.u.T + net.b) @ net.w + net.offset
+    return values if net.skip is None else values + points @ net.skip.T
+
+
+def jacobian(net, points):
+    slopes = sigma_prime(get_activation(net.activation).name, points @ net.u.T + net.b)
+    return np.einsum("nm,mi,mj->nij", slopes, net.w, net.u) + (0 if net.skip is None else net.skip)
 
 
 def objective(net, points, beta, labels=None, *, order=2, mass=1.0):
     """The training objective by its definition; without labels score matching."""
-    score = sigma(net.activation, points @ net.u.T + net.b) @ net.w + net.offset
-    divergence = sigma_prime(net.activation, points @ net.u.T + net.b) @ np.sum(net.u * net.w, 1)
-    if net.skip is not None:
-        score = score + points @ net.skip.T
-        divergence = divergence + np.trace(net.skip)
     if labels is None:
-        per_sample = 0.5 * np.sum(score**2, axis=1) + divergence
+        divergence = np.trace(jacobian(net, points), axis1=1, axis2=2)
+        per_sample = 0.5 * np.sum(score(net, points) ** 2, axis=1) + divergence
     else:
-        per_sample = 0.5 * np.sum((score - labels) ** 2, axis=1)
+        per_sample = 0.5 * np.sum((score(net, points) - labels) ** 2, axis=1)
     sizes = np.linalg.norm(net.u, ord=order, axis=1) * np.linalg.norm(net.w, axis=1)
     return float(np.sum(mass * per_sample) + beta * np.sum(sizes))
 
@@ -73,18 +96,14 @@ def largest_gradient(residual, points, u, b, act, *, sm):
     return best
 
 
-def dictionary(sm, *args, **options):
-    """One of the two dictionary programs: (points, labels, beta, u, b)."""
-    points, labels, beta, u, b = args
-    if sm:
-        return programs.dictionary_score_matching(points, beta, u, b, **options)
-    return programs.dictionary_denoising(points, labels, beta, u, b, **options)
+def clifford(points, *, labels=None, bias=True, norm="l1", **options):
+    """The Clifford program; both sides of every hyperplane for score matching."""
+    neurons = neuron_dictionary(points, "clifford", bias=bias, tie_variants=labels is None)
+    return dictionary_program(points, neurons, labels=labels, norm=norm, **options)
 
 
-def clifford(sm, points, labels, beta, **options):
-    if sm:
-        return programs.clifford_score_matching(points, beta, **options)
-    return programs.clifford_denoising(points, labels, beta, **options)
+def labels_of(sm):
+    return None if sm else L
 
 
 def beta_of(sm):
@@ -95,15 +114,15 @@ def beta_of(sm):
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 1), (6, 2), (6, 3)])
-def test_pair_dictionary_has_every_hyperplane_through_d_points(n, d):
+def test_pairs_are_every_hyperplane_through_d_points(n, d):
     points = 1e3 + np.random.default_rng(d).normal(size=(n, d))
-    u, b = programs.pair_dictionary(points, both_orientations=False)
+    u, b = neuron_dictionary(points, both_orientations=False)
     assert u.shape == (comb(n, d), d)
     np.testing.assert_allclose(np.linalg.norm(u, axis=1), 1.0, rtol=1e-12)
     on_plane = np.abs(points @ u.T + b) < 1e-9
     assert on_plane.sum(axis=0).tolist() == [d] * comb(n, d)
     assert len(np.unique(on_plane, axis=1).T) == comb(n, d)
-    both = programs.pair_dictionary(points)
+    both = neuron_dictionary(points)
     assert len(both[1]) == 2 * comb(n, d)
     np.testing.assert_array_equal(both[0][comb(n, d) :], -u)
 
@@ -111,9 +130,9 @@ def test_pair_dictionary_has_every_hyperplane_through_d_points(n, d):
 @pytest.mark.parametrize("shift", [0.0, 1e6])
 def test_tie_variants_count_the_points_on_the_plane_all_or_none(shift):
     points = X + shift
-    u, b = programs.pair_dictionary(points)
+    u, b = neuron_dictionary(points)
     on_plane = np.abs(points @ u.T + b) < 1e-8
-    nudged_u, nudged_b = programs.pair_dictionary(points, tie_variants=True)
+    nudged_u, nudged_b = neuron_dictionary(points, tie_variants=True)
     active = points @ nudged_u.T + nudged_b >= 0
     m = len(b)
     assert active.shape[1] == 2 * m
@@ -124,100 +143,102 @@ def test_tie_variants_count_the_points_on_the_plane_all_or_none(shift):
 
 def test_degenerate_points_give_the_hyperplanes_of_their_own_space():
     line = np.outer([0.0, 1.0, 3.0, 3.0], [1.0, 2.0, 2.0])  # on a line in space, one repeated
-    u, _ = programs.pair_dictionary(line, both_orientations=False)
+    u, _ = neuron_dictionary(line, both_orientations=False)
     assert u.shape == (3, 3)
     np.testing.assert_allclose(np.abs(u), np.tile(np.array([1.0, 2.0, 2.0]) / 3, (3, 1)))
     grid = np.array([[i, j] for i in range(3) for j in range(3)], dtype=float)
-    assert len(programs.pair_dictionary(grid, both_orientations=False)[1]) == 20
+    assert len(neuron_dictionary(grid, both_orientations=False)[1]) == 20
 
 
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", ["clifford", "pairs"])
 @pytest.mark.parametrize("d", [1, 2, 3])
-def test_wedge_dictionary_is_orthogonal_to_points_and_axes(d, bias):
+def test_hyperplanes_are_orthogonal_to_points_and_axes(d, kind, bias):
     n = 6
     points = np.random.default_rng(d).normal(size=(n, d))
-    u, b = programs.wedge_dictionary(points, bias=bias)
+    u, b = neuron_dictionary(points, kind, bias=bias)
     # Choices of d (or d - 1) vectors, those without a point do not fix a bias.  Without a bias,
     # in the plane the axes are hyperplanes too; in space pairs of axes give the third.
     expected = comb(n + d, d) - 1 if bias else comb(n + d, d - 1)
-    if bias and d > 1:  # x_k = x_ik is found from every point once, as wanted
+    if kind == "pairs":
+        expected = comb(n, d) if bias else comb(n, d - 1)
+    elif bias and d > 1:  # x_k = x_ik is found from every point once, as wanted
         assert np.sum(np.count_nonzero(u, axis=1) == 1) == 2 * n * d
     assert len(b) == 2 * expected
-    np.testing.assert_allclose(np.sum(np.abs(u), axis=1), 1.0, rtol=1e-12)
+    assert bias or not np.any(b)
+    np.testing.assert_allclose(np.linalg.norm(u, axis=1), 1.0, rtol=1e-12)
     touches = np.sum(np.abs(points @ u.T + b) < 1e-10, axis=0)
-    flat = np.sum(np.abs(u) < 1e-10, axis=1)
+    flat = np.sum(np.abs(u) < 1e-10, axis=1) if kind == "clifford" else 0
     assert np.all(touches + flat == (d if bias else d - 1))
-    euclidean, _ = programs.wedge_dictionary(points, bias=bias, norm="l2", orientations="one")
-    assert len(euclidean) == expected
-    np.testing.assert_allclose(np.linalg.norm(euclidean, axis=1), 1.0, rtol=1e-12)
+    assert len(neuron_dictionary(points, kind, bias=bias, both_orientations=False)[1]) == expected
 
 
 # ---- fixed dictionaries -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("program", ["dictionary", "clifford"])
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_one_column_gives_the_univariate_programs(sm, act, skip, program):
-    x, labels = 3 * X[:, 0], L[:, 0] / 3
-    beta = 2.6 if sm else 0.5
-    univariate = ("score_matching_" if sm else "denoising_") + act + ("_skip" if skip else "")
-    arguments = (x, beta) if sm else (x, labels, beta)
-    expected = getattr(programs, univariate)(*arguments)
-    if program == "dictionary":
-        neurons = programs.pair_dictionary(x, tie_variants=sm)
-        found = dictionary(sm, x, labels, beta, *neurons, activation=act, skip=skip)
-    else:
-        found = clifford(sm, x, labels, beta, activation=act, skip=skip)
-    assert found.value == pytest.approx(expected.value, rel=1e-6)
-    np.testing.assert_allclose(found.network(x), expected.network(x), atol=2e-4)
+def test_one_column_gives_the_univariate_programs(sm, act, skip):
+    x, labels = 3 * X[:, 0], None if sm else L[:, 0] / 3
+    options = {"beta": 2.6 if sm else 0.5, "labels": labels, "activation": act, "skip": skip}
+    options |= {"sample_weight": None if sm else [1, 3, 2, 1, 2, 1, 1]}
+    expected = univariate_program(x, **options)
+    found = [
+        dictionary_program(x, neuron_dictionary(x, tie_variants=sm), **options),
+        clifford(x, **options),
+    ]
+    if not sm:
+        found.append(pattern_program(x, **options))
+    for program in found:
+        assert program.value == pytest.approx(expected.value, rel=1e-6)
+        np.testing.assert_allclose(program.fitted, expected.fitted, atol=2e-4)
 
 
-@pytest.mark.parametrize("conservative", [False, True])
+@pytest.mark.parametrize("constraint", [None, "gradient"])
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_network_has_the_value_and_satisfies_optimality(sm, act, skip, conservative):
-    beta = beta_of(sm)
-    u, b = programs.pair_dictionary(X, tie_variants=sm)
+def test_network_has_the_value_and_satisfies_optimality(sm, act, skip, constraint):
+    beta, labels = beta_of(sm), labels_of(sm)
+    u, b = neuron_dictionary(X, tie_variants=sm)
     u, b = 3.0 * u, 3.0 * b  # the length of u must not matter
-    program = dictionary(sm, X, L, beta, u, b, activation=act, skip=skip, conservative=conservative)
+    options = {"beta": beta, "labels": labels, "activation": act, "skip": skip}
+    program = dictionary_program(X, (u, b), constraint=constraint, **options)
     net = program.network
-    assert program.status == "optimal"
+    assert (program.status, program.accuracy, program.solver) == ("optimal", 1e-9, "CLARABEL")
     assert program.weights.shape == u.shape
     assert net.n_neurons < len(b)
     assert (net.skip is not None) == skip
-    found = objective(net, X, beta, None if sm else L)
-    assert found == pytest.approx(program.value, rel=1e-6)
+    assert objective(net, X, beta, labels) == pytest.approx(program.value, rel=1e-6)
     assert program.scale * program.problem.value + program.constant == program.value
+    np.testing.assert_allclose(score(net, X), program.fitted, atol=1e-5)
     # |G| <= beta on the dictionary, and the free parameters are stationary.
-    residual = net(X) - (0.0 if sm else L)
+    residual = score(net, X) - (0.0 if sm else L)
     pre = X @ u.T + b
     G = sigma(act, pre).T @ residual / 3
     if sm:
         G = G + np.sum(sigma_prime(act, pre), axis=0)[:, None] * u / 3
-    measure = np.abs(np.sum(G * u, axis=1)) / 3 if conservative else np.linalg.norm(G, axis=1)
+    measure = np.abs(np.sum(G * u, axis=1)) / 3 if constraint else np.linalg.norm(G, axis=1)
     assert np.max(measure) <= beta * (1 + 1e-5)
     np.testing.assert_allclose(residual.sum(axis=0), 0.0, atol=1e-5)
     if skip:
         moment = residual.T @ X + (len(X) * np.eye(2) if sm else 0.0)
-        moment = moment + moment.T if conservative else moment
+        moment = moment + moment.T if constraint else moment
         np.testing.assert_allclose(moment, 0.0, atol=1e-4)
-    if conservative:
-        jacobian = net.jacobian(X)
-        np.testing.assert_allclose(jacobian, np.swapaxes(jacobian, 1, 2), atol=1e-9)
-        free = dictionary(sm, X, L, beta, u, b, activation=act, skip=skip).value
+    if constraint:
+        slopes = jacobian(net, X)
+        np.testing.assert_allclose(slopes, np.swapaxes(slopes, 1, 2), atol=1e-9)
+        free = dictionary_program(X, (u, b), **options).value
         assert program.value > free - 1e-7 * abs(free)
 
 
 @pytest.mark.parametrize("sm", [True, False])
 def test_log_concave_fits_have_a_negative_semidefinite_jacobian(sm):
-    u, b = programs.pair_dictionary(X, tie_variants=sm)
-    options = {"skip": True, "conservative": True}
-    beta = SM_BETA if sm else 0.1
-    free = dictionary(sm, X, L, beta, u, b, **options)
-    concave = dictionary(sm, X, L, beta, u, b, sign=-1, **options)
-    assert concave.value >= free.value - 1e-7
-    assert objective(concave.network, X, beta, None if sm else L) == pytest.approx(
-        concave.value, rel=1e-6
+    neurons = neuron_dictionary(X, tie_variants=sm)
+    beta, labels = SM_BETA if sm else 0.1, labels_of(sm)
+    free, concave = (
+        dictionary_program(X, neurons, beta=beta, labels=labels, skip=True, constraint=constraint)
+        for constraint in ("gradient", "log-concave")
     )
+    assert concave.value >= free.value - 1e-7
+    assert objective(concave.network, X, beta, labels) == pytest.approx(concave.value, rel=1e-6)
     # in the cells next to the points: at a point itself several kinks meet and rounding picks a side
     around = (X[:, np.newaxis] + 1e-3 * circle(48)).reshape(-1, 2)
     assert np.max(np.linalg.eigvalsh(concave.network.jacobian(around))) < 1e-7
@@ -226,78 +247,82 @@ def test_log_concave_fits_have_a_negative_semidefinite_jacobian(sm):
         assert np.max(np.linalg.eigvalsh(free.network.jacobian(around))) > 0.01
 
 
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
+@pytest.mark.parametrize(("sm", "act", "skip"), PAPER_CASES)
 def test_integer_weights_equal_repetition(sm, act, skip):
     weight = np.array([1, 3, 2, 1, 2, 1, 1])
-    u, b = programs.pair_dictionary(X, tie_variants=sm)
-    beta = 20.0 if sm else DSM_BETA
-    options = {"activation": act, "skip": skip}
-    weighted = dictionary(sm, X, L, beta, u, b, sample_weight=weight, **options)
-    again = np.repeat(X, weight, axis=0), np.repeat(L, weight, axis=0)
-    repeated = dictionary(sm, *again, beta, u, b, **options)
+    neurons = neuron_dictionary(X, tie_variants=sm)
+    beta, labels = 20.0 if sm else DSM_BETA, labels_of(sm)
+    options = {"beta": beta, "activation": act, "skip": skip}
+    weighted = dictionary_program(X, neurons, labels=labels, sample_weight=weight, **options)
+    again = None if sm else np.repeat(L, weight, axis=0)
+    repeated = dictionary_program(np.repeat(X, weight, axis=0), neurons, labels=again, **options)
     assert weighted.value == pytest.approx(repeated.value, rel=1e-7, abs=1e-8)
-    np.testing.assert_allclose(weighted.network(X), repeated.network(X), atol=1e-3)
-    found = objective(weighted.network, X, beta, None if sm else L, mass=weight)
+    first = np.concatenate([[0], np.cumsum(weight)[:-1]])
+    np.testing.assert_allclose(weighted.fitted, repeated.fitted[first], atol=1e-3)
+    found = objective(weighted.network, X, beta, labels, mass=weight)
     assert found == pytest.approx(weighted.value, rel=1e-6, abs=1e-7)
 
 
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
+@pytest.mark.parametrize(("sm", "act", "skip"), PAPER_CASES)
 def test_equivariant_under_scale_shift_and_rotation(sm, act, skip):
     """x -> a Q x + t: s by 1/a, the same beta for score matching and for labels times 1/a."""
     a, turn = 50.0, np.array([[0.6, -0.8], [0.8, 0.6]])
-    moved, labels = a * X @ turn.T + [1e3, -1e3], L @ turn.T / a
-    options = {"activation": act, "skip": skip}
-    beta = beta_of(sm)
-    plain = dictionary(sm, X, L, beta, *programs.pair_dictionary(X, tie_variants=sm), **options)
-    neurons = programs.pair_dictionary(moved, tie_variants=sm)
-    other = dictionary(sm, moved, labels, beta, *neurons, **options)
+    moved, turned = a * X @ turn.T + [1e3, -1e3], None if sm else L @ turn.T / a
+    options = {"beta": beta_of(sm), "activation": act, "skip": skip}
+    plain, other = (
+        dictionary_program(
+            points, neuron_dictionary(points, tie_variants=sm), labels=labels, **options
+        )
+        for points, labels in ((X, labels_of(sm)), (moved, turned))
+    )
     assert other.value * a**2 == pytest.approx(plain.value, rel=1e-6)
-    np.testing.assert_allclose(a * other.network(moved), plain.network(X) @ turn.T, atol=1e-3)
+    np.testing.assert_allclose(a * other.fitted, plain.fitted @ turn.T, atol=1e-3)
 
 
 @pytest.mark.parametrize("sm", [True, False])
-def test_with_skip_abs_is_relu_at_half_the_penalty(sm):
-    """|z| = 2 max(z, 0) - z, and the line is free."""
-    neurons = programs.pair_dictionary(X, tie_variants=sm)
-    beta = 3.0 if sm else DSM_BETA
-    relu = dictionary(sm, X, L, beta, *neurons, skip=True)
-    both = dictionary(sm, X, L, 2 * beta, *neurons, skip=True, activation="abs")
+def test_with_skip_only_the_even_part_of_the_activation_matters(sm):
+    """a z + b|z|, and the line is free: |z| = 2 max(z, 0) - z is ReLU at half the penalty."""
+    neurons = neuron_dictionary(X, tie_variants=sm)
+    beta, options = 3.0 if sm else DSM_BETA, {"labels": labels_of(sm), "skip": True}
+    relu = dictionary_program(X, neurons, beta=beta, **options)
     assert relu.network.n_neurons > 0
-    assert both.value == pytest.approx(relu.value, rel=1e-7)
-    np.testing.assert_allclose(both.network(X), relu.network(X), atol=1e-3)
+    for act, factor in (("abs", 2.0), (LEAKY, 0.8)):
+        other = dictionary_program(X, neurons, beta=factor * beta, activation=act, **options)
+        assert other.value == pytest.approx(relu.value, rel=1e-7)
+        np.testing.assert_allclose(other.fitted, relu.fitted, atol=1e-3)
 
 
 def test_without_offset_the_score_vanishes_where_neurons_do():
-    u = circle(12)
-    program = programs.dictionary_denoising(X, L, 0.1, u, np.zeros(12), offset=False, skip=True)
+    neurons = circle(12), np.zeros(12)
+    program = dictionary_program(X, neurons, beta=0.1, labels=L, offset=False, skip=True)
     assert program.network.offset.tolist() == [0.0, 0.0]
     assert "offset" not in program.variables
     assert objective(program.network, X, 0.1, L) == pytest.approx(program.value, rel=1e-6)
-    assert program.value > programs.dictionary_denoising(X, L, 0.1, u, np.zeros(12)).value
+    assert program.value > dictionary_program(X, neurons, beta=0.1, labels=L).value
 
 
 @pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
 def test_beta_below_the_limit_of_the_dictionary_is_refused(act, skip):
-    u, b = programs.pair_dictionary(X, tie_variants=True)
+    neurons = neuron_dictionary(X, tie_variants=True)
     options = {"activation": act, "skip": skip}
-    limit = programs.dictionary_limit(X, u, b, **options)
+    limit = dictionary_limit(X, neurons, **options)
     # A facet of the hull has d points: its ReLU vanishes on the data, its divergence need not.
-    assert 2.0 - 1e-6 <= limit < 8.0
-    if act == "abs" and skip:
-        relu = programs.dictionary_limit(X, u, b, skip=True)
-        assert limit == pytest.approx(2 * relu, rel=1e-5)
+    assert act == LEAKY or 2.0 - 1e-6 <= limit < 8.0
+    if skip:  # see above: proportional to the even part
+        relu = dictionary_limit(X, neurons, skip=True)
+        assert limit == pytest.approx((1 - slope_of(act)) * relu, rel=1e-5)
     with pytest.raises(UnboundedObjectiveError, match=f"beta must be larger than {limit:.3g}"):
-        programs.dictionary_score_matching(X, 0.8 * limit, u, b, **options)
-    program = programs.dictionary_score_matching(X, 1.1 * limit, u, b, **options)
+        dictionary_program(X, neurons, beta=0.8 * limit, **options)
+    program = dictionary_program(X, neurons, beta=1.1 * limit, **options)
     assert objective(program.network, X, 1.1 * limit) == pytest.approx(program.value, rel=1e-5)
 
 
 def test_skip_on_collinear_points_is_unbounded_for_every_beta():
     points = np.outer([0.0, 1.0, 3.0, 4.0], [1.0, 1.0])
-    u, b = programs.pair_dictionary(points, tie_variants=True)
-    assert programs.dictionary_limit(points, u, b, skip=True) == np.inf
+    neurons = neuron_dictionary(points, tie_variants=True)
+    assert dictionary_limit(points, neurons, skip=True) == np.inf
     with pytest.raises(UnboundedObjectiveError, match="no beta is large enough"):
-        programs.dictionary_score_matching(points, 50.0, u, b, skip=True)
+        dictionary_program(points, neurons, beta=50.0, skip=True)
 
 
 # ---- Clifford programs --------------------------------------------------------------------------
@@ -305,35 +330,34 @@ def test_skip_on_collinear_points_is_unbounded_for_every_beta():
 
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)
 def test_clifford_l1_is_exact_in_the_plane(sm, act, skip):
-    beta = 5.0 if sm and not skip else beta_of(sm)
-    program = clifford(sm, X, L, beta, activation=act, skip=skip)
-    found = objective(program.network, X, beta, None if sm else L, order=1)
+    beta, labels = 5.0 if sm and not skip else beta_of(sm), labels_of(sm)
+    program = clifford(X, beta=beta, labels=labels, activation=act, skip=skip)
+    found = objective(program.network, X, beta, labels, order=1)
     assert found == pytest.approx(program.value, rel=1e-7)
-    residual = program.network(X) - (0.0 if sm else L)
-    u, b = through_points(circle(3000, order=1), X)
+    residual = score(program.network, X) - (0.0 if sm else L)
+    u, b = through_points(circle(1500, order=1), X)
     assert largest_gradient(residual, X, u, b, act, sm=sm) <= beta * (1 + 1e-5)
     assert program.network.n_neurons > 0 or sm
 
 
 def test_clifford_l1_is_exact_without_bias_and_in_space():
-    residual = X.copy()
-    program = programs.clifford_denoising(X, L, 0.2, bias=False, offset=False)
-    residual = program.network(X) - L
-    u = circle(20_000, order=1)
+    program = clifford(X, beta=0.2, labels=L, bias=False, offset=False)
+    residual = score(program.network, X) - L
+    u = circle(5_000, order=1)
     assert largest_gradient(residual, X, u, np.zeros(len(u)), "relu", sm=False) <= 0.2 * (1 + 1e-5)
     assert np.all(program.network.b == 0)
     assert program.network.n_neurons > 1
 
     rng = np.random.default_rng(3)
     points, labels = rng.normal(size=(6, 3)), rng.normal(size=(6, 3))
-    u = rng.normal(size=(20_000, 3)) * (rng.uniform(size=(20_000, 3)) < 0.7)
+    u = rng.normal(size=(5_000, 3)) * (rng.uniform(size=(5_000, 3)) < 0.7)
     u = u[np.any(u != 0, axis=1)]
     u, b = through_points(u / np.sum(np.abs(u), axis=1)[:, None], points)
-    for sm, beta in ((False, 0.3), (True, 4.5)):
-        program = clifford(sm, points, labels, beta)
-        residual = program.network(points) - (0.0 if sm else labels)
+    for target, beta in ((labels, 0.3), (None, 4.5)):
+        program = clifford(points, beta=beta, labels=target)
+        residual = score(program.network, points) - (0.0 if target is None else target)
         assert program.network.n_neurons > 1
-        largest = largest_gradient(residual, points, u, b, "relu", sm=sm)
+        largest = largest_gradient(residual, points, u, b, "relu", sm=target is None)
         assert 0.9 * beta < largest <= beta * (1 + 1e-5)
 
 
@@ -342,16 +366,18 @@ def test_clifford_needs_coordinates_and_for_relu_without_skip_both_orientations(
     """Increase of the optimum over three data sets, in percent."""
     without, one_sided, one_sided_skip = [], [], []
     for seed in range(3):
-        rng = np.random.default_rng(seed)
-        points, labels = rng.normal(size=(2, 8, 2))
+        points, labels = np.random.default_rng(seed).normal(size=(2, 8, 2))
 
-        def value(points=points, labels=labels, **options):
-            return programs.clifford_denoising(points, labels, 0.5, activation=act, **options).value
+        def value(kind="clifford", both=True, skip=False, points=points, labels=labels):
+            neurons = neuron_dictionary(points, kind, both_orientations=both)
+            return dictionary_program(
+                points, neurons, beta=0.5, labels=labels, activation=act, skip=skip, norm="l1"
+            ).value
 
         exact, with_skip = value(), value(skip=True)
-        without.append(100 * (value(coordinates=False) / exact - 1))
-        one_sided.append(100 * (value(orientations="one") / exact - 1))
-        one_sided_skip.append(100 * (value(skip=True, orientations="one") / with_skip - 1))
+        without.append(100 * (value("pairs") / exact - 1))
+        one_sided.append(100 * (value(both=False) / exact - 1))
+        one_sided_skip.append(100 * (value(skip=True, both=False) / with_skip - 1))
     assert max(without) > 0.5
     assert min(without) > -1e-5
     # A left-facing ReLU is a right-facing one minus a line, which only the skip has for nothing.
@@ -365,141 +391,131 @@ def test_clifford_needs_coordinates_and_for_relu_without_skip_both_orientations(
 # ---- bounds in order ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("sm", "act", "skip"), [CASES[i].values for i in (0, 4, 7)])
+@pytest.mark.parametrize(
+    ("sm", "act", "skip"),
+    [(True, "relu", False), (False, "relu", False), (False, "abs", True), (False, LEAKY, False)],
+)
 def test_nuclear_below_dense_grid_below_pairs_and_clifford(sm, act, skip):
-    points, labels = X[:6], L[:6]
-    beta = 4.5 if sm else 0.3
-    options = {"activation": act, "skip": skip}
-    u, b = through_points(circle(120), points)
+    points, labels = X[:5], None if sm else L[:5]
+    options = {"beta": 4.5 if sm else 0.3, "labels": labels, "activation": act, "skip": skip}
+    u, b = through_points(circle(60), points)
     if sm:
         u, b = np.vstack([u, u]), np.concatenate([b + 1e-9, b - 1e-9])
-    dense = dictionary(sm, points, labels, beta, u, b, **options)
-    pairs_u, pairs_b = programs.pair_dictionary(points, tie_variants=sm)
-    both = dictionary(
-        sm, points, labels, beta, np.vstack([u, pairs_u]), np.append(b, pairs_b), **options
-    )
-    pairs = dictionary(sm, points, labels, beta, pairs_u, pairs_b, **options)
-    wedges = clifford(sm, points, labels, beta, norm="l2", **options)
-    exact = min(both.value, dense.value)
+    pairs = neuron_dictionary(points, tie_variants=sm)
+    both = np.vstack([u, pairs[0]]), np.append(b, pairs[1])
+    exact = dictionary_program(points, both, **options).value
     slack = 1e-6 * abs(exact)
-    if sm:
-        lower = programs.nuclear_score_matching(points, beta, **options)
-    else:
-        lower = programs.nuclear_denoising(points, labels, beta, **options)
+    assert exact <= dictionary_program(points, pairs, **options).value + slack
+    # The grid may miss the best of the wedges by the curvature of G over half a step.
+    assert exact <= clifford(points, norm="l2", **options).value + 1e-3 * abs(exact)
+    lower = nuclear_program(points, **options)
+    assert lower.status == "optimal"
+    assert lower.accuracy <= 1e-6  # where rounding does not allow 1e-8
     assert lower.network is None
     assert lower.weights.shape[1:] == (2, 2)
     assert lower.value <= exact + slack
-    assert exact <= pairs.value + slack
-    # The grid may miss the best of the wedges by the curvature of G over half a step.
-    assert exact <= wedges.value + 1e-3 * abs(exact)
     if not sm:
         assert lower.value > 0.2 * exact
-        literal = programs.nuclear_denoising(points, labels, beta, bounded_bias=False, **options)
+        literal = nuclear_program(points[:4], bounded_bias=False, **options | {"labels": L[:4]})
         assert literal.value == pytest.approx(0.0, abs=1e-6)
 
 
 def test_nuclear_without_bias_is_a_lower_bound_and_weights_count_as_repetition():
-    u = circle(400)
-    dense = programs.dictionary_denoising(X, L, 0.3, u, np.zeros(400), offset=False).value
-    lower = programs.nuclear_denoising(X, L, 0.3, bias=False, offset=False)
+    options = {"beta": 0.3, "offset": False}
+    dense = dictionary_program(X, (circle(400), np.zeros(400)), labels=L, **options).value
+    lower = nuclear_program(X, labels=L, bias=False, **options)
     assert 0.2 * dense < lower.value <= dense * (1 + 1e-6)
     weight = np.array([1, 2, 1, 1, 3, 1, 1])
     few = enumerate_patterns(X, bias=False).patterns[::3]
-    options = {"bias": False, "offset": False}
-    weighted = programs.nuclear_denoising(
-        X, L, 0.3, patterns=few, sample_weight=weight, **options
-    ).value
-    repeated = programs.nuclear_denoising(
+    options |= {"bias": False}
+    weighted = nuclear_program(X, labels=L, patterns=few, sample_weight=weight, **options)
+    repeated = nuclear_program(
         np.repeat(X, weight, axis=0),
-        np.repeat(L, weight, axis=0),
-        0.3,
+        labels=np.repeat(L, weight, axis=0),
         patterns=np.repeat(few, weight, axis=1),
         **options,
-    ).value
-    assert weighted == pytest.approx(repeated, rel=1e-5)
-    assert programs.nuclear_denoising(X, L, 0.3, patterns=few, **options).value >= lower.value
+    )
+    assert weighted.value == pytest.approx(repeated.value, rel=1e-5)
+    assert nuclear_program(X, labels=L, patterns=few, **options).value >= lower.value
 
 
 def test_nuclear_score_matching_says_when_it_gives_no_bound():
     with pytest.raises(UnboundedObjectiveError, match=r"relaxation .* gives no lower bound"):
-        programs.nuclear_score_matching(X[:5], 3.0, bounded_bias=False)
+        nuclear_program(X[:4], beta=3.0, bounded_bias=False)
 
 
-# ---- the exact program of a scalar output -------------------------------------------------------
+# ---- cones with penalty -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
-def test_pattern_regression_is_the_optimum_over_all_neurons(act, skip):
-    points, target, beta = X + 5, L[:, 0] - 2, 0.25
-    program = programs.pattern_regression(points, target, beta, activation=act, skip=skip)
+def test_cones_of_one_output_are_the_optimum_over_all_neurons(act, skip):
+    points, target = X + 5, L[:, 0] - 2
+    options = {"beta": 0.25, "labels": target, "activation": act, "skip": skip}
+    program = pattern_program(points, **options)
     net = program.network
     assert program.status == "optimal"
     np.testing.assert_allclose(np.linalg.norm(net.u, axis=1), 1.0, rtol=1e-12)
-    residual = net(points) - target
-    by_hand = 0.5 * residual @ residual + beta * np.sum(np.abs(net.w))
+    assert not np.any(net.w[:, 1])  # the output without label
+    assert not np.any(score(net, points)[:, 1])
+    residual = score(net, points)[:, 0] - target
+    by_hand = 0.5 * residual @ residual + 0.25 * np.sum(np.abs(net.w))
     assert by_hand == pytest.approx(program.value, rel=1e-6)
-    u, b = through_points(circle(4000), points)
+    u, b = through_points(circle(1000), points)
     largest = largest_gradient(residual[:, None], points, u, b, act, sm=False)
-    assert 0.99 * beta < largest <= beta * (1 + 1e-4)
+    assert 0.99 * 0.25 < largest <= 0.25 * (1 + 1e-4)
     # Some patterns: an upper bound.  No cones: a lower bound.
-    every = enumerate_patterns(points).patterns
-    some = programs.pattern_regression(
-        points, target, beta, activation=act, skip=skip, patterns=every[::2]
-    )
+    some = pattern_program(points, patterns=enumerate_patterns(points).patterns[::2], **options)
     assert some.value >= program.value * (1 - 1e-7)
     if not skip:
-        lower = programs.nuclear_denoising(points, target, beta, activation=act).value
-        assert 0.2 * program.value < lower <= program.value * (1 + 1e-6)
+        options["labels"] = target[:4]
+        lower = nuclear_program(points[:4], **options).value
+        exact = pattern_program(points[:4], **options).value
+        assert 0.2 * exact < lower <= exact * (1 + 1e-6)
 
 
-@pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
-def test_pattern_regression_in_one_dimension_is_the_univariate_program(act, skip):
-    x, target, weight = X[:, 0], L[:, 0], np.array([1, 3, 2, 1, 2, 1, 1])
-    univariate = getattr(programs, f"denoising_{act}" + ("_skip" if skip else ""))
-    expected = univariate(x, target, 0.3, sample_weight=weight)
-    found = programs.pattern_regression(
-        x, target, 0.3, activation=act, skip=skip, sample_weight=weight
-    )
-    assert found.value == pytest.approx(expected.value, rel=1e-7)
-    np.testing.assert_allclose(found.network(x), expected.network(x), atol=1e-4)
+def test_cones_of_two_outputs_are_an_upper_bound():
+    """Outer weights along the axes only, and each pays for itself."""
+    both = pattern_program(X, beta=0.25, labels=L)
+    one_by_one = sum(pattern_program(X, beta=0.25, labels=column).value for column in L.T)
+    assert both.value == pytest.approx(one_by_one, rel=1e-6)
+    assert objective(both.network, X, 0.25, L) == pytest.approx(both.value, rel=1e-6)
+    u, b = through_points(circle(120), X)
+    assert both.value > dictionary_program(X, (u, b), beta=0.25, labels=L).value
 
 
-def test_pattern_regression_without_bias_is_optimal_too():
-    program = programs.pattern_regression(X, L[:, 1], 0.1, bias=False, offset=False)
-    residual = program.network(X) - L[:, 1]
-    u = circle(20_000)
+def test_cones_without_bias_are_optimal_too():
+    program = pattern_program(X, beta=0.1, labels=L[:, 1], bias=False, offset=False)
+    residual = score(program.network, X)[:, 0] - L[:, 1]
+    u = circle(5_000)
     largest = largest_gradient(residual[:, None], X, u, np.zeros(len(u)), "relu", sm=False)
     assert 0.09 < largest <= 0.1 * (1 + 1e-4)
     assert np.all(program.network.b == 0)
-    assert program.network.offset == 0.0
+    assert not np.any(program.network.offset)
 
 
 # ---- patterns without penalty -------------------------------------------------------------------
 
 
-def some_patterns(count, seed, bias=True):
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize(
+    ("sm", "act", "skip", "bias"),
+    [(*case.values, bias) for case in CASES for bias in (True, False)][:20],
+)
+def test_gates_equal_cones_and_least_squares(sm, act, skip, bias):
+    rng = np.random.default_rng(5)
     points = rng.normal(size=(20, 2)) + 0.3
-    u, b = rng.normal(size=(count, 2)), rng.normal(size=count) * bias
-    return points, rng.normal(size=(20, 2)), pattern_of(points, u, b)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_gated_equals_exact_and_least_squares(sm, act, skip, bias):
-    points, labels, patterns = some_patterns(2, seed=5, bias=bias)
+    patterns = pattern_of(points, rng.normal(size=(2, 2)), rng.normal(size=2) * bias)
+    labels = rng.normal(size=(20, 2))
+    target = None if sm else labels
     weight = np.random.default_rng(0).uniform(0.5, 2.0, size=20)
     options = {"patterns": patterns, "bias": bias, "activation": act, "skip": skip}
-    kind = "score_matching" if sm else "denoising"
-    arguments = (points,) if sm else (points, labels)
     gated, exact = (
-        getattr(programs, f"{name}_{kind}")(*arguments, sample_weight=weight, **options)
-        for name in ("gated", "cone")
+        pattern_program(points, labels=target, kind=kind, sample_weight=weight, **options)
+        for kind in ("gated", "cone")
     )
     # By normal equations: 1/2 W'HW - W'g for each output.
     ones = np.ones((20, 1))
     inputs = np.hstack([points, ones]) if bias else points
-    factors = [p.astype(float) if act == "relu" else 2.0 * p - 1 for p in patterns]
+    factors = [np.where(pattern, 1.0, slope_of(act)) for pattern in patterns]
     blocks = [f[:, None] * inputs for f in factors] + [ones] + ([points] if skip else [])
     design = np.hstack(blocks)
     value = 0.0
@@ -513,116 +529,128 @@ def test_gated_equals_exact_and_least_squares(sm, act, skip, bias):
             constant = 0.5 * weight @ labels[:, k] ** 2
         hessian = design.T @ (weight[:, None] * design)
         value += constant - 0.5 * right @ np.linalg.pinv(hessian, rcond=1e-11) @ right
-    assert gated.value == pytest.approx(value, rel=1e-6)
-    assert exact.value == pytest.approx(value, rel=1e-6)
     for program in (gated, exact):
+        assert program.value == pytest.approx(value, rel=1e-6)
         assert program.scale * program.problem.value == pytest.approx(program.value)
         net = program.network
         assert net.n_neurons <= 3 * len(program.patterns)
-        assert objective(net, points, 0.0, None if sm else labels, mass=weight) == pytest.approx(
+        assert objective(net, points, 0.0, target, mass=weight) == pytest.approx(
             program.value, rel=1e-5
         )
-        np.testing.assert_allclose(net(points), program.fitted, atol=1e-5)
+        np.testing.assert_allclose(score(net, points), program.fitted, atol=1e-5)
         assert program.weights.shape == (len(program.patterns), 2, 2)
 
 
 def test_all_patterns_interpolate_and_have_unbounded_score_matching():
-    program = programs.gated_denoising(X, L)
-    assert program.value == pytest.approx(0.0, abs=1e-8)
-    np.testing.assert_allclose(program.network(X), L, atol=1e-4)
-    for solve in (programs.gated_score_matching, programs.cone_score_matching):
+    few = X[:5]
+    for act in ("relu", "abs", LEAKY):
+        program = pattern_program(few, labels=L[:5], kind="gated", activation=act)
+        assert program.value == pytest.approx(0.0, abs=1e-8)
+        np.testing.assert_allclose(score(program.network, few), L[:5], atol=1e-4)
+    for kind in ("gated", "cone"):
         with pytest.raises(UnboundedObjectiveError, match=r"unbounded below with \d+ patterns"):
-            solve(X)
+            pattern_program(few, kind=kind)
 
 
 def test_the_pattern_active_everywhere_gives_the_gaussian_score():
-    program = programs.gated_score_matching(X, patterns=np.ones((1, 7), bool))
+    options = {"patterns": np.ones((1, 7), bool), "kind": "gated"}
+    program = pattern_program(X, **options)
     centred = X - X.mean(axis=0)
     covariance = centred.T @ centred / 7
     assert program.value == pytest.approx(-3.5 * np.trace(np.linalg.inv(covariance)), rel=1e-8)
     np.testing.assert_allclose(program.weights[0], -np.linalg.inv(covariance), atol=1e-6)
-    skip = programs.gated_score_matching(X, patterns=np.ones((1, 7), bool), skip=True)
+    skip = pattern_program(X, skip=True, **options)
     assert skip.value == pytest.approx(program.value, rel=1e-7)
+    # A leaky ReLU that is inactive everywhere is a line as well.
+    none = {"patterns": np.zeros((1, 7), bool), "kind": "gated", "activation": LEAKY}
+    program = pattern_program(X, **none)
+    np.testing.assert_allclose(score(program.network, X), skip.fitted, atol=1e-6)
+    np.testing.assert_allclose(
+        jacobian(program.network, X)[0], -np.linalg.inv(covariance), atol=1e-6
+    )
 
 
 # ---- solvers and input --------------------------------------------------------------------------
 
-
-def calls():
-    u, b = programs.pair_dictionary(X)
-    some = enumerate_patterns(X).patterns[:6]
-    return {
-        "dictionary": lambda **o: programs.dictionary_denoising(X, L, 0.3, u, b, **o),
-        "dictionary sm": lambda **o: programs.dictionary_score_matching(X, 7.0, u, b, **o),
-        "clifford": lambda **o: programs.clifford_denoising(X, L, 0.3, **o),
-        "clifford sm": lambda **o: programs.clifford_score_matching(X, 7.0, **o),
-        "gated": lambda **o: programs.gated_denoising(X, L, patterns=some, **o),
-        "cone": lambda **o: programs.cone_denoising(X, L, patterns=some, **o),
-        "nuclear": lambda **o: programs.nuclear_denoising(X, L, 0.3, patterns=some, **o),
-        "regression": lambda **o: programs.pattern_regression(X, L[:, 0], 0.3, patterns=some, **o),
-    }
+NEURONS = neuron_dictionary(X)
+SOME = enumerate_patterns(X).patterns[:6]
+CALLS = {
+    "dictionary": lambda **o: dictionary_program(X, NEURONS, beta=0.3, labels=L, **o),
+    "dictionary sm": lambda **o: dictionary_program(X, NEURONS, beta=7.0, **o),
+    "gated": lambda **o: pattern_program(X, labels=L, kind="gated", patterns=SOME, **o),
+    "cone": lambda **o: pattern_program(X, labels=L, patterns=SOME, **o),
+    "nuclear": lambda **o: nuclear_program(X, beta=0.3, labels=L, patterns=SOME, **o),
+    "regression": lambda **o: pattern_program(X, beta=0.3, labels=L[:, 0], patterns=SOME, **o),
+}
 
 
-@pytest.mark.parametrize("name", calls())
+@pytest.mark.parametrize("name", CALLS)
 def test_solver_failures_are_raised_and_inaccurate_answers_warn(name):
-    run = calls()[name]
+    run = CALLS[name]
     with pytest.raises(SolverError, match=r"'NO_SUCH' ended with status 'solver_error'"):
         run(solver="NO_SUCH")
     if name != "gated":  # a least squares problem is solved in one step
         with pytest.raises(SolverError, match=r"'CLARABEL' ended with status 'user_limit'"):
-            run(max_iter=1)
+            run(solver=SolverChoice(options={"max_iter": 1}))
         tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-30)
         with pytest.warns(ConvergenceWarning, match="status 'optimal_inaccurate'") as record:
-            run(max_iter=100, **tight)
+            run(solver=SolverChoice(options={"max_iter": 100, **tight}))
         assert record[0].filename == __file__
 
 
-U, B = programs.pair_dictionary(X)
+U, B = NEURONS
+BAD = {
+    "dictionary": [
+        ({"labels": L[:3]}, r"labels must have shape \(7, 2\)"),
+        ({"X": X * np.nan}, "X must be finite"),
+        ({"X": X[:1], "labels": L[:1]}, "X must hold at least 2 points"),
+        ({"X": X[[0, 0]], "labels": L[:2]}, "X is constant"),
+        ({"beta": -1}, "beta must be finite and >= 0; got -1"),
+        ({"neurons": (U[:, :1], B)}, r"neurons must be u of shape \(m, 2\).*\(42, 1\)"),
+        ({"neurons": (U, B[1:])}, r"neurons must be .* b of shape \(m,\).*\(41,\)"),
+        ({"neurons": (0 * U, B)}, "no zero rows, got 42"),
+        ({"constraint": "convex"}, "constraint must be one of None, 'gradient', 'log-concave'"),
+        ({"activation": "tanh"}, "activation must be one of"),
+        ({"norm": "L1"}, "norm must be one of 'l1', 'l2'"),
+        ({"labels": None, "sample_weight": [1.0]}, "sample_weight must have shape"),
+    ],
+    "pattern": [
+        ({"offset": False}, "offset=False needs bias=False"),
+        ({"patterns": [[True]]}, r"pattern must have shape \(7,\)"),
+        ({"patterns": [[2] * 7]}, "pattern must be boolean"),
+        ({"patterns": [[0] * 7]}, "at least one point active"),
+        ({"labels": np.ones((7, 3))}, r"labels must have shape \(7, k\), k <= 2"),
+        ({"kind": "gates"}, "kind must be one of 'cone', 'gated'; got 'gates'"),
+        ({"beta": 0.5, "kind": "gated"}, "beta=0.5 needs labels and kind='cone'"),
+        ({"beta": 0.5, "labels": None}, "beta=0.5 needs labels and kind='cone'"),
+    ],
+    "nuclear": [({"labels": L[:2]}, r"labels must have shape \(7, k\)")],
+    "neurons": [
+        ({"X": [[1.0, 2.0]]}, "X must hold at least 2 points"),
+        ({"kind": "wedges"}, "kind must be one of 'pairs', 'clifford'"),
+        ({"bias": False, "tie_variants": True}, "needs bias=True"),
+    ],
+}
+GOOD = {
+    "dictionary": (dictionary_program, {"X": X, "neurons": (U, B), "beta": 1, "labels": L}),
+    "pattern": (pattern_program, {"X": X, "labels": L}),
+    "nuclear": (nuclear_program, {"X": X, "beta": 1, "labels": L}),
+    "neurons": (neuron_dictionary, {"X": X}),
+}
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: programs.dictionary_denoising(X, L[:3], 1, U, B),
-            r"labels must have shape \(7, 2\)",
-        ),
-        (lambda: programs.dictionary_denoising(X * np.nan, L, 1, U, B), "points must be finite"),
-        (lambda: programs.dictionary_denoising(X[:1], L[:1], 1, U, B), "2 distinct points"),
-        (lambda: programs.dictionary_denoising(X, L, -1, U, B), "beta must be a finite number"),
-        (
-            lambda: programs.dictionary_denoising(X, L, 1, U[:, :1], B),
-            r"u must have shape \(m, 2\)",
-        ),
-        (lambda: programs.dictionary_denoising(X, L, 1, U, B[1:]), "b must hold 42 finite"),
-        (lambda: programs.dictionary_denoising(X, L, 1, 0 * U, B), "no zero rows, got 42"),
-        (lambda: programs.dictionary_denoising(X, L, 1, U, B, sign=-1), "needs constraint='gradient'"),
-        (lambda: programs.dictionary_denoising(X, L, 1, U, B, sign=1), "sign must be 0"),
-        (lambda: programs.dictionary_denoising(X, L, 1, U, B, activation="tanh"), "activation"),
-        (
-            lambda: programs.dictionary_score_matching(X, 1, U, B, sample_weight=[1.0]),
-            "sample_weight must have shape",
-        ),
-        (lambda: programs.pair_dictionary([[1.0, 2.0]]), "X must hold at least 2 distinct"),
-        (lambda: programs.wedge_dictionary(X, norm="max"), "norm must be 'l1' or 'l2'"),
-        (lambda: programs.wedge_dictionary(X, orientations="two"), "orientations must be"),
-        (lambda: programs.wedge_dictionary(X, bias=False, tie_variants=True), "needs bias=True"),
-        (lambda: programs.clifford_denoising(X, L, 1, norm="L1"), "norm must be"),
-        (lambda: programs.gated_denoising(X, L, offset=False), "offset=False needs bias=False"),
-        (lambda: programs.gated_denoising(X, L, patterns=[[True]]), r"patterns must .* \(p, 7\)"),
-        (lambda: programs.gated_denoising(X, L, patterns=[[2] * 7]), "patterns must be boolean"),
-        (lambda: programs.gated_denoising(X, L, patterns=[[0] * 7]), "at least one point active"),
-        (lambda: programs.pattern_regression(X, L, 1), r"\(7, 1\)"),
-        (lambda: programs.nuclear_denoising(X, L[:2], 1), r"\(7, k\)"),
-    ],
+    ("name", "changes", "message"),
+    [(name, changes, message) for name, cases in BAD.items() for changes, message in cases],
 )
-def test_wrong_input_is_named(call, message):
+def test_wrong_input_is_named(name, changes, message):
+    call, arguments = GOOD[name]
     with pytest.raises(ValueError, match=message):
-        call()
+        call(**{**arguments, **changes})
 
 
 def test_a_pattern_of_no_neuron_is_refused():
     square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
     exclusive_or = [[True, False, True, False]]
     with pytest.raises(ValueError, match=r"2 of 4 points active .* no open cell"):
-        programs.gated_denoising(square, square, patterns=exclusive_or)
+        pattern_program(square, labels=square, kind="gated", patterns=exclusive_or)

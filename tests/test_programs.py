@@ -1,27 +1,34 @@
-"""The papers' convex programs against brute force on the network's own objective."""
+"""The programs of one column against brute force on the network's own objective."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from convexscore import programs
-from convexscore._tools.exceptions import ConvergenceWarning, SolverError, UnboundedObjectiveError
+from convexscore import ConvergenceWarning, SolverError, UnboundedObjectiveError, programs
+from convexscore.programs import (
+    SolverChoice,
+    smallest_beta,
+    univariate_matrices,
+    univariate_program,
+)
+from convexscore.programs.solver import solve
+from convexscore.scores.activations import get_activation
 from convexscore.scores.network import TwoLayerNetwork
 
-# (score matching?, activation, skip): the paper's eight cases.
+LEAKY = "leaky_relu(0.2)"
+ACTIVATION_SKIP = [(act, skip) for act in ("relu", "abs", LEAKY) for skip in (False, True)]
+# The paper's eight cases, and leaky ReLU; score matching or not.
 CASES = [
     pytest.param(sm, act, skip, id=f"{'sm' if sm else 'dsm'}-{act}{'-skip' if skip else ''}")
+    for act, skip in ACTIVATION_SKIP
     for sm in (True, False)
-    for act in ("relu", "abs")
-    for skip in (False, True)
 ]
-ACTIVATION_SKIP = [(act, skip) for act in ("relu", "abs") for skip in (False, True)]
+PAPER_CASES = CASES[:8]
 _RNG = np.random.default_rng(11)
 DATA = {
     "normal": _RNG.normal(size=15),
@@ -34,139 +41,153 @@ DATA = {
 }
 
 
-def solve(sm, act, skip, x, beta, labels, **options):
-    name = ("score_matching_" if sm else "denoising_") + act + ("_skip" if skip else "")
-    arguments = (x, beta) if sm else (x, labels, beta)
-    return getattr(programs, name)(*arguments, **options)
+def make_labels(x, sm):
+    return None if sm else np.random.default_rng(3).normal(size=len(x)) / np.std(x)
 
 
-def make_labels(x, seed=3):
-    return np.random.default_rng(seed).normal(size=len(x)) / np.std(x)
-
-
-def some_beta(sm, act, skip, x, labels, factor=1.3, weight=None):
+def some_beta(x, labels, act, skip, factor=1.3, weight=None):
     """A beta with a handful of neurons, in the admissible range."""
-    if sm:
-        return factor * programs.smallest_beta(x, act, skip, sample_weight=weight)
+    if labels is None:
+        return factor * smallest_beta(x, activation=act, skip=skip, sample_weight=weight)
     total = len(x) if weight is None else np.sum(weight)
     return 0.03 * factor * total * np.std(x) * np.std(labels)
 
 
-def objective(net, x, beta, labels, sm, weight=1.0):
+# ---- the slow, obvious side ---------------------------------------------------------------------
+
+
+def slope_of(act):
+    return {"relu": 0.0, "abs": -1.0, LEAKY: 0.2}[act]
+
+
+def activate(act, z):
+    return np.where(z >= 0, z, slope_of(act) * z), np.where(z >= 0, 1.0, slope_of(act))
+
+
+def score(net, x):
+    """Values and derivatives by the definition of the network."""
+    act = get_activation(net.activation).name
+    values, slopes = activate(act, x[:, None] * net.u[:, 0] + net.b)
+    skip = 0.0 if net.skip is None else net.skip[0, 0]
+    return values @ net.w[:, 0] + skip * x + net.offset[0], slopes @ (net.u * net.w)[:, 0] + skip
+
+
+def objective(net, x, beta, labels, weight=1.0):
     """The training objective, straight from its definition."""
-    residual = net(x) - (0.0 if sm else labels)
-    per_sample = 0.5 * residual**2 + (net.divergence(x) if sm else 0.0)
+    values, slopes = score(net, x)
+    per_sample = 0.5 * values**2 + slopes if labels is None else 0.5 * (values - labels) ** 2
     return float(np.sum(weight * per_sample) + beta * np.sum(np.abs(net.u) * np.abs(net.w)))
 
 
-def with_best_line(u, w, kinks, x, labels, sm, act, skip, weight):
+def with_best_line(u, w, kinks, x, labels, act, skip, weight):
     """Network with the offset (and skip) that minimise the objective, by normal equations."""
-    hidden = TwoLayerNetwork(u, w, -np.asarray(u) * kinks, offset=0.0, activation=act)
+    b = -np.asarray(u) * kinks
+    hidden = TwoLayerNetwork(u, w, b, offset=0.0, activation=act)
     centre = np.mean(x)
     basis = np.column_stack([np.ones_like(x), x - centre] if skip else [np.ones_like(x)])
-    wanted = -hidden(x) if sm else labels - hidden(x)
+    wanted = (0.0 if labels is None else labels) - score(hidden, x)[0]
     right = basis.T @ (weight * wanted)
-    if sm and skip:
+    if labels is None and skip:
         right[1] -= np.sum(weight)  # the divergence of the line
     line = np.linalg.solve(basis.T @ (weight[:, None] * basis), right)
     slope = line[1] if skip else None
     offset = line[0] - (line[1] * centre if skip else 0.0)
-    return TwoLayerNetwork(u, w, -np.asarray(u) * kinks, skip=slope, offset=offset, activation=act)
+    return TwoLayerNetwork(u, w, b, skip=slope, offset=offset, activation=act)
 
 
 # ---- matrices -----------------------------------------------------------------------------------
 
-# Blocks of columns: orientation of u and side of the kink, from the indicators in the paper.
-BLOCKS = {
-    (True, "relu"): [(1, -1), (1, 1), (-1, 1), (-1, -1)],
-    (True, "abs"): [(1, -1), (1, 1)],
-    (False, "relu"): [(1, 0), (-1, 0)],
-    (False, "abs"): [(1, 0)],
-}
+
+def blocks_of(sm, act):
+    """Orientation of u and side of the kink of each block, from the indicators in the paper."""
+    if act == "abs":
+        return [(1, -1), (1, 1)] if sm else [(1, 0)]
+    return [(1, -1), (1, 1), (-1, 1), (-1, -1)] if sm else [(1, 0), (-1, 0)]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("data", ["normal", "ties", "three"])
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_every_column_is_the_objective_of_its_neuron(sm, act, skip, data, weighted):
+def test_every_column_is_the_objective_of_its_neuron(sm, act, skip, data):
     x = DATA[data]
-    labels = make_labels(x)
-    weight = np.random.default_rng(1).uniform(0.5, 3, len(x)) if weighted else np.ones(len(x))
-    if sm:
-        A, b = programs.score_matching_matrices(x, act, skip, sample_weight=weight)
-        target = np.zeros(len(x))
+    labels = make_labels(x, sm)
+    for weight in (np.ones(len(x)), np.random.default_rng(1).uniform(0.5, 3, len(x))):
+        A, target, b, u, kinks = univariate_matrices(
+            x, labels=labels, activation=act, skip=skip, sample_weight=weight
+        )
         mean = weight @ x / weight.sum()
-        constant = -(weight.sum() ** 2) / (2 * weight @ (x - mean) ** 2) if skip else 0.0
-    else:
-        A, target = programs.denoising_matrices(x, labels, act, skip, sample_weight=weight)
-        b, constant = np.zeros(A.shape[1]), 0.0
-    blocks = BLOCKS[sm, act]
-    assert A.shape == (len(x), len(blocks) * len(x))
-    column = 0
-    for sign, side in blocks:
-        for point in x:
-            kink = np.nextafter(point, side * np.inf) if side else point
-            for size in (1.0, -2.0):
-                net = with_best_line([float(sign)], [size], kink, x, labels, sm, act, skip, weight)
-                fit = 0.5 * np.sum((size * A[:, column] - target) ** 2)
-                expected = objective(net, x, 0.0, labels, sm, weight)
-                found = fit + size * b[column] + constant
-                assert found == pytest.approx(expected, rel=1e-10, abs=1e-10)
-            column += 1
+        constant = -(weight.sum() ** 2) / (2 * weight @ (x - mean) ** 2) if sm and skip else 0.0
+        assert not np.any(target if sm else b)
+        blocks = blocks_of(sm, act)
+        assert A.shape == (len(x), len(blocks) * len(x))
+        assert u.tolist() == np.repeat([sign for sign, _ in blocks], len(x)).tolist()
+        wanted = [np.nextafter(x, side * np.inf) if side else x for _, side in blocks]
+        assert kinks.tolist() == np.concatenate(wanted).tolist()
+        for column, size in enumerate(np.resize([1.0, -2.0], len(u))):
+            neuron = [u[column]], [size], kinks[column]
+            net = with_best_line(*neuron, x, labels, act, skip, weight)
+            fit = 0.5 * np.sum((size * A[:, column] - target) ** 2)
+            expected = objective(net, x, 0.0, labels, weight)
+            assert fit + size * b[column] + constant == pytest.approx(
+                expected, rel=1e-10, abs=1e-10
+            )
 
 
 def test_matrices_of_three_points_by_hand():
-    A, b = programs.score_matching_matrices([0.0, 1.0, 2.0], "relu")
+    A, _, b, *_ = univariate_matrices([0.0, 1.0, 2.0])
     right = np.array([[0, 0, 0], [1, 0, 0], [2, 1, 0]]) - np.array([1, 1 / 3, 0])
     left = np.array([[0, 1, 2], [0, 0, 1], [0, 0, 0]]) - np.array([0, 1 / 3, 1])
     np.testing.assert_allclose(A, np.hstack([right, right, left, left]), atol=1e-15)
     assert b.tolist() == [3, 2, 1, 2, 1, 0, -1, -2, -3, 0, -1, -2]
-    A, b = programs.score_matching_matrices([0.0, 1.0, 2.0], "abs")
+    A, _, b, *_ = univariate_matrices([0.0, 1.0, 2.0], activation="abs")
     both = np.array([[0, 1, 2], [1, 0, 1], [2, 1, 0]]) - np.array([1, 2 / 3, 1])
     np.testing.assert_allclose(A, np.hstack([both, both]), atol=1e-15)
     assert b.tolist() == [3, 1, -1, 1, -1, -3]
 
 
-@pytest.mark.parametrize("one_sided", [False, True])
-@pytest.mark.parametrize("act", ["relu", "abs"])
-def test_column_neurons_have_the_column_values_and_derivatives(act, one_sided):
+@pytest.mark.parametrize("sm", [False, True])
+@pytest.mark.parametrize("act", ["relu", "abs", LEAKY])
+def test_neurons_have_the_values_and_derivatives_of_their_columns(act, sm):
     # Neighbouring floats included: there the kink cannot move and must not.
     x = np.array([-3.0, -1.0, 0.0, 1.0, 1.0, np.nextafter(1.0, 2.0), np.nextafter(1.0, 0.0), 2.0])
-    u, kinks = programs.column_neurons(x, act, one_sided=one_sided)
-    if one_sided:
-        A, b = programs.score_matching_matrices(x, act)
-    else:
-        A, _ = programs.denoising_matrices(x, np.zeros(8), act)
-        b = None
+    A, _, b, u, kinks = univariate_matrices(x, labels=None if sm else 0 * x, activation=act)
     assert u.shape == kinks.shape == (A.shape[1],)
     for k in range(A.shape[1]):
         net = TwoLayerNetwork(u[k], 1.0, -u[k] * kinks[k], offset=0.0, activation=act)
-        np.testing.assert_allclose(net(x) - np.mean(net(x)), A[:, k], atol=1e-14)
-        if b is not None:
-            assert np.sum(net.divergence(x)) == b[k]
+        values, slopes = score(net, x)
+        np.testing.assert_allclose(values - np.mean(values), A[:, k], atol=1e-14)
+        if sm:
+            assert np.sum(slopes) == pytest.approx(b[k], abs=1e-14)
 
 
 # ---- optimum and network ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
+@pytest.mark.parametrize(
+    ("data", "sm", "act", "skip"),
+    [
+        (data, *case.values)
+        for case in CASES
+        for data in (DATA if case in PAPER_CASES else ("normal", "ties", "far"))
+    ],
+)
 def test_network_attains_the_optimal_value_and_no_neighbour_is_better(sm, act, skip, data):
     x = DATA[data]
-    labels = make_labels(x)
+    labels = make_labels(x, sm)
     rng = np.random.default_rng(2)
-    for factor in (1.05, 2.0):
-        beta = some_beta(sm, act, skip, x, labels, factor)
-        program = solve(sm, act, skip, x, beta, labels)
-        assert program.status == "optimal"
+    for factor in (1.05, 2.0) if data in ("normal", "ties", "heavy") else (1.05,):
+        beta = some_beta(x, labels, act, skip, factor)
+        program = univariate_program(x, beta=beta, labels=labels, activation=act, skip=skip)
         net, value = program.network, program.value
-        assert net.activation == act
+        assert (program.status, program.accuracy, program.solver) == ("optimal", 1e-10, "CLARABEL")
+        assert get_activation(net.activation).name == act
         assert (net.skip is not None) == skip
-        assert program.n_neurons == net.n_neurons <= len(program.weights)
+        assert net.n_neurons <= len(program.weights)
+        assert program.variables["y"].shape == program.weights.shape
+        assert program.scale * program.problem.value + program.constant == pytest.approx(value)
         # V x is rounded to 1e-16 |V x|, so data far from 0 cost digits (only with a skip).
         loss = np.finfo(float).eps * np.max(np.abs(x)) / np.std(x) * len(x)
         size = max(abs(value), 1e-3 * len(x) / np.var(x))
-        assert objective(net, x, beta, labels, sm) == pytest.approx(
+        assert objective(net, x, beta, labels) == pytest.approx(
             value, abs=size * max(1e-7, 10 * loss)
         )
         # Move kinks off the data, change weights, add neurons: never below the optimum.
@@ -176,76 +197,75 @@ def test_network_attains_the_optimal_value_and_no_neighbour_is_better(sm, act, s
             kinks = kinks + scale * np.std(x) * rng.normal(size=len(u))
             w = np.append(net.w[:, 0], [0.0, 0.0])
             w = w + scale / np.var(x) * rng.normal(size=len(u))
-            other = with_best_line(u, w, kinks, x, labels, sm, act, skip, np.ones(len(x)))
-            assert objective(other, x, beta, labels, sm) >= value - 1e-7 * size
-
-
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_weights_satisfy_the_optimality_conditions(sm, act, skip):
-    """|A'r + b| <= beta everywhere and = beta with the opposite sign on active columns."""
-    x = DATA["normal"]
-    labels = make_labels(x)
-    beta = some_beta(sm, act, skip, x, labels)
-    y = solve(sm, act, skip, x, beta, labels).weights
-    if sm:
-        A, b = programs.score_matching_matrices(x, act, skip)
-        gradient = A.T @ (A @ y) + b
-    else:
-        A, target = programs.denoising_matrices(x, labels, act, skip)
-        gradient = A.T @ (A @ y - target)
-    assert np.max(np.abs(gradient)) <= beta * (1 + 1e-6)
-    active = np.abs(y) > 1e-4 * np.max(np.abs(y))
-    assert 1 <= np.sum(active) < len(x)
-    np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=1e-5)
-
-
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_problem_and_value_agree_through_scale_and_constant(sm, act, skip):
-    x = 7.0 * DATA["three"]
-    labels = make_labels(x)
-    program = solve(sm, act, skip, x, some_beta(sm, act, skip, x, labels), labels)
-    assert program.scale * program.problem.value + program.constant == pytest.approx(program.value)
-    assert program.variables["y"].shape == program.weights.shape
-    assert program.solver == "CLARABEL"
+            other = with_best_line(u, w, kinks, x, labels, act, skip, np.ones(len(x)))
+            assert objective(other, x, beta, labels) >= value - 1e-7 * size
     assert "problem" not in repr(program)
 
 
 @pytest.mark.parametrize(("sm", "act", "skip"), CASES)
+def test_optimality_conditions_hold_for_the_columns_and_for_every_kink(sm, act, skip):
+    """|A'r + b| <= beta, = beta with the opposite sign on active columns; |G| <= beta anywhere."""
+    x = DATA["normal"]
+    labels = make_labels(x, sm)
+    beta = some_beta(x, labels, act, skip)
+    program = univariate_program(x, beta=beta, labels=labels, activation=act, skip=skip)
+    y = program.weights
+    A, target, b, *_ = univariate_matrices(x, labels=labels, activation=act, skip=skip)
+    gradient = A.T @ (A @ y - target) + b
+    assert np.max(np.abs(gradient)) <= beta * (1 + 1e-6)
+    active = np.abs(y) > 1e-4 * np.max(np.abs(y))
+    assert 1 <= np.sum(active) < len(x)
+    np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=1e-5)
+    residual = score(program.network, x)[0] - (0.0 if sm else labels)
+    np.testing.assert_allclose(program.fitted[:, 0], score(program.network, x)[0], rtol=1e-9)
+    kinks = np.concatenate([np.linspace(-4, 4, 2001), x + 1e-9, x - 1e-9])
+    largest = 0.0
+    for sign in (1.0, -1.0):
+        values, slopes = activate(act, sign * (x[:, None] - kinks))
+        G = residual @ values + (sign * np.sum(slopes, axis=0) if sm else 0.0)
+        largest = max(largest, float(np.max(np.abs(G))))
+    assert largest == pytest.approx(beta, rel=1e-5)
+
+
+@pytest.mark.parametrize(("sm", "act", "skip"), PAPER_CASES)
 def test_integer_weights_equal_repetition(sm, act, skip):
     x = DATA["normal"][:8]
-    labels = make_labels(x)
+    labels = make_labels(x, sm)
     weight = np.array([1, 3, 2, 1, 1, 2, 4, 1])
-    beta = some_beta(sm, act, skip, x, labels, weight=weight)
-    weighted = solve(sm, act, skip, x, beta, labels, sample_weight=weight)
-    repeated = solve(sm, act, skip, np.repeat(x, weight), beta, np.repeat(labels, weight))
+    options = {"beta": some_beta(x, labels, act, skip, weight=weight)}
+    options |= {"activation": act, "skip": skip}
+    weighted = univariate_program(x, labels=labels, sample_weight=weight, **options)
+    again = None if sm else np.repeat(labels, weight)
+    repeated = univariate_program(np.repeat(x, weight), labels=again, **options)
     assert weighted.value == pytest.approx(repeated.value, rel=1e-8)
-    found = objective(weighted.network, x, beta, labels, sm, weight)
+    found = objective(weighted.network, x, options["beta"], labels, weight)
     assert found == pytest.approx(weighted.value, rel=1e-8)
-    np.testing.assert_allclose(weighted.network(x), repeated.network(x), rtol=1e-4, atol=1e-4)
-    plain = solve(sm, act, skip, x, beta, labels)
+    first = np.concatenate([[0], np.cumsum(weight)[:-1]])
+    np.testing.assert_allclose(weighted.fitted, repeated.fitted[first], rtol=1e-4, atol=1e-4)
+    plain = univariate_program(x, labels=labels, **options)
     assert abs(plain.value / weighted.value - 1) > 0.01
 
 
-@pytest.mark.parametrize("scale", [1e-8, -3.0, 1e8])
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_equivariant_under_scale_and_shift(sm, act, skip, scale):
+@pytest.mark.parametrize(("sm", "act", "skip"), PAPER_CASES)
+def test_equivariant_under_scale_and_shift(sm, act, skip):
     x = DATA["normal"]
-    labels = make_labels(x)
-    beta = some_beta(sm, act, skip, x, labels)
-    plain = solve(sm, act, skip, x, beta, labels)
-    moved = solve(sm, act, skip, scale * (x + 2), beta, labels / scale)
-    assert moved.value * scale**2 == pytest.approx(plain.value, rel=1e-8)
-    scores = scale * moved.network(scale * (x + 2))
-    np.testing.assert_allclose(scores, plain.network(x), rtol=1e-4, atol=1e-4)
+    labels = make_labels(x, sm)
+    options = {"beta": some_beta(x, labels, act, skip), "activation": act, "skip": skip}
+    plain = univariate_program(x, labels=labels, **options)
+    for scale in (1e-8, -3.0, 1e8):
+        turned = None if sm else labels / scale
+        moved = univariate_program(scale * (x + 2), labels=turned, **options)
+        assert moved.value * scale**2 == pytest.approx(plain.value, rel=1e-8)
+        np.testing.assert_allclose(scale * moved.fitted, plain.fitted, rtol=1e-4, atol=1e-4)
 
 
 def test_column_vectors_and_permutations_change_nothing():
-    x, labels = DATA["normal"], make_labels(DATA["normal"])
+    x, labels = DATA["normal"], make_labels(DATA["normal"], False)
     order = np.random.default_rng(0).permutation(len(x))
-    plain = programs.denoising_relu(x, labels, 0.5)
+    plain = univariate_program(x, beta=0.5, labels=labels)
     for shaped in (
-        programs.denoising_relu(x[:, None], labels[:, None], 0.5),
-        programs.denoising_relu(x[order], labels[order], 0.5),
+        univariate_program(x[:, None], beta=0.5, labels=labels[:, None]),
+        univariate_program(x[order], beta=0.5, labels=labels[order]),
     ):
         assert shaped.value == pytest.approx(plain.value, rel=1e-9)
         np.testing.assert_allclose(shaped.network(x), plain.network(x), atol=1e-5)
@@ -255,13 +275,13 @@ def test_optimum_of_nearly_coincident_points_with_weights_of_1e9():
     """Interior-point steps stall here in natural units; the larger units are needed."""
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=6) * 1e-5, 5 + rng.normal(size=6) * 1e-5])
-    program = programs.score_matching_relu(x, 1.05)
+    program = univariate_program(x, beta=1.05)
     assert program.status == "optimal"
     assert program.scale * np.var(x) > 1.0 + 1e-9  # a larger unit was needed
     assert np.max(np.abs(program.weights)) > 1e8
-    assert objective(program.network, x, 1.05, None, True) == pytest.approx(program.value, rel=1e-6)
+    assert objective(program.network, x, 1.05, None) == pytest.approx(program.value, rel=1e-6)
     # r = Ay is dual feasible and has the same value: so the optimum is the true one.
-    A, b = programs.score_matching_matrices(x, "relu")
+    A, _, b, *_ = univariate_matrices(x)
     r = A @ program.weights
     assert np.max(np.abs(A.T @ r + b)) <= 1.05 * (1 + 1e-3)
     assert -0.5 * r @ r == pytest.approx(program.value, rel=1e-5)
@@ -271,58 +291,46 @@ def test_optimum_of_nearly_coincident_points_with_weights_of_1e9():
 
 
 @pytest.mark.parametrize("act", ["relu", "abs"])
-def test_large_beta_without_skip_gives_the_zero_score(act):
-    x = DATA["normal"]
-    program = solve(True, act, False, x, len(x) + 0.5, None)
-    assert program.value == pytest.approx(0.0, abs=1e-8)
-    assert program.n_neurons == 0
-    assert np.max(np.abs(program.network(x))) < 1e-8
-
-
-@pytest.mark.parametrize("act", ["relu", "abs"])
-@pytest.mark.parametrize("data", ["normal", "three", "ties"])
-def test_gaussian_regime_without_skip(act, data):
-    x = DATA[data]
-    n, v = len(x), np.var(x)
-    beta = 0.97 * n
-    program = solve(True, act, False, x, beta, None)
-    assert program.value == pytest.approx(-((n - beta) ** 2) / (2 * n * v), rel=1e-6)
-    kappa = (n - beta) / (n * v)
-    np.testing.assert_allclose(program.network(x), -kappa * (x - x.mean()), atol=1e-6 / v**0.5)
-
-
-@pytest.mark.parametrize("act", ["relu", "abs"])
 @pytest.mark.parametrize("data", ["normal", "three", "ties", "heavy", "far"])
-def test_large_beta_with_skip_gives_the_gaussian_score(act, data):
+def test_score_matching_with_a_large_beta_is_gaussian_or_zero(act, data):
     x = DATA[data]
-    program = solve(True, act, True, x, 2.0 * len(x), None)
-    assert program.value == pytest.approx(-len(x) / (2 * np.var(x)), rel=1e-9)
-    assert program.n_neurons == 0
+    n, v, std = len(x), np.var(x), np.std(x)
+    if data == "normal":
+        program = univariate_program(x, beta=n + 0.5, activation=act)
+        assert program.value == pytest.approx(0.0, abs=1e-8)
+        assert program.network.n_neurons == 0
+        assert np.max(np.abs(program.network(x))) < 1e-8
+    if data not in ("heavy", "far"):
+        beta = 0.97 * n
+        program = univariate_program(x, beta=beta, activation=act)
+        assert program.value == pytest.approx(-((n - beta) ** 2) / (2 * n * v), rel=1e-6)
+        kappa = (n - beta) / (n * v)
+        np.testing.assert_allclose(program.network(x), -kappa * (x - x.mean()), atol=1e-6 / std)
+    program = univariate_program(x, beta=2.0 * n, activation=act, skip=True)
+    assert program.value == pytest.approx(-n / (2 * v), rel=1e-9)
+    assert program.network.n_neurons == 0
     grid = np.linspace(x.min(), x.max(), 9)
-    expected = -(grid - x.mean()) / np.var(x)
+    expected = -(grid - x.mean()) / v
     np.testing.assert_allclose(program.network(grid), expected, atol=1e-6 * np.max(expected))
 
 
 @pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
-def test_large_beta_denoising_gives_mean_or_regression_line(act, skip):
-    x, labels = DATA["normal"], make_labels(DATA["normal"])
-    program = solve(False, act, skip, x, 1e4, labels)
+def test_denoising_with_a_large_beta_is_mean_or_line_and_without_interpolates(act, skip):
+    x, labels = DATA["normal"], make_labels(DATA["normal"], False)
+    options = {"activation": act, "skip": skip}
+    program = univariate_program(x, beta=1e4, labels=labels, **options)
     line = np.polyval(np.polyfit(x, labels, int(skip)), x)
-    assert program.n_neurons == 0
+    assert program.network.n_neurons == 0
     assert program.value == pytest.approx(0.5 * np.sum((labels - line) ** 2), rel=1e-9)
     np.testing.assert_allclose(program.network(x), line, atol=1e-9)
-
-
-@pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
-def test_denoising_without_penalty_interpolates(act, skip):
     x, labels = np.array([0.0, 1.0, 3.0, 4.0]), np.array([1.0, -1.0, 2.0, 0.0])
-    program = solve(False, act, skip, x, 0.0, labels)
+    program = univariate_program(x, beta=0.0, labels=labels, **options)
     assert program.value == pytest.approx(0.0, abs=1e-8)
-    np.testing.assert_allclose(program.network(x), labels, atol=1e-4)
+    np.testing.assert_allclose(score(program.network, x)[0], labels, atol=1e-4)
 
 
 def test_constant_labels_need_no_neuron():
-    program = programs.denoising_relu([0.0, 1.0, 2.0], [3.0, 3.0, 3.0], 0.1)
+    program = univariate_program([0.0, 1.0, 2.0], beta=0.1, labels=[3.0, 3.0, 3.0])
     assert program.value == pytest.approx(0.0, abs=1e-9)
     assert program.network([0.5, 7.0]).tolist() == [3.0, 3.0]
 
@@ -330,15 +338,16 @@ def test_constant_labels_need_no_neuron():
 # ---- boundedness --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize(("act", "skip"), ACTIVATION_SKIP)
-def test_smallest_beta_is_the_value_of_its_linear_program(act, skip, weighted):
+@pytest.mark.parametrize("act", ["relu", "abs", LEAKY, "leaky_relu(-0.5)", "leaky_relu(0.7)"])
+@pytest.mark.parametrize("skip", [False, True])
+def test_smallest_beta_is_the_value_of_its_linear_program(act, skip):
     """max -b'y over Ay = 0, |y|_1 <= 1, on data with random ties."""
     rng = np.random.default_rng(8)
-    for _ in range(6):
+    for trial in range(12):
         x = rng.integers(0, 6, size=9).astype(float)
-        weight = rng.uniform(0.2, 4.0, size=9) if weighted else np.ones(9)
-        A, b = programs.score_matching_matrices(x, act, skip, sample_weight=weight)
+        weight = rng.uniform(0.2, 4.0, size=9) if trial % 2 else np.ones(9)
+        options = {"activation": act, "skip": skip, "sample_weight": weight}
+        A, _, b, *_ = univariate_matrices(x, **options)
         found = linprog(
             np.concatenate([b, -b]),
             A_eq=np.hstack([A, -A]),
@@ -346,8 +355,7 @@ def test_smallest_beta_is_the_value_of_its_linear_program(act, skip, weighted):
             A_ub=np.ones((1, 2 * len(b))),
             b_ub=[1.0],
         )
-        limit = programs.smallest_beta(x, act, skip, sample_weight=weight)
-        assert limit == pytest.approx(-found.fun, rel=1e-6)
+        assert smallest_beta(x, **options) == pytest.approx(-found.fun, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -364,58 +372,87 @@ def test_smallest_beta_is_the_value_of_its_linear_program(act, skip, weighted):
     ],
 )
 def test_beta_below_the_limit_is_refused_and_above_it_solved(data, act, skip, limit):
-    x = DATA[data]
-    assert programs.smallest_beta(x, act, skip) == limit
+    x, options = DATA[data], {"activation": act, "skip": skip}
+    assert smallest_beta(x, **options) == limit
     with pytest.raises(UnboundedObjectiveError, match=f"beta must be at least {limit:g}"):
-        solve(True, act, skip, x, 0.999 * limit, None)
-    assert np.isfinite(solve(True, act, skip, x, 1.001 * limit, None).value)
+        univariate_program(x, beta=0.999 * limit, **options)
+    assert np.isfinite(univariate_program(x, beta=1.001 * limit, **options).value)
 
 
 # ---- solvers ------------------------------------------------------------------------------------
 
 
 def test_another_solver_gets_its_options():
-    x, beta = DATA["normal"], 4.0
-    loose = programs.score_matching_relu(x, beta, solver="SCS", eps=1e-7, max_iters=50_000)
-    exact = programs.score_matching_relu(x, beta)
+    x = DATA["normal"]
+    scs = SolverChoice("SCS", {"eps": 1e-7, "max_iters": 50_000})
+    loose = univariate_program(x, beta=4.0, solver=scs)
+    exact = univariate_program(x, beta=4.0)
     assert (loose.solver, loose.status) == ("SCS", "optimal")
-    assert loose.problem.solver_stats.solver_name == "SCS"
+    assert np.isnan(loose.accuracy)
     assert loose.value == pytest.approx(exact.value, rel=1e-3)
     assert loose.value != exact.value
 
 
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_solver_failure_is_raised_with_its_status(sm, act, skip):
+def test_solver_failure_is_raised_with_its_status():
     x = DATA["normal"]
-    with pytest.raises(SolverError, match=r"'CLARABEL' ended with status 'user_limit'.*beta"):
-        solve(sm, act, skip, x, 3.0, make_labels(x), max_iter=1)
-
-
-def test_unknown_solver_is_an_error():
+    hasty = SolverChoice(options={"max_iter": 1})
+    for labels in (None, make_labels(x, False)):
+        with pytest.raises(SolverError, match=r"'CLARABEL' ended with status 'user_limit'.*beta"):
+            univariate_program(x, beta=3.0, labels=labels, solver=hasty)
     with pytest.raises(SolverError, match=r"'NO_SUCH' ended with status 'solver_error': The"):
-        programs.score_matching_abs(DATA["three"], 2.0, solver="NO_SUCH")
+        univariate_program(x, beta=3.0, solver="NO_SUCH")
 
 
 def test_an_inaccurate_answer_warns():
     x = DATA["normal"]
     # Tolerances that no solver reaches, and a generous definition of "almost".
-    options = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-30)
+    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-30)
     with pytest.warns(ConvergenceWarning, match="status 'optimal_inaccurate'") as record:
-        program = programs.score_matching_relu(x, 4.0, max_iter=30, **options)
+        program = univariate_program(x, beta=4.0, solver=SolverChoice(options=tight))
     assert record[0].filename == __file__
     assert program.status == "optimal_inaccurate"
-    assert program.value == pytest.approx(programs.score_matching_relu(x, 4.0).value, rel=1e-4)
+    assert np.isnan(program.accuracy)
+    assert program.value == pytest.approx(univariate_program(x, beta=4.0).value, rel=1e-4)
 
 
-def test_cvxpy_is_imported_only_when_a_program_is_solved():
-    code = (
-        "import sys, convexscore.programs as p\n"
-        "p.score_matching_matrices([0.0, 1.0])\n"
-        "assert 'cvxpy' not in sys.modules\n"
-        "p.denoising_abs([0.0, 1.0], [1.0, 0.0], 0.1)\n"
-        "assert 'cvxpy' in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+class Scripted:
+    """A problem whose attempts end as the script says, each with its own value."""
+
+    def __init__(self, *script):
+        self.script, self.tolerances, self.status = list(script), [], None
+        self.solver_stats = SimpleNamespace(solver_name="CLARABEL")
+
+    def variables(self):
+        return []
+
+    def solve(self, *, solver, tol_gap_rel, **options):
+        self.tolerances.append(tol_gap_rel)
+        self.status, self.value = self.script[min(len(self.tolerances), len(self.script)) - 1]
+
+
+def test_a_stalled_solve_is_asked_again_for_a_digit_less():
+    bad, good = ("optimal_inaccurate", 3.0), ("optimal", 1.0)
+    for script, tolerances in (
+        ([good], [1e-9]),
+        ([bad, good], [1e-9, 1e-8]),
+        ([("user_limit", None), bad, good], [1e-9, 1e-8, 1e-7]),
+    ):
+        problem = Scripted(*script)
+        found = solve(lambda _, problem=problem: problem, "CLARABEL", 1e-9)
+        np.testing.assert_allclose(problem.tolerances, tolerances)
+        assert found.status == "optimal" and found.accuracy == pytest.approx(tolerances[-1])
+    # Tolerances that were given are not loosened; of several inaccurate answers the lowest counts.
+    both = {1.0: Scripted(bad), 10.0: Scripted(("optimal_inaccurate", 0.2))}
+    given = SolverChoice(options={"tol_gap_rel": 1e-5})
+    with pytest.warns(ConvergenceWarning, match="optimal_inaccurate"):
+        found = solve(both.__getitem__, given, 1e-9, units=(1.0, 10.0))
+    assert (found.scale, found.status) == (10.0, "optimal_inaccurate")
+    assert both[1.0].tolerances == [1e-5]
+    # An unsure answer is one that a check of boundedness may refuse, a sure one is not asked about.
+    asked = SimpleNamespace(unbounded=lambda status: UnboundedObjectiveError(status))
+    with pytest.raises(UnboundedObjectiveError, match="optimal_inaccurate"):
+        solve(lambda _: Scripted(bad), "CLARABEL", 1e-9, unbounded=asked.unbounded)
+    solve(lambda _: Scripted(good), "CLARABEL", 1e-9, unbounded=asked.unbounded)
 
 
 # ---- arguments ----------------------------------------------------------------------------------
@@ -424,34 +461,27 @@ def test_cvxpy_is_imported_only_when_a_program_is_solved():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": np.zeros((3, 2))}, r"x_noisy must have shape \(n,\) or \(n, 1\), got \(3, 2\)"),
-        ({"x": 1.0}, r"x_noisy must have shape"),
-        ({"x": [1.0, np.nan, 2.0]}, r"x_noisy must be finite, got 1 NaN"),
-        ({"x": [1.0, 1.0, 1.0]}, r"x_noisy must hold at least 2 distinct values, got 1 in 3"),
-        ({"x": []}, r"x_noisy must hold at least 2 distinct values, got 0 in 0"),
-        ({"x": ["a", "b", "c"]}, r"x_noisy must be numeric"),
-        ({"labels": [1.0, 2.0]}, r"labels must have one entry per noisy point"),
+        ({"x": np.zeros((3, 2))}, r"x must have shape \(n,\) or \(n, 1\).*\(3, 2\)"),
+        ({"x": 1.0}, r"x must have shape"),
+        ({"x": [1.0, np.nan, 2.0]}, r"x must be finite; 1 of 3"),
+        ({"x": [1.0, 1.0, 1.0]}, r"x is constant \(1, 3 times\)"),
+        ({"x": []}, r"x must hold at least 2 values; got 0"),
+        ({"x": ["a", "b", "c"]}, r"x must be numeric"),
+        ({"labels": [1.0, 2.0]}, r"labels must have shape \(3,\).*\(2,\)"),
         ({"labels": [1.0, 2.0, np.inf]}, r"labels must be finite"),
-        ({"beta": -1.0}, r"beta must be a finite number >= 0, got -1.0"),
-        ({"beta": np.nan}, r"beta must be a finite number >= 0"),
-        ({"beta": "large"}, r"beta must be a number >= 0, got 'large'"),
-        ({"sample_weight": [1.0, 1.0]}, r"sample_weight must have shape \(3,\), got \(2,\)"),
-        ({"sample_weight": [1.0, 0.0, 1.0]}, r"sample_weight must be positive, got a minimum of 0"),
+        ({"beta": -1.0}, r"beta must be finite and >= 0; got -1"),
+        ({"beta": np.nan}, r"beta must be finite and >= 0"),
+        ({"beta": "large"}, r"beta must be a number >= 0; got 'large'"),
+        ({"sample_weight": [1.0, 1.0]}, r"sample_weight must have shape \(3,\).*\(2,\)"),
+        ({"sample_weight": [1.0, 0.0, 1.0]}, r"sample_weight must be positive; got 0"),
+        ({"activation": "tanh"}, r"activation must be one of .*'tanh'"),
     ],
 )
 def test_wrong_arguments_are_named(changes, message):
     given = {"x": [0.0, 1.0, 2.0], "labels": [1.0, 0.0, 1.0], "beta": 1.0, **changes}
-    weight = given.get("sample_weight")
-    with pytest.raises(ValueError, match=message):
-        programs.denoising_relu(given["x"], given["labels"], given["beta"], sample_weight=weight)
-    if "labels" not in changes:
-        with pytest.raises(ValueError, match=message.replace("x_noisy", "x")):
-            programs.score_matching_abs_skip(given["x"], given["beta"], sample_weight=weight)
-
-
-def test_unknown_activation_is_refused():
-    with pytest.raises(ValueError, match="activation must be one of"):
-        programs.score_matching_matrices([0.0, 1.0], "tanh")
+    for labels in [given.pop("labels")] + ([None] if "labels" not in changes else []):
+        with pytest.raises(ValueError, match=message):
+            univariate_program(**given, labels=labels)
 
 
 def test_public_names_exist():

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convexscore._tools import validation
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -19,46 +21,20 @@ _CONSTANT = 1e-13
 _HUGE = 1e150
 
 
-def check_points(X: ArrayLike, *, name: str = "X") -> Floats:
+def check_points(X: ArrayLike) -> Floats:
     """Finite real data as a float64 matrix (n, d), n >= 1, d >= 1; a vector is one column."""
-    try:
-        raw = np.asarray(X)
-        points = raw if np.iscomplexobj(raw) else raw.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} must be numeric with shape (n, d); got {type(X).__name__} that cannot be "
-            f"converted to float ({error})."
-        ) from error
-    if np.iscomplexobj(points):
-        raise ValueError(f"{name} must be real; got complex data. Pass real and imaginary parts.")
-    if points.ndim == 1:
-        points = points[:, None]
-    if points.ndim != 2 or 0 in points.shape:
-        raise ValueError(
-            f"{name} must have shape (n, d) with n >= 1 points and d >= 1 columns; got shape "
-            f"{points.shape}. Pass one row per point."
-        )
-    bad = int(np.count_nonzero(~np.isfinite(points)))
-    if bad:
-        raise ValueError(
-            f"{name} must be finite; {bad} of {points.size} values are NaN or infinity. "
-            f"Remove those rows, for example {name}[np.isfinite({name}).all(axis=1)]."
-        )
+    points = validation.check_points(X, min_distinct=1)
     if np.abs(points).max() > _HUGE:
         raise ValueError(
-            f"{name} has entries up to {np.abs(points).max():.2g}, whose squares overflow; "
+            f"X has entries up to {np.abs(points).max():.2g}, whose squares overflow; "
             f"rescale the data to at most {_HUGE:g}."
         )
     return points
 
 
-def check_bias(bias: object) -> bool:
+def check_bias(bias: bool) -> bool:
     """True or False, nothing that merely looks like it (a bias value, say)."""
-    if not isinstance(bias, bool | np.bool_):
-        raise ValueError(
-            f"bias must be True or False; got {bias!r}. It says whether neurons have a bias b."
-        )
-    return bool(bias)
+    return bool(validation.check_choice(bias, (True, False), name="bias"))
 
 
 @dataclass(frozen=True, eq=False)

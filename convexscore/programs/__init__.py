@@ -1,70 +1,61 @@
-"""The papers' convex programs as CVXPY problems: the readable reference.
+r"""The papers' convex programs as CVXPY problems: the readable reference.
 
 They build dense matrices and hand them to a conic solver, so they serve for teaching and for
-checking on small data (a few hundred points).  CVXPY is imported when the first one is solved.
+checking on small data (a few hundred points).  Nothing else in the package uses them, and they use
+no other solver of the package.  CVXPY is imported when the first one is solved.
+
+What all programs share
+-----------------------
+The objective of a network :math:`s(x) = \sum_j w_j\,\sigma(u_j^\top x + b_j) + Vx + c` is
+
+.. math:: \sum_i m_i\big[\tfrac12\|s(x_i)\|^2 + \mathrm{div}\,s(x_i)\big]
+          + \tfrac\beta2\sum_j \big(\|u_j\|^2 + \|w_j\|^2\big)
+   \quad\text{or}\quad
+          \sum_i m_i\,\tfrac12\|s(x_i) - l_i\|^2 + \tfrac\beta2\sum_j \big(\|u_j\|^2 + \|w_j\|^2\big),
+
+score matching and denoising.  The penalty equals :math:`\beta\sum_j\|u_j\|\|w_j\|` at the best
+scaling of each neuron.  Parameters:
+
+x, X : array_like of shape (n,) or (n, 1), and (n, d)
+    Data, at least two different points; for denoising the noisy ones,
+    :math:`\tilde x_i = x_i + \varepsilon\delta_i`.
+beta : float
+    Penalty, for sums (not means) over samples.
+labels : array_like of the shape of the points, optional
+    :math:`l_i`, in the papers :math:`-\delta_i/\varepsilon`: denoising.  Without, score matching.
+activation : {"relu", "abs", "leaky_relu", "leaky_relu(slope)"} or Activation
+    :math:`\sigma(z) = az + b|z|`, see :class:`convexscore.scores.activations.Activation`.
+skip, offset : bool
+    Whether V (d, d) and c (d,) are there; both are free of penalty.
+sample_weight : array_like of shape (n,), optional
+    Positive weights :math:`m_i`; integers equal repetition.
+solver : SolverChoice or str
+    The conic solver, Clarabel unless told otherwise, with a tolerance that a program names in its
+    documentation (1e-9 if it does not).  Where it stalls, it is asked again for one and for two
+    digits less; ``ConvexProgram.accuracy`` says which tolerance was met.
+
+All of them raise ValueError if an argument is not as described, SolverError if the solver reaches
+no optimum (the message carries its status), and give a ConvergenceWarning if the best that it
+reaches is inaccurate by its own judgement: status "optimal_inaccurate", accuracy nan.  "Optimal" is
+the solver's word as well: :func:`convexscore.certify` judges the network.
 """
 
-from convexscore.programs.clifford import clifford_denoising, clifford_score_matching
-from convexscore.programs.cones import PatternRegression, ScalarNetwork, pattern_regression
-from convexscore.programs.denoising import (
-    denoising_abs,
-    denoising_abs_skip,
-    denoising_relu,
-    denoising_relu_skip,
-)
-from convexscore.programs.hyperplanes import pair_dictionary, wedge_dictionary
-from convexscore.programs.limits import smallest_beta
-from convexscore.programs.matrices import denoising_matrices, score_matching_matrices
-from convexscore.programs.neuron_dictionary import (
-    dictionary_denoising,
-    dictionary_limit,
-    dictionary_score_matching,
-)
-from convexscore.programs.nuclear import nuclear_denoising, nuclear_score_matching
-from convexscore.programs.patterns import (
-    cone_denoising,
-    cone_score_matching,
-    gated_denoising,
-    gated_score_matching,
-)
-from convexscore.programs.reconstruct import column_neurons
-from convexscore.programs.result import ConvexProgram, PatternProgram
-from convexscore.programs.score_matching import (
-    score_matching_abs,
-    score_matching_abs_skip,
-    score_matching_relu,
-    score_matching_relu_skip,
-)
+from convexscore.programs.dictionary import dictionary_limit, dictionary_program
+from convexscore.programs.neurons import neuron_dictionary
+from convexscore.programs.patterns import nuclear_program, pattern_program
+from convexscore.programs.result import ConvexProgram
+from convexscore.programs.solver import SolverChoice
+from convexscore.programs.univariate import smallest_beta, univariate_matrices, univariate_program
 
 __all__ = [
     "ConvexProgram",
-    "PatternProgram",
-    "PatternRegression",
-    "ScalarNetwork",
-    "clifford_denoising",
-    "clifford_score_matching",
-    "column_neurons",
-    "cone_denoising",
-    "cone_score_matching",
-    "denoising_abs",
-    "denoising_abs_skip",
-    "denoising_matrices",
-    "denoising_relu",
-    "denoising_relu_skip",
-    "dictionary_denoising",
+    "SolverChoice",
     "dictionary_limit",
-    "dictionary_score_matching",
-    "gated_denoising",
-    "gated_score_matching",
-    "nuclear_denoising",
-    "nuclear_score_matching",
-    "pair_dictionary",
-    "pattern_regression",
-    "score_matching_abs",
-    "score_matching_abs_skip",
-    "score_matching_matrices",
-    "score_matching_relu",
-    "score_matching_relu_skip",
+    "dictionary_program",
+    "neuron_dictionary",
+    "nuclear_program",
+    "pattern_program",
     "smallest_beta",
-    "wedge_dictionary",
+    "univariate_matrices",
+    "univariate_program",
 ]

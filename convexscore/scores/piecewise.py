@@ -17,7 +17,7 @@ from convexscore.scores.law import PiecewiseLaw, cut_at_zeros
 
 Array = NDArray[np.float64]
 
-_REMEDY = 'refit with tails="integrable" or shape="log-concave"'
+_REMEDY = 'refit with constraint="density" or "log-concave"'
 # Below the smallest step of Generator.random, so that no sample is ever -inf.
 _SMALLEST_UNIFORM = 2.0**-54
 

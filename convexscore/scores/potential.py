@@ -114,7 +114,7 @@ class RidgePotential:
         if asymmetry.worst > rtol:
             raise ValueError(
                 f"this network has no log-density: its Jacobian is not symmetric, {asymmetry}. Refit "
-                "with conservative=True; jacobian_asymmetry(x) tells how far it is from a gradient."
+                "with constraint='gradient'; jacobian_asymmetry(x) tells how far it is from a gradient."
             )
         d = network.dim
         V = np.zeros((d, d)) if network.skip is None else 0.5 * (network.skip + network.skip.T)
