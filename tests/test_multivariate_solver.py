@@ -26,7 +26,8 @@ from convexscore.solvers.space.problem import NeuronCase, prepare
 from convexscore.solvers.space.solve import largest_start
 
 OBJECTIVES = ["score_matching", "denoising"]
-KINDS = ["vector", "conservative", "log-concave"]
+KINDS = ["vector", "gradient", "log-concave"]
+CONSTRAINTS = {"vector": None, "gradient": "gradient", "log-concave": "log-concave"}
 CASES = [
     case
     for case in itertools.product(OBJECTIVES, ["relu", "abs"], [True, False], KINDS)
@@ -53,8 +54,7 @@ def fitted(x, goal, activation, skip, kind, beta, **options):
         skip=skip,
         beta=beta,
         noise=0.5 if goal == "denoising" else None,
-        conservative=kind != "vector",
-        constraint="log-concave" if kind == "log-concave" else None,
+        constraint=CONSTRAINTS[kind],
         random_state=5,
         **options,
     )
@@ -261,7 +261,7 @@ def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     beta = sharp if goal == "score_matching" else smooth
     fit, case = fitted(x, goal, "relu", True, "vector", beta)
     certificate = fit.certificate_
-    assert certificate.optimal and not certificate.exact
+    assert certificate.converged and not certificate.exact and not certificate.optimal
     assert certificate.objective == pytest.approx(objective(case, fit.network_), rel=1e-9)
     width = max(fit.network_.n_neurons, 1)
     trained = best_of_lbfgs(case, n_neurons=width, n_starts=3, seed=0, max_iter=300)
@@ -287,19 +287,17 @@ def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     assert gap.gap >= 0.9 * (objective(case, worse) - certificate.objective) > 0.0
 
 
-@pytest.mark.parametrize(("kind", "skip"), [("vector", True), ("conservative", False)])
+@pytest.mark.parametrize(("kind", "skip"), [("vector", True), ("gradient", False)])
 def test_exact_oracle_and_local_search_agree_in_space(kind, skip):
     """d = 3: 16 points are priced exactly; four copies of them (64 rows) by local search."""
     x = two_groups(16, 3, 4)
     weight = np.full(16, 2.0)
     exact = fit_convex_score(
-        x, beta=16.0, skip=skip, conservative=kind != "vector", sample_weight=weight,
-        constraint="log-concave" if kind == "log-concave" else None,
+        x, beta=16.0, skip=skip, constraint=CONSTRAINTS[kind], sample_weight=weight,
     )  # fmt: skip
     local = fit_convex_score(
-        np.repeat(x, 4, axis=0), beta=16.0, skip=skip, conservative=kind != "vector",
+        np.repeat(x, 4, axis=0), beta=16.0, skip=skip, constraint=CONSTRAINTS[kind],
         sample_weight=np.full(64, 0.5), random_state=0,
-        constraint="log-concave" if kind == "log-concave" else None,
     )  # fmt: skip
     exact, local = exact.certificate_, local.certificate_
     assert exact.exact and not local.exact
@@ -335,11 +333,11 @@ def _degenerate():
 def test_degenerate_data(name, kind, activation):
     """Denoising always works; score matching where the rows span their space, else says why."""
     x = _degenerate()[name]
-    options = {"conservative": kind != "vector", "activation": activation, "random_state": 3}
-    options["shape"] = "log-concave" if kind == "log-concave" else None
+    options = {"constraint": CONSTRAINTS[kind], "activation": activation, "random_state": 3}
     weight = 1.0 if x.shape[1] == 2 else 12.0
     smooth = fit_convex_score(x, objective="denoising", noise=0.3, beta=weight, **options)
-    assert smooth.certificate_.optimal
+    assert smooth.certificate_.converged
+    assert smooth.certificate_.optimal == smooth.certificate_.exact
     assert np.isfinite(smooth.score_function(x)).all()
     rank = np.linalg.matrix_rank(x - x.mean(axis=0))
     beta = 2.0 * len(x)
@@ -348,7 +346,7 @@ def test_degenerate_data(name, kind, activation):
             fit_convex_score(x, beta=beta, **options)
         return
     sharp = fit_convex_score(x, beta=beta, **options)
-    assert sharp.certificate_.optimal
+    assert sharp.certificate_.converged
 
 
 @pytest.mark.parametrize(
@@ -393,5 +391,5 @@ def test_many_points_on_a_line_in_the_plane(name, goal, activation):
 
 def test_log_concave_needs_relu():
     x = np.random.default_rng(0).normal(size=(20, 2))
-    with pytest.raises(ValueError, match=r"log-concave.*needs activation='relu'"):
+    with pytest.raises(ValueError, match=r"log-concave.*needs an activation.*'relu'; got 'abs'"):
         fit_convex_score(x, beta=20.0, activation="abs", constraint="log-concave")

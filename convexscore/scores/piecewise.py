@@ -17,7 +17,7 @@ from convexscore.scores.law import PiecewiseLaw, cut_at_zeros
 
 Array = NDArray[np.float64]
 
-_REMEDY = 'refit with constraint="density" or "log-concave"'
+_REMEDY = 'refit with constraint="density" or constraint="log-concave"'
 # Below the smallest step of Generator.random, so that no sample is ever -inf.
 _SMALLEST_UNIFORM = 2.0**-54
 
