@@ -8,23 +8,42 @@ import cvxpy as cp
 import numpy as np
 from scipy.optimize import minimize
 
+# One of each kind: b = a, a = 0, b < a, b > a.
+ACTIVATIONS = ["relu", "abs", "leaky_relu(0.3)", "leaky_relu(-0.6)"]
+
+
+def negative_slope(activation):
+    """sigma'(0-) of "relu", "abs", "leaky_relu(slope)" or an Activation; sigma'(0+) is 1."""
+    name = str(activation)
+    return (
+        {"relu": 0.0, "leaky_relu": 0.01, "abs": -1.0}[name]
+        if "(" not in name
+        else float(name[11:-1])
+    )
+
+
+def sigma(activation, z):
+    return np.where(z > 0, z, negative_slope(activation) * z)
+
+
+def slope(activation, z, on_kink=0.0):
+    """Derivative; ``on_kink`` (broadcast) whether exact zeros count as active."""
+    on = np.where(z == 0.0, on_kink, z > 0.0)
+    return on + negative_slope(activation) * (1.0 - on)
+
 
 def dense_columns(x, activation, divergence):
     """Values, divergence counts and outer slopes of every neuron with its kink at a data point."""
     d = x[:, None] - x[None, :]
-    n = len(x)
-    if activation == "relu":
-        values = np.hstack([np.maximum(d, 0)] * 2 + [np.maximum(-d, 0)] * 2)
-        counts = np.concatenate(
-            [(d >= 0).sum(0), (d > 0).sum(0), -(d <= 0).sum(0), -(d < 0).sum(0)]
-        )
-        left = np.r_[np.zeros(2 * n), -np.ones(2 * n)]
-        right = np.r_[np.ones(2 * n), np.zeros(2 * n)]
-    else:
-        values = np.hstack([np.abs(d)] * 2)
-        counts = np.concatenate([np.where(d >= 0, 1, -1).sum(0), np.where(d > 0, 1, -1).sum(0)])
-        left, right = -np.ones(2 * n), np.ones(2 * n)
-    return values, counts * float(divergence), left, right
+    ends = np.array([-1.0, 1.0])
+    values, counts, outer = [], [], []
+    for facing in (1.0, -1.0) if str(activation) != "abs" else (1.0,):
+        for on_kink in (1.0, 0.0) if divergence else (1.0,):
+            values.append(sigma(activation, facing * d))
+            counts.append(facing * slope(activation, facing * d, on_kink).sum(0))
+            outer.append(np.repeat(facing * slope(activation, facing * ends)[:, None], len(x), 1))
+    left, right = np.hstack(outer)
+    return np.hstack(values), np.concatenate(counts) * float(divergence), left, right
 
 
 def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=None, margin=0.0):
@@ -34,14 +53,14 @@ def conic_optimum(x, labels, beta, *, activation, skip, divergence, constraint=N
     z, target = (x - x.mean()) / sd, labels * sd
     values, counts, left, right = dense_columns(z, activation, divergence)
     y, offset, score = cp.Variable(values.shape[1]), cp.Variable(), cp.Variable(n)
-    slope = cp.Variable() if skip else 0.0
+    line = cp.Variable() if skip else 0.0
     loss = 0.5 * cp.sum_squares(score - target) + counts @ y + beta * cp.norm1(y)
     if skip:
-        loss = loss + n * divergence * slope
-    rules = [score == values @ y + offset + (slope * z if skip else 0.0)]
+        loss = loss + n * divergence * line
+    rules = [score == values @ y + offset + (line * z if skip else 0.0)]
     if constraint:
         steepest = -margin * sd**2
-        rules += [left @ y + slope <= steepest, right @ y + slope <= steepest]
+        rules += [left @ y + line <= steepest, right @ y + line <= steepest]
     if constraint == "log-concave":
         order = np.argsort(z)
         rules.append(cp.diff(score[order]) <= -margin * sd**2 * np.diff(z[order]))
@@ -77,7 +96,7 @@ def best_of_lbfgs(x, labels, beta, *, activation, skip, divergence, n_neurons, n
     def loss(p):
         u, w, b, c, v = unpack(p)
         pre = np.outer(x, u) + b
-        on = (pre > 0).astype(float) if activation == "relu" else np.sign(pre)
+        on = slope(activation, pre)
         act = pre * on
         r = act @ w + v * x + c - labels
         value = 0.5 * r @ r + 0.5 * beta * (u @ u + w @ w)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
+from oracles import sigma, slope
 from scipy.optimize import minimize
 
 
@@ -29,12 +30,11 @@ class Case:
         return np.ones(len(self.points)) if self.mass is None else self.mass
 
     def value(self, pre):
-        return np.maximum(pre, 0.0) if self.activation == "relu" else np.abs(pre)
+        return sigma(self.activation, pre)
 
     def slope(self, pre, on_kink):
         """Derivative, ``on_kink`` (broadcast) whether exact zeros count as active."""
-        on = np.where(pre == 0.0, on_kink, (pre > 0.0).astype(float))
-        return on if self.activation == "relu" else 2.0 * on - 1.0
+        return slope(self.activation, pre, on_kink)
 
 
 def objective(case, network):
@@ -57,7 +57,7 @@ def pair_lines(case):
     length = np.linalg.norm(along, axis=1)
     first, second, along = first[length > 0], second[length > 0], along[length > 0]
     u = np.stack([-along[:, 1], along[:, 0]], axis=1) / length[length > 0][:, None]
-    if case.activation == "relu":
+    if case.activation != "abs":
         u = np.concatenate([u, -u])
         first, second = np.tile(first, 2), np.tile(second, 2)
     b = -np.einsum("kd,kd->k", u, x[first])
@@ -233,14 +233,14 @@ def best_of_lbfgs(case, *, n_neurons, n_starts, seed, max_iter=2000):
         if case.skip:
             V = A if not case.conservative else -A @ A.T if case.log_concave else 0.5 * (A + A.T)
         pre = x @ u.T + b
-        slope = (pre > 0).astype(float) if case.activation == "relu" else np.sign(pre)
-        act = pre * slope
+        on = case.slope(pre, 0.0)
+        act = pre * on
         miss = act @ w + x @ V.T + c - case.labels
         r = mass[:, None] * miss
-        counts = delta * (mass @ slope)
+        counts = delta * (mass @ on)
         value = 0.5 * np.sum(r * miss) + counts @ np.sum(u * w, axis=1)
         value += delta * total * np.trace(V) + 0.5 * beta * (np.sum(u * u) + np.sum(w * w))
-        back = slope * (r @ w.T)  # (n, m)
+        back = on * (r @ w.T)  # (n, m)
         grad_w = act.T @ r + counts[:, None] * u + beta * w
         grad_u = back.T @ x + counts[:, None] * w + beta * u
         if case.conservative:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS, slope
 from scipy.optimize import minimize
 
 from convexscore.solvers.oracles.ascent import AscentOracle
@@ -49,9 +50,9 @@ def plane_supremum(neurons, residual):
             active = offset @ [np.cos(middle), np.sin(middle)] > 0
             for counted in (0.0, 1.0):
                 on = np.where(there, counted, active)
-                slope = on if neurons.activation == "relu" else 2 * on - 1
-                matrix = (slope[:, None] * residual).T @ offset
-                matrix += neurons.divergence * (slope @ neurons.mass) * np.eye(2)
+                slopes = slope(neurons.activation, on - 0.5)
+                matrix = (slopes[:, None] * residual).T @ offset
+                matrix += neurons.divergence * (slopes @ neurons.mass) * np.eye(2)
                 form = 0.5 * (matrix + matrix.T) if neurons.conservative else matrix.T @ matrix
                 axes = np.linalg.eigh(form)[1]
                 angles = np.arctan2(axes[1], axes[0])
@@ -87,7 +88,7 @@ def search(neurons, residual, *, seed=0, n_best=5, **options):
     return priced
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 def test_plane_against_every_line(activation, divergence):
     rng = np.random.default_rng(11)
@@ -127,7 +128,7 @@ def slow_search(neurons, residual, rng, starts):
 
 
 @pytest.mark.parametrize("d", [3, 5, 10])
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 def test_beats_a_slow_optimiser_in_more_dimensions(d, activation):
     rng = np.random.default_rng(d)
     for divergence, (conservative, sign) in zip((0.0, 1.0, 1.0), KINDS, strict=True):
@@ -176,7 +177,7 @@ def test_returns_distinct_neurons_above_the_floor():
     assert nothing.u.shape == (0, 4) and nothing.largest == pytest.approx(everything.largest)
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 def test_mass_two_is_the_point_twice(activation, divergence):
     rng = np.random.default_rng(6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS, negative_slope, sigma, slope
 from plane_oracles import solved
 
 from convexscore import smallest_beta
@@ -17,7 +18,7 @@ from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
 
 CASES = [
     (activation, skip, conservative)
-    for activation in ("relu", "abs")
+    for activation in ACTIVATIONS[:3]
     for skip in (False, True)
     for conservative in (False, True)
 ]
@@ -52,9 +53,7 @@ def dense_lines(x: np.ndarray, n_angles: int) -> tuple[np.ndarray, np.ndarray]:
 def pieces(x, mass, u, b, activation):
     """sigma at the points (n, K) and the active mass (K,), written out."""
     pre = x @ u.T + b
-    if activation == "relu":
-        return np.maximum(pre, 0.0), mass @ (pre >= 0.0)
-    return np.abs(pre), mass @ np.where(pre >= 0.0, 1.0, -1.0)
+    return sigma(activation, pre), mass @ slope(activation, pre, 1.0)
 
 
 def conic_threshold(x, mass, activation, skip, conservative, n_angles):
@@ -149,11 +148,13 @@ def test_random_planar_data_have_the_thresholds_of_the_theory_page():
             assert 4.0 * (1 - 1e-9) <= smallest_beta(x, activation="abs") <= 7.2
 
 
-def test_with_skip_an_absolute_value_costs_two_relus():
-    # |z| = 2 relu(z) - z and V absorbs the line
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_with_skip_only_the_jump_of_the_slope_counts(activation):
+    # sigma(z) = jump relu(z) + slope z and V absorbs the line: an absolute value costs two ReLUs
     x = cloud(10, seed=2)
     relu = smallest_beta(x, tol=1e-6)
-    assert smallest_beta(x, activation="abs", tol=1e-6) == pytest.approx(2 * relu, rel=3e-6)
+    value = smallest_beta(x, activation=activation, tol=1e-6)
+    assert value == pytest.approx((1.0 - negative_slope(activation)) * relu, rel=3e-6)
 
 
 def test_the_unit_position_and_orientation_of_the_data_do_not_matter():
@@ -222,13 +223,13 @@ def test_three_dimensions_exact_and_by_local_search():
 
 def test_one_column_has_the_closed_form():
     x = [0.0, 1.0, 1.0, 1.0, 2.0, 4.0]
-    for activation in ("relu", "abs"):
+    for activation in ACTIVATIONS:
         for skip in (False, True):
             expected = smallest_beta(x, activation=activation, skip=skip)
             assert smallest_beta(x, activation=activation, skip=skip) == expected
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 def test_points_in_a_hyperplane(activation):
     flat = np.column_stack([cloud(6, 2), np.ones(6)])
     kwargs = {"activation": activation, "sample_weight": np.full(6, 0.5)}
@@ -250,6 +251,12 @@ def test_log_concave_fits_need_the_largest_mass_on_a_supporting_line():
         assert (limit.lower, limit.upper) == pytest.approx((3.5, 3.5), rel=1e-8)
         moment = problem.points.T @ (limit.residual * problem.root_mass[:, None])
         assert not skip or np.linalg.eigvalsh(moment)[-1] <= -weights.sum() * (1 - 1e-12)
+        # no leaky neuron vanishes on the data
+        leaky = problem_of(x, "leaky_relu(0.3)", skip, True, weights, lc=True)
+        limit = boundedness(leaky, PlaneOracle(leaky.neurons))
+        assert (limit.lower, limit.upper) == (0.0, 0.0)
+        rows = limit.residual * leaky.root_mass[:, None]
+        assert PlaneOracle(leaky.neurons).price(rows, n_best=1).largest <= 0.0
 
 
 def test_denoising_has_no_limit():
@@ -270,7 +277,7 @@ def test_errors_name_the_argument_and_the_remedy():
         smallest_beta(cloud(4), skip=1)
     with pytest.raises(ValueError, match="tol must be finite and > 0"):
         smallest_beta(cloud(4), tol=-1.0)
-    with pytest.raises(ValueError, match="need activation='relu' and conservative"):
+    with pytest.raises(ValueError, match="conservative=True and an activation that never falls"):
         boundedness(problem_of(cloud(5), "abs", True, True, lc=True), oracle)
 
 

@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
-from oracles import conic_optimum, dense_columns, network_objective
+from oracles import ACTIVATIONS, conic_optimum, dense_columns, network_objective, sigma, slope
 
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 
-CASES = list(itertools.product(["score_matching", "denoising"], ["relu", "abs"], [True, False]))
+CASES = list(itertools.product(["score_matching", "denoising"], ACTIVATIONS, [True, False]))
 
 
 def _problem(objective, seed=0, n=25):
@@ -95,7 +95,7 @@ def test_fitted_networks_certify_again_from_scratch(objective, activation, skip)
     assert balanced.objective == pytest.approx(again.objective, rel=1e-9)
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("skip", [True, False])
 def test_violation_is_the_maximum_over_all_neurons(activation, skip):
     """Brute force over a fine grid of kinks, data points and both tie counts included."""
@@ -112,20 +112,17 @@ def test_violation_is_the_maximum_over_all_neurons(activation, skip):
         # the slope multiplier must lie between the costs of a line; project as the dual does
         middle = x - x.mean()
         line = middle @ residual + len(x)
-        up = beta - (1.0 if activation == "relu" else 2.0)
+        up = beta - (slope(activation, 1.0) - slope(activation, -1.0))
         target = np.clip(line, -up, beta)
         residual += middle * (target - line) / (middle @ middle)
     kinks = np.unique(np.r_[np.linspace(x.min() - 3, x.max() + 3, 20_001), x])
     gap = x[:, None] - kinks[None, :]
     worst = 0.0
     for on_tie in (0.0, 1.0):
-        right = np.where(gap > 0, 1.0, np.where(gap == 0, on_tie, 0.0))
-        if activation == "relu":
-            tests = [(np.maximum(gap, 0), right), (np.maximum(-gap, 0), right - 1.0)]
-        else:
-            tests = [(np.abs(gap), 2 * right - 1.0)]
-        for value, slope in tests:
-            worst = max(worst, np.abs(residual @ value + slope.sum(0)).max())
+        for facing in (1.0, -1.0):
+            counts = facing * slope(activation, facing * gap, on_tie).sum(0)
+            g = residual @ sigma(activation, facing * gap) + counts
+            worst = max(worst, np.abs(g).max())
     assert certificate.max_violation == pytest.approx(worst / beta - 1.0, rel=1e-9, abs=1e-9)
 
 

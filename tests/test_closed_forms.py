@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracles import dense_columns, network_objective
+from oracles import ACTIVATIONS, dense_columns, negative_slope, network_objective
 
 from convexscore import fit_convex_score, gaussian_regime
 
@@ -14,11 +14,9 @@ def _thresholds_by_enumeration(x):
     n, middle = len(x), x - x.mean()
     spread = middle @ middle
     out = {}
-    for activation in ("relu", "abs"):
-        values, counts, _, _ = dense_columns(x, activation, 1.0)
+    for activation in ACTIVATIONS:
+        values, k, _, _ = dense_columns(x, activation, 1.0)
         r = values.T @ middle / spread
-        flip = np.where(r < 0, -1.0, 1.0) if activation == "relu" else np.ones(len(r))
-        r, k = flip * r, flip * counts
         worst = 1.0
         for sign in (1.0, -1.0):
             room = 1.0 - sign * r
@@ -33,18 +31,18 @@ def test_thresholds_equal_enumeration(seed):
     x = np.random.default_rng(seed).gamma(2.0, size=17)
     regime = gaussian_regime(x)
     by_hand = _thresholds_by_enumeration(x)
-    assert regime.beta_1 == pytest.approx(by_hand["relu"][0], rel=1e-10)
-    assert regime.beta_1 == pytest.approx(by_hand["abs"][0], rel=1e-10)
-    assert regime.beta_skip == pytest.approx(by_hand["relu"][1], rel=1e-10)
-    assert regime.beta_skip_abs == pytest.approx(by_hand["abs"][1], rel=1e-10)
+    for activation, (beta_1, beta_skip) in by_hand.items():
+        assert regime.beta_1 == pytest.approx(beta_1, rel=1e-10)
+        jump = 1.0 - negative_slope(activation)
+        assert jump * regime.beta_skip == pytest.approx(beta_skip, rel=1e-10)
     assert regime.variance == pytest.approx(x.var())
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_skip_threshold_is_sharp_for_the_solver(activation):
     x = np.random.default_rng(3).gamma(2.0, size=60)
     regime = gaussian_regime(x)
-    threshold = regime.beta_skip if activation == "relu" else regime.beta_skip_abs
+    threshold = (1.0 - negative_slope(activation)) * regime.beta_skip
     above = fit_convex_score(x, activation=activation, beta=1.001 * threshold)
     below = fit_convex_score(x, activation=activation, beta=0.999 * threshold)
     assert above.certificate_.n_neurons == 0
@@ -55,7 +53,7 @@ def test_skip_threshold_is_sharp_for_the_solver(activation):
     assert above.certificate_.objective == pytest.approx(-len(x) / (2 * x.var()))
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gaussian_regime_without_skip(activation):
     x = np.random.default_rng(5).normal(size=50)
     regime = gaussian_regime(x)
@@ -66,7 +64,7 @@ def test_gaussian_regime_without_skip(activation):
     assert np.allclose(fit.score_function(x), -kappa * (x - x.mean()), atol=1e-10)
     assert fit.certificate_.objective == pytest.approx(-((50 - beta) ** 2) / (100 * x.var()))
     law = fit.piecewise_
-    outer = -0.5 * kappa if activation == "relu" else 0.0
+    outer = -0.5 * kappa * (1.0 + negative_slope(activation))
     assert law.left_slope == pytest.approx(outer, abs=1e-12)
     assert law.right_slope == pytest.approx(outer, abs=1e-12)
     # just below beta_1 the score bends inside the data
@@ -77,7 +75,7 @@ def test_gaussian_regime_without_skip(activation):
     assert np.ptp(straight.divergence(inside)) < 1e-10
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_zero_score_from_beta_n(activation):
     x = np.random.default_rng(6).normal(size=30)
     fit = fit_convex_score(x, activation=activation, skip=False, beta=30.0)
@@ -103,10 +101,12 @@ def test_family_of_optima_has_one_objective():
     middle = regime.network(beta, t=0.5)
     grid = np.linspace(-6, 6, 99)
     assert np.allclose(solver(grid), middle(grid), atol=1e-10)
-    laplace = regime.network(beta, activation="abs")
-    value = network_objective(laplace, x, np.zeros(40), beta, 1.0)
-    assert value == pytest.approx(best, rel=1e-10)
-    assert np.allclose(laplace.divergence([-50.0, 50.0]), 0.0)
+    for activation in ACTIVATIONS:
+        even = regime.network(beta, activation=activation)
+        value = network_objective(even, x, np.zeros(40), beta, 1.0)
+        assert value == pytest.approx(best, rel=1e-10)
+        outer = -0.5 * regime.kappa(beta) * (1.0 + negative_slope(activation))
+        assert np.allclose(even.divergence([-50.0, 50.0]), outer)
 
 
 def test_weights_are_repetitions():

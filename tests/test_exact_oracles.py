@@ -6,6 +6,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS, slope
 from scipy.optimize import minimize_scalar
 
 from convexscore.solvers.oracles.base import NeuronSet
@@ -13,10 +14,6 @@ from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 
 KINDS = [(False, 0), (True, 0), (True, -1)]
-
-
-def _signs(pre, activation):
-    return np.where(pre > 0, 1.0, -1.0 if activation == "abs" else 0.0)
 
 
 def _arcs(points, pivot):
@@ -42,7 +39,7 @@ def enumerate_plane(neurons, residual):
         for (low, high), side in product(_arcs(points, pivot), (1.0, -1.0)):
             middle = 0.5 * (low + high)
             sides = np.where(at_pivot, side, p @ np.array([np.cos(middle), np.sin(middle)]))
-            sign = _signs(sides, neurons.activation)
+            sign = slope(neurons.activation, sides)
             matrix = residual.T @ (sign[:, None] * p)
             matrix += neurons.divergence * (sign @ neurons.mass) * np.eye(2)
 
@@ -54,7 +51,7 @@ def enumerate_plane(neurons, residual):
             values = h(grid)
             k = int(np.argmax(values))
             best = max(best, float(values[k]))
-            if values[k] > 0.99 * best:
+            if values[k] > best - 0.01 * abs(best):
                 near = (grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)])
                 found = minimize_scalar(
                     lambda a, h=h: -float(h(a)[0]),
@@ -96,7 +93,7 @@ def enumerate_space(neurons, residual, rng):
         corners = [c / np.linalg.norm(c) for c in corners if np.linalg.norm(c) > 1e-9]
         for signs, side in product(_cells(points, pivot, rng), (1.0, -1.0)):
             sides = np.where(signs == 0, side, signs)
-            sign = _signs(sides, neurons.activation)
+            sign = slope(neurons.activation, sides)
             matrix = residual.T @ (sign[:, None] * p)
             matrix += neurons.divergence * (sign @ neurons.mass) * np.eye(3)
             form = 0.5 * (matrix + matrix.T) if neurons.conservative else matrix.T @ matrix
@@ -182,14 +179,15 @@ def _check_returned(neurons, residual, priced, rel=1e-7):
     np.testing.assert_allclose(
         neurons.evaluate(residual, priced.u, priced.b), priced.value, rtol=1e-12
     )
-    assert priced.value[0] == pytest.approx(priced.largest, rel=rel)
+    if priced.largest > 0.0:  # of leaky ridges with y <= 0 every measure may be negative
+        assert priced.value[0] == pytest.approx(priced.largest, rel=rel)
 
 
 EXACT_SKIP = ("random", "duplicates", "grid", "clusters")
 
 
 @pytest.mark.parametrize("cloud", ["random", "duplicates", "grid", "line", "two lines", "clusters"])
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_plane_equals_enumeration(cloud, activation, divergence, kind):
@@ -210,7 +208,7 @@ SPACE_CLOUDS = ["random", "duplicates", "grid", "line", "two lines", "clusters",
 
 
 @pytest.mark.parametrize("cloud", SPACE_CLOUDS)
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_space_equals_enumeration(cloud, activation, divergence, kind):
@@ -240,7 +238,7 @@ def test_maxima_inside_cells_and_on_edges_both_occur():
 
 @pytest.mark.parametrize(("dim", "oracle"), [(2, PlaneOracle), (3, SpaceOracle)])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 def test_no_local_ascent_gets_higher(dim, oracle, divergence, activation):
     """Climb from the best random neurons by ever smaller random steps."""
     rng = np.random.default_rng(11)
@@ -265,7 +263,7 @@ def test_no_local_ascent_gets_higher(dim, oracle, divergence, activation):
 
 
 @pytest.mark.parametrize("oracle", [PlaneOracle, SpaceOracle])
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_scale_of_the_points(oracle, activation, scale):
     rng = np.random.default_rng(3)
@@ -289,7 +287,7 @@ def test_centred_grid_has_ties_blurred_by_rounding(oracle):
     dim, side = (2, 5) if oracle is PlaneOracle else (3, 3)
     grid = np.array(list(product(range(side), repeat=dim)), dtype=float)
     blurred = (grid * 0.1 - 0.7312345) / 0.377
-    for activation in ("relu", "abs"):
+    for activation in ACTIVATIONS[:3]:
         exact = _neurons(rng, grid, 1.0, activation, (False, 0))
         rough = NeuronSet(blurred, exact.mass, 1.0, activation)
         residual = _residual(rng, exact, False)
@@ -302,8 +300,8 @@ def test_centred_grid_has_ties_blurred_by_rounding(oracle):
 
 
 @pytest.mark.parametrize("oracle", [PlaneOracle, SpaceOracle])
-@pytest.mark.parametrize(("activation", "mass"), [("relu", 3.0), ("abs", 3.0)])
-def test_one_location(oracle, activation, mass):
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
+def test_one_location(oracle, activation):
     """All points coincide: G = +-M u or 0."""
     dim = 2 if oracle is PlaneOracle else 3
     points = np.ones((2, dim)) * 0.7
@@ -311,7 +309,7 @@ def test_one_location(oracle, activation, mass):
         neurons = NeuronSet(points, np.array([1.0, 2.0]), divergence, activation)
         residual = np.array([[0.4] * dim, [-0.4] * dim])
         priced = oracle(neurons).price(residual, n_best=2)
-        assert priced.largest == pytest.approx(divergence * mass, abs=1e-12)
+        assert priced.largest == pytest.approx(divergence * 3.0, abs=1e-12)
         if divergence:
             _check_returned(neurons, residual, priced)
 

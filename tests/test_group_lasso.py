@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS
 from plane_oracles import Case, conic_optimum, neuron_columns
 
 from convexscore.objectives import ScoreObjective
@@ -124,7 +125,7 @@ def _unit_fields(design):
     return np.stack(fields, axis=1)
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("delta", [0.0, 1.0])
@@ -180,7 +181,7 @@ def _minimised(problem, columns, beta, mu_end=1e-12):
     return restricted
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("skip", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("delta", [0.0, 1.0])

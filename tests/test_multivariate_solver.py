@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS, slope
 from plane_oracles import (
     Case,
     best_of_lbfgs,
@@ -30,11 +31,11 @@ KINDS = ["vector", "gradient", "log-concave"]
 CONSTRAINTS = {"vector": None, "gradient": "gradient", "log-concave": "log-concave"}
 CASES = [
     case
-    for case in itertools.product(OBJECTIVES, ["relu", "abs"], [True, False], KINDS)
-    if case[1::2] != ("abs", "log-concave")  # no such problem: test_log_concave_needs_relu
+    for case in itertools.product(OBJECTIVES, ACTIVATIONS[:3], [True, False], KINDS)
+    if case[1::2] != ("abs", "log-concave")  # no such problem: see the last test
 ]
 # In the plane every penalty here is above the boundedness threshold (at most 6.4 for 14 points).
-BETA = {("score_matching", "relu"): 5.0, ("score_matching", "abs"): 7.0}
+BETA = dict(zip(ACTIVATIONS, (5.0, 7.0, 5.0), strict=False))
 
 
 def two_groups(n, d, seed):
@@ -73,7 +74,7 @@ def fitted(x, goal, activation, skip, kind, beta, **options):
 @pytest.mark.parametrize(("goal", "activation", "skip", "kind"), CASES)
 def test_planar_optimum_against_everything_slow(goal, activation, skip, kind):
     seed = int(skip) + 2 * int(activation == "abs")
-    beta = BETA.get((goal, activation), 0.7)
+    beta = BETA[activation] if goal == "score_matching" else 0.7
     x = two_groups(14, 2, seed)
     fit, case = fitted(x, goal, activation, skip, kind, beta, tol=1e-6)
     certificate = fit.certificate_
@@ -209,9 +210,8 @@ def _gaussian_supremum(x, activation):
         for pivot in range(n):
             pre = along - along[pivot]
             for on in (0.0, 1.0):
-                active = np.where(np.arange(n) == pivot, on, pre > 0)
-                slope = active if activation == "relu" else 2.0 * active - 1.0
-                gradient = (slope * pre) @ residual + slope.sum() * u
+                slopes = slope(activation, np.where(np.arange(n) == pivot, on - 0.5, pre))
+                gradient = (slopes * pre) @ residual + slopes.sum() * u
                 best = max(best, np.linalg.norm(gradient))
         return -best
 
@@ -224,7 +224,7 @@ def _gaussian_supremum(x, activation):
     return max(coarse, fine)
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_gaussian_score_exactly_above_its_threshold_and_not_below(activation, seed):
     x = two_groups(16, 2, seed) @ [[1.0, 0.3], [0.0, 0.5]] + [3.0, -1.0]
@@ -328,7 +328,8 @@ def _degenerate():
 
 @pytest.mark.parametrize("name", _degenerate())
 @pytest.mark.parametrize(
-    ("kind", "activation"), [*itertools.product(KINDS, ["relu"]), ("vector", "abs")]
+    ("kind", "activation"),
+    [*itertools.product(KINDS, ["relu", "leaky_relu(0.3)"]), ("vector", "abs")],
 )
 def test_degenerate_data(name, kind, activation):
     """Denoising always works; score matching where the rows span their space, else says why."""
@@ -356,7 +357,7 @@ def test_degenerate_data(name, kind, activation):
         ("collinear", "denoising"),  # score matching refuses them: test_degenerate_data
     ],
 )
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 def test_many_points_on_a_line_in_the_plane(name, goal, activation):
     """Fits on ties: above the grid of angles and offsets nothing pays, and the objective is right.
 
@@ -389,7 +390,7 @@ def test_many_points_on_a_line_in_the_plane(name, goal, activation):
     assert ratio <= 1.0 + fit.certificate_.max_violation + 1e-6
 
 
-def test_log_concave_needs_relu():
+def test_log_concave_needs_an_activation_that_never_falls():
     x = np.random.default_rng(0).normal(size=(20, 2))
     with pytest.raises(ValueError, match=r"log-concave.*needs an activation.*'relu'; got 'abs'"):
         fit_convex_score(x, beta=20.0, activation="abs", constraint="log-concave")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 
 import numpy as np
 import pytest
+from oracles import ACTIVATIONS, sigma
 
 import convexscore.scores.network as networks_module
 from convexscore.scores import kinks as _kinks
 from convexscore.scores.activations import ABS, RELU, get_activation
 from convexscore.scores.network import TwoLayerNetwork
 
-SIGMA = {"relu": lambda z: max(z, 0.0), "abs": abs}
-CASES = [(activation, skip) for activation in ("relu", "abs") for skip in (False, True)]
+CASES = list(itertools.product(ACTIVATIONS, (False, True)))
 
 
 def random_network(rng, dim, activation="relu", skip=True, n_neurons=7):
@@ -39,7 +40,7 @@ def unit_network(rng, activation="relu", skip=True, n_neurons=9, kinks=None):
 def slow_value(net, point):
     total = net.offset.copy()
     for u, w, b in zip(net.u, net.w, net.b, strict=True):
-        total += w * SIGMA[net.activation](float(u @ point) + b)
+        total += w * sigma(net.activation, float(u @ point) + b)
     return total if net.skip is None else total + net.skip @ point
 
 
@@ -288,7 +289,7 @@ def test_dictionary_round_trip_through_a_file(rng, skip, tmp_path):
         same = TwoLayerNetwork.from_dict(state)
     x = rng.normal(size=(5, 2))
     np.testing.assert_array_equal(same(x), net(x))
-    assert same.activation == "abs"
+    assert same.activation == ABS
     with pytest.raises(ValueError, match=r"state lacks \['b', 'u', 'w'\]"):
         TwoLayerNetwork.from_dict({"offset": [0.0], "activation": "relu"})
 

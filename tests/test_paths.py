@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from oracles import ACTIVATIONS
 from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
@@ -42,7 +43,7 @@ def losses_of(score, points, width, noise=None):
     return HeldOut(rows, weight, width, noise, to_z, seed=0).losses(score)
 
 
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("skip", [True, False])
 def test_warm_path_equals_single_fits(activation, skip):
     x = _mixture(120, 0)

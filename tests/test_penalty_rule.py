@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles import sigma
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
@@ -65,7 +66,7 @@ def largest_gradient(y, mass, residual, activation, skip, directions):
         kinks = np.concatenate([along, 0.5 * (along[1:] + along[:-1])])
         z = (y @ u)[:, None] - kinks
         for sign in (1.0, -1.0):
-            values = np.abs(z) if activation == "abs" else np.maximum(sign * z, 0.0)
+            values = sigma(activation, sign * z)
             best = max(best, np.linalg.norm(values.T @ rest, axis=1).max())
     return best
 
@@ -79,7 +80,9 @@ def brute_force(x, options, weights=None, seed=0, directions=((1.0,),)):
 
 
 @pytest.mark.parametrize("labels", ["smoothed", "noisy"])
-@pytest.mark.parametrize("activation, skip", [("relu", True), ("abs", True), ("relu", False)])
+@pytest.mark.parametrize(
+    "activation, skip", [("relu", True), ("abs", True), ("relu", False), ("leaky_relu(0.3)", False)]
+)
 def test_gradient_noise_on_the_line_is_brute_force(labels, activation, skip):
     x = np.random.default_rng(1).normal(size=(30, 1))
     for noise, weighted in ((0.3, False), (2.0, True)):

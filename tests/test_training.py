@@ -10,6 +10,7 @@ import pytest
 from convexscore import TwoLayerNetwork, UnboundedObjectiveError, fit_convex_score
 from convexscore import training as tr
 from convexscore.objectives import denoising, score_matching
+from convexscore.scores.activations import RELU
 from convexscore.training.batches import full_batch
 from convexscore.training.loss import TrainingLoss
 from convexscore.training.parameters import Layout, Units
@@ -70,7 +71,7 @@ def test_optimizers_against_their_formulas(settings, slow, X):
         rescale=False, random_state=0,
     )  # fmt: skip
     layout = Layout(problem.dim, 6, True, False)
-    loss = TrainingLoss(layout, "relu", beta, 0.0)
+    loss = TrainingLoss(layout, RELU, beta, 0.0)
     units = Units.of(problem, False)
     start = units.parameters(layout, runs.network(0, snapshot=0))
 

@@ -122,7 +122,7 @@ def add_diffuse(commands: Any) -> None:
     )
     model.add_argument("--sigma-max", type=float, help="largest level, in standardised units")
     model.add_argument("--sigma-min", type=float, help="smallest level")
-    model.add_argument("--activation", metavar="{relu,abs}")
+    model.add_argument("--activation", metavar="{relu,abs,leaky_relu,leaky_relu(SLOPE)}")
     model.add_argument(
         "--skip", action=argparse.BooleanOptionalAction, help="a skip connection V x"
     )

@@ -179,7 +179,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--plot", default=None, type=Path, metavar="fit.png", help="save a figure")
     model = fit.add_argument_group("model")
     model.add_argument("--objective", metavar="{score_matching,denoising}")
-    model.add_argument("--activation", metavar="{relu,abs}")
+    model.add_argument("--activation", metavar="{relu,abs,leaky_relu,leaky_relu(SLOPE)}")
     model.add_argument(
         "--skip", action=argparse.BooleanOptionalAction, help="a skip connection V x"
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from convexscore.cli.columns import Table
 from convexscore.objectives.objective import Denoising
+from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.base import SpaceScore
 
 if TYPE_CHECKING:
@@ -63,10 +64,15 @@ def describe_fit(fit: ConvexScore) -> str:
     return "\n".join(parts)
 
 
+def _activation_name(spelling: str | Activation) -> str:
+    name = get_activation(spelling).name
+    return {"relu": "ReLU", "abs": "absolute value"}.get(name, name.replace("_relu", " ReLU"))
+
+
 def _problem(fit: ConvexScore) -> str:
     words = [
         "score matching" if fit.objective == "score_matching" else "denoising score matching",
-        "ReLU" if fit.activation == "relu" else "absolute value",
+        _activation_name(fit.activation),
         "skip connection" if fit.skip else "no skip connection",
     ]
     if fit.objective == "denoising":
@@ -188,7 +194,7 @@ def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
 def _diffusion_problem(model: ConvexDiffusion) -> str:
     words = [
         f"diffusion ({model.schedule})",
-        "ReLU" if model.activation == "relu" else "absolute value",
+        _activation_name(model.activation),
         "skip connection" if model.skip else "no skip connection",
         f"{model.n_draws_} draws a point",
         f"{model.labels} labels",

@@ -212,15 +212,18 @@ def smallest_beta(
     ``constraint="gradient"``, whose measure is :math:`|u^\top G|`).  It does not depend on the unit of
     the data.  Repeated points raise it.
 
-    One column, with :math:`m_{end}` the larger multiplicity (sample weight) of the two extreme values and
-    :math:`m_{int}` the largest strictly inside: ReLU :math:`\max(m_{end}, m_{int}/2)`; abs without
-    skip :math:`\max(m_{end}, m_{int})`; abs with skip :math:`\max(2 m_{end}, m_{int})`.  For ReLU and
-    d >= 2 the points of a facet of the convex hull alone give beta_0 >= d.
+    One column, with :math:`m_{end}` the larger multiplicity (sample weight) of the two extreme values,
+    :math:`m_{int}` the largest strictly inside and :math:`\sigma(z) = a z + b|z|`:
+    :math:`b\max(2 m_{end}, m_{int})` with skip or for :math:`a \ge b`, otherwise
+    :math:`\max(m_{end}, b m_{int}, 2 a m_{end} + (b - a) m_{int})`.  ReLU:
+    :math:`\max(m_{end}, m_{int}/2)`; abs without skip :math:`\max(m_{end}, m_{int})`; abs with skip
+    :math:`\max(2 m_{end}, m_{int})`.  For ReLU and d >= 2 the points of a facet of the convex hull
+    alone give beta_0 >= d.
 
     Parameters
     ----------
     X : array_like of shape (n,) or (n, d)
-    activation : {"relu", "abs"}
+    activation : {"relu", "abs", "leaky_relu"}, "leaky_relu(slope)" or Activation
     skip : bool, default=True
     constraint : {None, "gradient"}
     sample_weight : array_like of shape (n,), optional

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.validation import check_choice, check_positive
+from convexscore._tools.validation import check_positive
 from convexscore.objectives.objective import score_matching
+from convexscore.scores.activations import RELU, Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.line.cases import boundedness_limit
 from convexscore.solvers.line.problem import LineProblem, prepare
@@ -36,11 +37,10 @@ class GaussianRegime:
         Extreme points.
     beta_1 : float
         Without skip: the optimum is linear between the extremes for ``beta_1 <= beta <= n``.
-        The same for ReLU and absolute value up to the boundedness limits.
+        The same for all activations up to the boundedness limits.
     beta_skip : float
-        ReLU with skip: the optimum is the Gaussian score for ``beta >= beta_skip``.
-    beta_skip_abs : float
-        The same for the absolute value, twice as large.
+        ReLU with skip: the optimum is the Gaussian score for ``beta >= beta_skip``; for others multiply
+        it by the jump of the slope (absolute value: twice as large).
     """
 
     n: float
@@ -50,7 +50,6 @@ class GaussianRegime:
     x_max: float
     beta_1: float
     beta_skip: float
-    beta_skip_abs: float
 
     def kappa(self, beta: float) -> float:
         """Slope of minus the optimal score without skip, (n - beta)_+ / (n v)."""
@@ -58,20 +57,25 @@ class GaussianRegime:
 
     def objective(self, beta: float, *, skip: bool = False) -> float:
         """Optimal value: -(n - beta)_+^2 / (2 n v) without skip, -n / (2 v) with."""
-        self._require(beta, skip, "relu")
+        self._require(beta, skip, RELU)
         if skip:
             return -self.n / (2.0 * self.variance)
         return -(max(self.n - beta, 0.0) ** 2) / (2.0 * self.n * self.variance)
 
     def network(
-        self, beta: float, *, activation: str = "relu", skip: bool = False, t: float = 0.5
+        self,
+        beta: float,
+        *,
+        activation: str | Activation = "relu",
+        skip: bool = False,
+        t: float = 0.5,
     ) -> TwoLayerNetwork:
-        r"""An optimal network; ``t`` in [0, 1] picks one of the ReLU optima without skip.
+        r"""An optimal network; ``t`` in [0, 1] picks one of the optima without skip.
 
-        ReLU: :math:`-\kappa(1-t)(x - x_{min})_+ + \kappa t (x_{max} - x)_+ + c`, slopes
-        :math:`-\kappa t, -\kappa, -\kappa(1-t)` left of, between and right of the extremes; all t
-        have the same objective.  Absolute value: :math:`\mp\kappa/2` at the extremes, Gaussian
-        inside and constant outside ("Gaussian-Laplace").
+        They are :math:`-\kappa(1-t)\sigma(x - x_{min}) + \kappa t\,\sigma(x_{max} - x) + c` and have the
+        same objective for all t.  ReLU: the slopes left of, between and right of the extremes are
+        :math:`-\kappa t, -\kappa, -\kappa(1-t)`.  Absolute value, t = 1/2: Gaussian inside and constant
+        outside ("Gaussian-Laplace").
 
         Raises
         ------
@@ -79,7 +83,7 @@ class GaussianRegime:
             If ``beta`` is below the threshold, where the optimum is not in closed form, or ``t`` is
             outside [0, 1].
         """
-        check_choice(activation, ("relu", "abs"), name="activation")
+        activation = get_activation(activation)
         self._require(beta, skip, activation)
         if not 0.0 <= t <= 1.0:
             raise ValueError(f"t must be in [0, 1]; got {t!r}.")
@@ -92,21 +96,18 @@ class GaussianRegime:
         if kappa == 0.0:
             return TwoLayerNetwork([], [], [], offset=[0.0], activation=activation)
         low, high = np.nextafter(self.x_min, -np.inf), np.nextafter(self.x_max, np.inf)
-        if activation == "relu":
-            u, w = np.array([1.0, -1.0]), np.array([-kappa * (1.0 - t), kappa * t])
-        else:
-            u, w = np.array([1.0, 1.0]), np.array([-0.5 * kappa, 0.5 * kappa])
+        u, w = np.array([1.0, -1.0]), np.array([-kappa * (1.0 - t), kappa * t])
         keep = w != 0.0
         b = -u * np.array([low, high])
         bare = TwoLayerNetwork(u[keep], w[keep], b[keep], offset=[0.0], activation=activation)
         offset = -float(np.asarray(bare(self.mean)))
         return TwoLayerNetwork(bare.u, bare.w, bare.b, offset=[offset], activation=activation)
 
-    def _require(self, beta: float, skip: bool, activation: str) -> None:
+    def _require(self, beta: float, skip: bool, activation: Activation) -> None:
         beta = check_positive(beta, name="beta")
         limit = self.beta_1
         if skip:
-            limit = self.beta_skip if activation == "relu" else self.beta_skip_abs
+            limit = activation.slope_jump * self.beta_skip
         if beta < limit:
             raise ValueError(
                 f"beta = {beta:g} is below {limit:g}, where the optimum stops being Gaussian; "
@@ -151,10 +152,10 @@ def gaussian_regime(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
     variance = float(np.dot(data.mass, middle * middle)) / n
     deviation = data.hinge_sums(-data.mass * middle / variance, 0.0)  # k - n r, ties not counted
     beyond = n - np.cumsum(data.mass)
-    bounded = boundedness_limit(data, "relu", False)
+    bounded = boundedness_limit(data, RELU, False)
     beta_1 = max(bounded, _linear_threshold(deviation, beyond, data.mass, n))
     gap = float(np.maximum(-deviation, deviation + data.mass).max())
-    beta_skip = max(gap, boundedness_limit(data, "relu", True))
+    beta_skip = max(gap, boundedness_limit(data, RELU, True))
     return GaussianRegime(
         n=n,
         mean=_mean(problem),
@@ -163,7 +164,6 @@ def gaussian_regime(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
         x_max=float(problem.values[-1]),
         beta_1=beta_1,
         beta_skip=beta_skip,
-        beta_skip_abs=max(2.0 * gap, boundedness_limit(data, "abs", True)),
     )
 
 

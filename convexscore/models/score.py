@@ -62,7 +62,7 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     objective : {"score_matching", "denoising"}
-    activation : {"relu", "abs"}
+    activation : {"relu", "abs", "leaky_relu"}, "leaky_relu(slope)" or Activation
     skip : bool
         Whether the unpenalised term V x is present.
     beta : float or "cv"

@@ -106,11 +106,11 @@ class Case:
                 f"constraint='density' is for one column; got {d}. Use 'gradient' (a log-density up to a "
                 "constant), 'log-concave' or None."
             )
-        if self.constraint == "log-concave" and float(self.activation.derivative(-1.0)) < 0.0:
+        if self.constraint == "log-concave" and self.activation.negative_slope < 0.0:
             raise ValueError(
                 f"constraint='log-concave' with {d} columns needs an activation that never falls, such "
-                f"as 'relu'; got {self.activation.name!r}, whose neurons bend the log-density both "
-                "ways whatever their sign."
+                f"as 'relu' or 'leaky_relu'; got {self.activation.name!r}, whose neurons bend the "
+                "log-density both ways whatever their sign."
             )
 
 

@@ -149,7 +149,7 @@ def _map_of(
     neurons = problem.neurons
     x = problem.centre + problem.scale * problem.points
     rows = residual_rows(problem, network(x) * problem.scale) * problem.root_mass[:, None]
-    folded = (neurons.activation == "abs" or problem.case.free_skip) and not neurons.sign
+    folded = (not neurons.activation.odd or problem.case.free_skip) and not neurons.sign
     angles = np.linspace(0.0, np.pi if folded else 2.0 * np.pi, n_angles)
     reach = 1.02 * float(np.linalg.norm(problem.points, axis=1).max())
     offsets = np.linspace(-reach, reach, n_offsets)
@@ -195,8 +195,8 @@ def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: F
     between = np.stack([np.bincount(lines, t, minlength=len(offsets) + 1) for t in terms], axis=1)
     beyond = np.cumsum(between[::-1], axis=0)[::-1]
     total, active = beyond[0], beyond[1:]
-    if neurons.activation == "abs":
-        active = 2.0 * active - total
+    sigma = neurons.activation
+    active = sigma.slope_jump * active + sigma.negative_slope * total
     t = offsets[:, None]
     gradient = active[:, 2:4] - t * active[:, :2]
     if neurons.divergence:

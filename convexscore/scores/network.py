@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore.scores import kinks as _kinks
 from convexscore.scores import potential as _ridge_potential
-from convexscore.scores.activations import Activation, get_activation
+from convexscore.scores.activations import RELU, Activation, get_activation
 
 if TYPE_CHECKING:
     from convexscore.scores.piecewise import PiecewiseLinearScore
@@ -59,7 +59,7 @@ class TwoLayerNetwork:
         The matrix ``V``; ``None`` when the network has no skip connection.
     offset : array_like of shape (d,)
         The constant ``c``.
-    activation : {"relu", "abs"}
+    activation : {"relu", "abs", "leaky_relu"}, "leaky_relu(slope)" or Activation
         The derivative at an exact kink is the one from the active side ``u.x + b >= 0``.
 
     Raises
@@ -95,7 +95,7 @@ class TwoLayerNetwork:
     b: FloatArray
     skip: FloatArray | None = field(default=None, kw_only=True)
     offset: FloatArray = field(kw_only=True)
-    activation: str = field(default="relu", kw_only=True)
+    activation: Activation = field(default=RELU, kw_only=True)
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class TwoLayerNetwork:
         *,
         skip: ArrayLike | None = None,
         offset: ArrayLike,
-        activation: str | Activation = "relu",
+        activation: str | Activation = RELU,
     ) -> None:
         arrays = {
             "u": _as_floats("u", u, 2),
@@ -129,7 +129,7 @@ class TwoLayerNetwork:
             object.__setattr__(self, name, array)
         if skip is None:
             object.__setattr__(self, "skip", None)
-        object.__setattr__(self, "activation", get_activation(activation).name)
+        object.__setattr__(self, "activation", get_activation(activation))
 
     # ---- description ------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class TwoLayerNetwork:
     def __repr__(self) -> str:
         return (
             f"TwoLayerNetwork(dim={self.dim}, n_neurons={self.n_neurons}, "
-            f"activation={self.activation!r}, skip={self.skip is not None})"
+            f"activation={self.activation.name!r}, skip={self.skip is not None})"
         )
 
     def path_norm(self) -> float:
@@ -203,8 +203,8 @@ class TwoLayerNetwork:
             z += self.b
         else:  # the bias as one more column of u saves a pass over all neurons
             np.matmul(with_one, self._columns_and_bias, out=z)
-        if self.activation == "abs":
-            return np.abs(z, out=z)
+        if self.activation.negative_slope:
+            return self.activation.value(z, out=z)
         zeros = _ZEROS[: z.size] if z.size <= _ZEROS.size else np.zeros(z.size)
         return np.maximum(z, zeros.reshape(z.shape), out=z)
 
@@ -260,10 +260,9 @@ class TwoLayerNetwork:
         return out if self.skip is None else out + np.trace(self.skip)
 
     def _sum_of_derivatives(self, points: FloatArray, terms: FloatArray) -> FloatArray:
-        sigma = get_activation(self.activation)
         out = np.empty((len(points), terms.shape[1]))
         for block in self._blocks(len(points)):
-            out[block] = sigma.derivative(self._pre_activation(points[block])) @ terms
+            out[block] = self.activation.derivative(self._pre_activation(points[block])) @ terms
         return out
 
     def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
@@ -314,8 +313,8 @@ class TwoLayerNetwork:
         .. math:: \log p(x) = \sum_k y_k\,\Psi(u_k^\top x + b_k) + \tfrac12 x^\top V x + c^\top x
                   + \text{const}, \qquad w_k = y_k u_k,
 
-        :math:`\Psi(z) = \max(z, 0)^2/2` for ReLU and :math:`z|z|/2` for the absolute value.  Its
-        gradient is the network.  Whether it has a finite integral is not checked.
+        :math:`\Psi(z) = z\,\sigma(z)/2`.  Its gradient is the network.  Whether it has a finite integral
+        is not checked.
 
         Parameters
         ----------
@@ -419,7 +418,7 @@ class TwoLayerNetwork:
     def _without_dead_neurons(self) -> TwoLayerNetwork:
         constant = ~np.any(self.u != 0, axis=1)
         keep = ~constant & np.any(self.w != 0, axis=1)
-        levels = get_activation(self.activation).value(self.b[constant])
+        levels = self.activation.value(self.b[constant])
         return TwoLayerNetwork(
             self.u[keep],
             self.w[keep],
@@ -467,15 +466,16 @@ class TwoLayerNetwork:
             )
         size = np.abs(net.u[:, 0])
         knots, group = _kinks.merge(_kinks.kinks(net.u[:, 0], net.b))
-        jumps = get_activation(net.activation).slope_jump * net.w[:, 0] * size
+        sigma = net.activation
+        jumps = sigma.slope_jump * net.w[:, 0] * size
         jump = _kinks.sum_by_group(jumps, group, len(knots))
-        # Left of all kinks a ReLU looking right is off; |.| has slope -1 times its size.
-        inactive = (net.u[:, 0] > 0) if net.activation == "relu" else np.zeros(len(size), bool)
-        left_terms = np.where(inactive, 0.0, -net.w[:, 0] * size)
+        # Left of all kinks u < 0 sees z > 0.
+        left_terms = (sigma.odd * net.u[:, 0] - sigma.even * size) * net.w[:, 0]
         slopes = _kinks.running_sums(jump, [line_slope, *left_terms])
-        start = _smallest_hinges(np.abs(left_terms), np.abs(jumps), group, len(knots))
+        spans = (1.0 + abs(sigma.negative_slope)) * np.abs(net.w[:, 0] * size)
+        start = _smallest_hinges(np.abs(left_terms), spans, group, len(knots))
         at_start = net.u[:, 0] * knots[start] + net.b
-        hinges = get_activation(net.activation).value(at_start) * net.w[:, 0]
+        hinges = sigma.value(at_start) * net.w[:, 0]
         value = fsum([float(net.offset[0]), line_slope * float(knots[start]), *hinges])
         return PiecewiseLinearScore(
             knots=knots,
@@ -498,7 +498,7 @@ class TwoLayerNetwork:
         arrays: dict[str, Any] = {"u": self.u, "w": self.w, "b": self.b, "offset": self.offset}
         if self.skip is not None:
             arrays["skip"] = self.skip
-        return {**arrays, "activation": self.activation}
+        return {**arrays, "activation": self.activation.name}
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> TwoLayerNetwork:
@@ -540,6 +540,6 @@ def _row_norms(rows: FloatArray) -> FloatArray:
 def _smallest_hinges(
     left_slopes: FloatArray, jumps: FloatArray, group: NDArray[np.intp], n_knots: int
 ) -> int:
-    """Index of the knot minimising sum_j |w_j| sigma(u_j x + b_j), a convex function of x."""
+    """Index of the knot minimising sum_j |w_j sigma(u_j x + b_j)|, a convex function of x."""
     slope = np.cumsum(np.bincount(group, weights=jumps, minlength=n_knots)) - np.sum(left_slopes)
     return min(int(np.searchsorted(slope, 0.0)), n_knots - 1)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.scores.activations import Activation
+
 if TYPE_CHECKING:
     from convexscore.scores.network import TwoLayerNetwork
 
@@ -105,7 +107,7 @@ class RidgePotential:
     skip: FloatArray
     slope: FloatArray
     origin: FloatArray
-    activation: str
+    activation: Activation
 
     @classmethod
     def of(cls, network: TwoLayerNetwork, rtol: float = RTOL) -> RidgePotential:
@@ -137,9 +139,9 @@ class RidgePotential:
         for start in range(0, len(points), step):
             h = points[start : start + step] - self.origin
             z = h @ self.u.T + self.b
-            positive = np.maximum(z, 0.0) if self.activation == "relu" else np.abs(z)
+            ridges = self.activation.antiderivative(z)
             quadratic = 0.5 * np.einsum("nd,nd->n", h @ self.skip, h) + h @ self.slope
-            out[start : start + step] = 0.5 * (positive * z) @ self.y + quadratic
+            out[start : start + step] = ridges @ self.y + quadratic
         return out
 
 

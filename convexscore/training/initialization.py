@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.training.parameters import Layout, Units, Weights
 
@@ -67,7 +68,7 @@ def initial_parameters(
     layout: Layout,
     units: Units,
     streams: Sequence[np.random.Generator],
-    activation: str,
+    activation: Activation,
 ) -> Floats:
     """Parameters (K, p) of the restarts; ``points`` are in the units of training."""
     if isinstance(initialization, str) and initialization in _BY_NAME:
@@ -101,7 +102,7 @@ def given_networks(initialization: Initialization) -> list[TwoLayerNetwork] | No
     return networks if len(networks) == len(initialization) > 0 else None
 
 
-def _check_network(network: TwoLayerNetwork, layout: Layout, activation: str) -> None:
+def _check_network(network: TwoLayerNetwork, layout: Layout, activation: Activation) -> None:
     found = (network.dim, network.n_neurons, network.activation)
     wanted = (layout.dim, layout.width, activation)
     if found != wanted:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.scores.activations import Activation
 from convexscore.training.batches import Batch
 from convexscore.training.dense_loss import Workspace, dense_terms
 from convexscore.training.line_loss import line_terms
@@ -36,7 +37,7 @@ class TrainingLoss:
     """Value and gradient for rows of parameters; holds no data."""
 
     layout: Layout
-    activation: str
+    activation: Activation
     beta: float
     divergence: float
     workspace: Workspace = field(default_factory=Workspace, repr=False)
@@ -65,12 +66,11 @@ class TrainingLoss:
     def _data(
         self, weights: Weights, batch: Batch, *, gradient: bool
     ) -> tuple[Floats, Weights | None]:
-        line = self.layout.dim == 1
-        native = "relu" if line else "abs"
-        if self.activation == native:
+        # native is max(z, 0) on the line and |z| in space
+        sigma, line = self.activation, self.layout.dim == 1
+        exchange = (sigma.slope_jump, sigma.negative_slope) if line else (sigma.even, sigma.odd)
+        if exchange == (1.0, 0.0):
             return self._native(weights, batch, gradient=gradient)
-        # |z| = 2 max(z, 0) - z and max(z, 0) = |z| / 2 + z / 2
-        exchange = (2.0, -1.0) if line else (0.5, 0.5)
         value, slopes = self._native(weights.exchanged(*exchange), batch, gradient=gradient)
         if slopes is None:
             return value, None

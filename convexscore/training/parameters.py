@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.objectives.objective import ScoreObjective
+from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 
 Floats = NDArray[np.float64]
@@ -165,7 +166,7 @@ class Units:
         points = (problem.points - self.centre) / self.scale
         return ScoreObjective(points, labels, problem.divergence, problem.sample_weight)
 
-    def network(self, layout: Layout, theta: Floats, activation: str) -> TwoLayerNetwork:
+    def network(self, layout: Layout, theta: Floats, activation: Activation) -> TwoLayerNetwork:
         """The network in the units of the data that one row of parameters (p,) stands for."""
         weights = layout.expand(theta[None])
         u = weights.inner[0, :, :-1] / self.scale

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convexscore._tools.tables import aligned
 from convexscore.models.certify import certify
 from convexscore.objectives.objective import ScoreObjective
+from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
 from convexscore.training.history import DIVERGED, STATUSES, UNBOUNDED, History
@@ -77,7 +78,7 @@ class TrainingRuns:
 
     problem: ScoreObjective
     beta: float
-    activation: str
+    activation: Activation
     skip: bool
     constraint: str | None
     optimizer: Optimizer

@@ -85,7 +85,7 @@ def train(
         and noise at every learning rate.
     n_epochs : int
         Passes over the points (L-BFGS: most iterations).
-    activation : {"relu", "abs"}
+    activation : {"relu", "abs", "leaky_relu"}, "leaky_relu(slope)" or Activation
     skip : bool
         Whether the unpenalised term V x is present.
     constraint : {None, "gradient"}
@@ -172,7 +172,7 @@ def train(
     )
     units = Units.of(fixed, rescale)
     inside = units.problem(fixed)
-    loss = TrainingLoss(layout, get_activation(activation).name, beta, inside.divergence)
+    loss = TrainingLoss(layout, get_activation(activation), beta, inside.divergence)
     rates = (np.nan,) if isinstance(settings, LBFGS) else settings.learning_rates
     restart = np.tile(np.arange(n_restarts), len(rates))
     streams = check_random_state(random_state).spawn(n_restarts)

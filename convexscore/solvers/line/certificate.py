@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.line.cases import LineCase
+from convexscore.solvers.line.cases import LineCase, boundedness_limit
 from convexscore.solvers.line.data import Floats, Ints, LineData
 from convexscore.solvers.line.problem import LineProblem
 
@@ -80,29 +80,24 @@ def _divergence(problem: LineProblem, network: TwoLayerNetwork) -> float:
     x, tol = problem.values, problem.tie_tolerance
     below = passed[np.searchsorted(x, kink - tol, side="left")]
     up_to = passed[np.searchsorted(x, kink + tol, side="right")]
-    if network.activation == "relu":
-        # mass on the active side, without and with the ties
-        least = np.where(u > 0, total - up_to, below)
-        most = np.where(u > 0, total - below, up_to)
-    else:
-        least = np.where(u > 0, total - 2.0 * up_to, 2.0 * below - total)
-        most = np.where(u > 0, total - 2.0 * below, 2.0 * up_to - total)
-    rate = w * u
-    return value + float(np.sum(np.minimum(rate * least, rate * most)))
+    # mass on the active side, without and with the ties
+    sigma, rate = network.activation, w * u
+    active = np.stack(
+        [np.where(u > 0, total - up_to, below), np.where(u > 0, total - below, up_to)]
+    )
+    counted = sigma.slope_jump * active + sigma.negative_slope * total
+    return value + float(np.sum(np.min(rate * counted, axis=0)))
 
 
 def _extremes(
     data: LineData, case: LineCase, g: Floats, tilt: float, shift: Floats | float
 ) -> tuple[Floats, Floats]:
     """Smallest and largest G over the neurons with their kink at each value (all sides)."""
-    right = g + shift
-    mass = data.divergence * data.mass
-    if case.activation == "abs":
-        low = 2.0 * right - tilt
-        return low, low + 2.0 * mass
-    if case.skip:
-        return right, right + mass
-    return right - max(tilt, 0.0), right + mass - min(tilt, 0.0)
+    sigma = case.activation
+    middle = sigma.slope_jump * (g + shift)
+    counted = sigma.slope_jump * data.divergence * data.mass
+    line, turned = sigma.even * tilt, sigma.odd * abs(tilt)
+    return middle - (line + turned), middle + counted - (line - turned)
 
 
 def _project(
@@ -169,17 +164,17 @@ def _mix(
     leaves no room for blocks the point with an edge at every value is used and its G computed.
     """
     heaviest = float(data.mass.max())
-    per_mass = data.divergence * (2.0 if case.activation == "abs" else 1.0)
+    per_mass = data.divergence * case.activation.slope_jump
     blocks = _BLOCK_SHARE * beta / per_mass - heaviest
     if blocks >= heaviest:
-        edges, interior, _, _, _ = _interior_point(data, case, blocks)
+        edges, interior, _ = _interior_point(data, case, blocks)
         bound = per_mass * (blocks + heaviest)
         excess = max(float(high.max()), -float(low.min())) - beta
         share = excess / (excess + beta - bound)
     else:
-        edges, interior, slope, tilt, shift = _interior_point(data, case, 0.0)
-        sums = data.hinge_sums(interior * data.mass, slope)
-        low0, high0 = _extremes(data, case, sums, tilt, shift)
+        edges, interior, tilt = _interior_point(data, case, 0.0)
+        sums = data.hinge_sums(interior * data.mass, tilt)
+        low0, high0 = _extremes(data, case, sums, tilt, 0.0)
         share = 0.0
         for over, slack in ((high - beta, beta - high0), (-beta - low, low0 + beta)):
             positive = over > 0.0
@@ -192,32 +187,29 @@ def _mix(
 
 def _interior_point(
     data: LineData, case: LineCase, block_mass: float
-) -> tuple[Ints, Floats, float, float, float]:
+) -> tuple[Ints, Floats, float]:
     """Residual whose G vanishes, ties counted half, at the edges of blocks of this mass.
 
     G is piecewise linear in the kink, so its second differences over the edges give the residual
     directly.  Between two edges the linear part and the active mass both move by the mass of the
-    block, so that |G| <= block mass plus one value (twice that for the absolute value).
-    ``block_mass`` 0 puts an edge at every value.  Returns edges, residual there, and the line
-    gradient, tilt and slope multiplier that belong to it.
+    block, so that |G| <= 2 b (block mass plus one value).  ``block_mass`` 0 puts an edge at every value.
+    Returns edges, residual there, and the line gradient (the tilt).
     """
     passed = np.cumsum(data.mass)
-    total, first, last = float(passed[-1]), float(data.mass[0]), float(data.mass[-1])
+    total = float(passed[-1])
     if block_mass > 0.0:
         inner = np.searchsorted(passed, np.arange(block_mass, total, block_mass))
         edges = np.unique(np.concatenate(([0], inner, [data.size - 1])))
     else:
         edges = np.arange(data.size)
-    # for the absolute value without skip the neurons at the two ends pull the slope apart
-    tilt = slope = shift = 0.0
-    if case.zero_outside:
-        slope, shift = 0.5 * (first + last), -0.5 * last
-    elif case.activation == "abs" and not case.skip:
-        slope = tilt = max(first, last)
-    target = 0.5 * tilt - shift - (total - passed[edges] + 0.5 * data.mass[edges])
-    target[0], target[-1] = slope - total, 0.0
+    # without skip the neurons at the two ends may pull the slope apart: a tilt that is feasible at the
+    # limit is so above it
+    limit = boundedness_limit(data, case.activation, case.skip)
+    tilt = max(0.0, case.tilt_range(data, limit)[0])
+    target = 0.5 * tilt - (total - passed[edges] + 0.5 * data.mass[edges])
+    target[0], target[-1] = tilt - total, 0.0
     tail = -np.diff(target) / np.diff(data.x[edges])
     residual_mass = np.zeros(len(edges))
     residual_mass[1:] += tail
     residual_mass[:-1] -= tail
-    return edges, residual_mass / data.mass[edges], slope, tilt, shift
+    return edges, residual_mass / data.mass[edges], tilt

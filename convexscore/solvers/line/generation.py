@@ -71,10 +71,9 @@ def _slope_forces(master: Master) -> Floats:
     """Multiplier of each segment's slope cost: a subgradient of chi_j at p_j."""
     if not master.penalty.constrains_slopes:
         return np.zeros(len(master.knots) - 1)
-    up, down = master.slope_costs()
-    held = master.held()
-    free = np.where(master.slope_signs > 0, np.where(np.isinf(up), 0.0, up), -down)
-    return np.where(held, master.held_multipliers(), np.where((up > 0) | (down > 0), free, 0.0))
+    up = master.slope_costs()
+    free = np.where((master.slope_signs > 0) & np.isfinite(up), up, 0.0)
+    return np.where(master.held(), master.held_multipliers(), free)
 
 
 def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, Floats]:
@@ -93,9 +92,7 @@ def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, 
     upper = _inner(penalty.upper)
     out[1:-1] = _slope_shift(master, view.knots, g, upper, forces)[0]
     if penalty.monotone:
-        two_sided = max(penalty.end_down) > 0.0
-        ties = 0.5 * view.data.divergence * view.data.mass * two_sided
-        out[0], out[-1] = total + ties[0], -ties[-1]
+        out[0] = total
     else:
         out[0] = out[-1] = _right_share(master, g, upper, forces)
     return total, out
@@ -107,10 +104,10 @@ def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Float
     if len(forces) > 1:
         return float(forces[-1])
     if not master.held()[0]:
-        return penalty.end_up[1] if master.slope_signs[0] > 0 else -penalty.end_down[1]
+        return penalty.end_up[1] if master.slope_signs[0] > 0 else 0.0
     # one flat segment carries both ends' costs: any split inside both intervals will do
-    high = min(penalty.end_up[1], float(forces[0]) + penalty.end_down[0])
-    low = max(-penalty.end_down[1], float(forces[0]) - penalty.end_up[0])
+    high = min(penalty.end_up[1], float(forces[0]))
+    low = max(0.0, float(forces[0]) - penalty.end_up[0])
     want = 0.5 * (low + high)
     if len(g):
         want = 0.5 * (float(np.max(penalty.lower - g)) + float(np.min(upper - g)))
@@ -131,16 +128,14 @@ def _slope_shift(
         shift[:] = _right_share(master, g, upper, forces)
         return shift, np.empty(0, dtype=np.intp)
     held = master.held()
-    down_first, down_last = master.penalty.end_down
     partners: list[int] = []
     to_right = 0.0
     for j in range(len(knots) - 2, -1, -1):
         a, b = int(knots[j]), int(knots[j + 1])  # candidates a+1 .. b-1 lie inside, index - 1 in g
         inside = slice(a, b - 1)
-        last, first = j == len(knots) - 2, j == 0
         if held[j]:
-            ceiling = to_right + forces[j] + (down_first if first else 0.0)
-            floor = min(to_right - (down_last if last else 0.0), ceiling)
+            ceiling = to_right + forces[j]
+            floor = min(to_right, ceiling)
             if b - a > 1:
                 need = master.penalty.lower - g[inside]
                 best = np.maximum.accumulate(need[::-1])[::-1]
@@ -152,7 +147,7 @@ def _slope_shift(
                     # a dip: the kink downwards at `at` pays only together with one upwards later
                     partners.append(a + 1 + at + int(np.argmax(need[at:])))
         else:
-            shift[inside] = to_right - (down_last if last else 0.0)
+            shift[inside] = to_right
         # the knot itself sees every segment to its right
         to_right += forces[j]
         if j > 0:

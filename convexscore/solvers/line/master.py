@@ -30,8 +30,8 @@ class LinePenalty:
     ``beta`` is the penalty per neuron, the unit in which violations are measured;
     ``lower <= g_k <= upper[k]`` is the box of the dual; kinks cost -lower per unit upwards
     and upper[k] per unit downwards (upwards: slope grows to the right).  ``tilt`` multiplies the
-    first slope.  ``end_up``/``end_down`` are costs of a positive/negative slope of the (first,
-    last) segment; ``monotone`` forbids positive slopes everywhere.
+    first slope.  ``end_up`` are costs of a positive slope of the (first, last) segment; ``monotone``
+    forbids positive slopes everywhere.
     """
 
     beta: float
@@ -39,7 +39,6 @@ class LinePenalty:
     upper: Floats | float
     tilt: float = 0.0
     end_up: tuple[float, float] = (0.0, 0.0)
-    end_down: tuple[float, float] = (0.0, 0.0)
     monotone: bool = False
 
     def upper_at(self, knots: Ints) -> Floats:
@@ -49,7 +48,7 @@ class LinePenalty:
 
     @property
     def constrains_slopes(self) -> bool:
-        return self.monotone or any(c > 0 for c in (*self.end_up, *self.end_down))
+        return self.monotone or max(self.end_up) > 0.0
 
 
 @dataclass
@@ -80,6 +79,14 @@ class Master:
         other.moments = data.segment_moments(knots[:-1], knots[1:])
         return other
 
+    def charge(self, penalty: LinePenalty) -> None:
+        """Another penalty; end slopes that cost nothing before get the sign that they have."""
+        free = self.slope_costs() <= 0.0
+        self.penalty = penalty
+        charged = free & (self.slope_costs() > 0.0)
+        if charged.any():
+            self.slope_signs = np.where(charged, np.sign(self.slopes), self.slope_signs)
+
     # ------------------------------------------------------------------ geometry
     @property
     def positions(self) -> Floats:
@@ -93,14 +100,12 @@ class Master:
     def kinks(self) -> Floats:
         return np.diff(self.slopes)
 
-    def slope_costs(self) -> tuple[Floats, Floats]:
-        """Cost per unit of positive and of negative slope, for each segment."""
+    def slope_costs(self) -> Floats:
+        """Cost per unit of positive slope, for each segment."""
         up = np.full(len(self.knots) - 1, np.inf if self.penalty.monotone else 0.0)
-        down = np.zeros(len(self.knots) - 1)
-        for end, j in ((0, 0), (1, -1)):
-            up[j] += self.penalty.end_up[end]
-            down[j] += self.penalty.end_down[end]
-        return up, down
+        up[0] += self.penalty.end_up[0]
+        up[-1] += self.penalty.end_up[1]
+        return up
 
     # ------------------------------------------------------------------ the quadratic problem
     def gram(self) -> tuple[Floats, Floats, Floats]:
@@ -131,9 +136,8 @@ class Master:
         z[1:] += kink_costs
         z[:-1] -= kink_costs
         if self.penalty.constrains_slopes:
-            up, down = self.slope_costs()
-            z += np.where(self.slope_signs > 0, np.where(np.isinf(up), 0.0, up), 0.0)
-            z -= np.where(self.slope_signs < 0, down, 0.0)
+            up = self.slope_costs()
+            z += np.where((self.slope_signs > 0) & np.isfinite(up), up, 0.0)
         return z
 
     def _linear(self, z: Floats) -> Floats:
@@ -147,8 +151,7 @@ class Master:
         """Which segments are fixed at slope zero."""
         if not self.penalty.constrains_slopes:
             return np.zeros(len(self.knots) - 1, dtype=bool)
-        up, down = self.slope_costs()
-        return (self.slope_signs == 0) & ((up > 0) | (down > 0))
+        return (self.slope_signs == 0) & (self.slope_costs() > 0)
 
     def minimiser(self) -> Floats:
         """Knot values that minimise the objective for the present signs."""
@@ -221,8 +224,7 @@ class Master:
         kink_steps[wrong] = k_now[wrong] / (k_now[wrong] - k_new[wrong])
         slope_steps = np.full(len(h), np.inf)
         if self.penalty.constrains_slopes:
-            up, down = self.slope_costs()
-            side = np.where((up > 0) | (down > 0), self.slope_signs, 0.0)
+            side = np.where(self.slope_costs() > 0, self.slope_signs, 0.0)
             now, new = np.maximum(p_now * side, 0.0), p_new * side
             bad = new < 0.0
             slope_steps[bad] = now[bad] / (now[bad] - new[bad])
@@ -242,10 +244,10 @@ class Master:
         held = self.held()
         if not held.any():
             return False
-        force = self.held_multipliers()  # subgradient of chi_j at zero: must lie in [-down, up]
-        up, down = self.slope_costs()
+        force = self.held_multipliers()  # subgradient of chi_j at zero: must lie in [0, up]
+        up = self.slope_costs()
         scale = 1e-11 * self.penalty.beta
-        excess = np.where(held, np.maximum(force - up, -down - force), -np.inf)
+        excess = np.where(held, np.maximum(force - up, -force), -np.inf)
         j = int(np.argmax(excess))
         if excess[j] <= scale:
             return False

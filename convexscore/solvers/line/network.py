@@ -3,10 +3,12 @@
 The optimum fixes the score on the range of the data; without skip connection it does not always fix
 the weights.  The choices made here are deterministic:
 
-* a kink between the data points of a ReLU network may face either way at the same cost; with skip
-  all face right, without skip they face left from left to right until the left slope is paid for;
-* slope carried by neurons at the two extreme points is shared equally (ReLU: t = 1/2, abs: such
-  that the outer slopes are as close to zero as the cost permits, "Gaussian-Laplace");
+* a kink between the data points may face either way at the same cost; with skip all face right,
+  without skip they face left from left to right until the left slope is paid for;
+* slope carried by neurons at the two extreme points is shared equally as far as they have slope of
+  their own to carry (b <= a, ReLU: t = 1/2); the larger b, the more it is shared such that the two outer
+  slopes are equal (a = 0, absolute value: opposite as well, so zero where that is possible,
+  "Gaussian-Laplace");
 * for score matching a kink sits one rounding unit beside its data point, on the side that the
   optimum counts.
 """
@@ -24,113 +26,84 @@ from convexscore.solvers.line.search import LineSolution
 # kink position index, direction u = +-1, outer weight, side of the data point (-1, 0, +1)
 Neuron = tuple[int, float, float, int]
 
+# Outer slopes smaller than this share of the slopes that they are differences of are zero.
+_ZERO_SLOPE = 1e-12
+
 
 def neurons_of(problem: LineProblem, solution: LineSolution) -> list[Neuron]:
     """Neurons of the optimum in standard units."""
-    data, case = problem.data, solution.case
-    h = np.diff(data.x[solution.knots])
-    slopes = np.diff(solution.values) / h
+    data, sigma = problem.data, solution.case.activation
+    slopes = np.diff(solution.values) / np.diff(data.x[solution.knots])
     kinks = np.where(np.diff(slopes) * solution.signs > 0, np.diff(slopes), 0.0)
-    where = solution.knots[1:-1]
-    side = solution.signs.astype(int) if data.divergence else np.zeros(len(where), dtype=int)
-    if case.activation == "abs":
-        neurons = [
-            (int(k), 1.0, 0.5 * y, int(n)) for k, y, n in zip(where, kinks, side, strict=True)
-        ]
-        if not case.skip:
-            neurons += _abs_ends(problem, solution, slopes, kinks)
-    else:
-        neurons = _relu_neurons(solution, slopes, kinks, where, side)
-        if case.skip:
-            neurons += _capped_ends(problem, solution, slopes)
-        else:
-            neurons += _relu_ends(problem, solution, slopes)
-    if case.activation == "abs" and case.skip:
-        neurons += [(k, u, 0.5 * y, n) for k, u, y, n in _capped_ends(problem, solution, slopes)]
+    side = solution.signs.astype(int) if data.divergence else np.zeros(len(kinks), dtype=int)
+    # integrable: kinks at the extremes bring positive outer slopes to zero
+    capped = solution.case.constraint == "density"
+    first, last = (max(float(slopes[j]), 0.0) if capped else 0.0 for j in (0, -1))
+    weights = np.concatenate([[first], kinks, [-last]]) / sigma.slope_jump
+    facing_left = _facing_left(solution, weights, float(slopes[0]) - first)
+    neurons: list[Neuron] = []
+    for k, y, left, n in zip(solution.knots, weights, facing_left, [1, *side, -1], strict=True):
+        neurons += [(int(k), -1.0, float(left), int(n)), (int(k), 1.0, float(y - left), int(n))]
+    neurons += _line_neurons(problem, solution, slopes)
+    if not sigma.odd:
+        neurons = [(k, 1.0, y, n) for k, _, y, n in neurons]
     return [neuron for neuron in neurons if neuron[2] != 0.0]
 
 
-def _relu_neurons(
-    solution: LineSolution, slopes: Floats, kinks: Floats, where: Ints, side: Ints
-) -> list[Neuron]:
-    if solution.case.skip:
-        facing_left = np.zeros(len(kinks))
-    elif solution.tilt > 0.0:
-        facing_left = np.where(kinks > 0, kinks, 0.0)
-    elif solution.tilt < 0.0:
-        facing_left = np.where(kinks < 0, kinks, 0.0)
-    else:
-        # the left-facing weights must add up to minus the leftmost slope, within one sign; a slope
-        # that is capped at the end needs none
-        capped = solution.case.constraint == "density"
-        needed = -min(float(slopes[0]), 0.0) if capped else -float(slopes[0])
-        usable = np.where(kinks * needed > 0, np.abs(kinks), 0.0)
-        before = np.cumsum(usable) - usable
-        facing_left = np.sign(needed) * np.clip(abs(needed) - before, 0.0, usable)
-    neurons: list[Neuron] = []
-    for k, kink, left, n in zip(where, kinks, facing_left, side, strict=True):
-        neurons += [(int(k), -1.0, float(left), int(n)), (int(k), 1.0, float(kink - left), int(n))]
-    return neurons
+def _facing_left(solution: LineSolution, weights: Floats, outer: float) -> Floats:
+    """The part of each weight that faces left, so that the slope left of all kinks is ``outer``."""
+    sigma = solution.case.activation
+    if solution.case.skip or not sigma.odd:
+        return np.zeros(len(weights))
+    if solution.tilt != 0.0:
+        return np.where(weights * solution.tilt > 0, weights, 0.0)
+    # weights of one sign, from left to right
+    needed = (sigma.negative_slope * float(weights.sum()) - outer) / (2.0 * sigma.odd)
+    usable = np.where(weights * needed > 0, np.abs(weights), 0.0)
+    before = np.cumsum(usable) - usable
+    return np.sign(needed) * np.clip(abs(needed) - before, 0.0, usable)
 
 
-def _relu_ends(problem: LineProblem, solution: LineSolution, slopes: Floats) -> list[Neuron]:
-    """Neurons at the extreme points that carry the slope q (and caps of positive outer slopes)."""
-    q, data = solution.line_weight, problem.data
-    last = data.size - 1
+def _line_neurons(problem: LineProblem, solution: LineSolution, slopes: Floats) -> list[Neuron]:
+    """Neurons that carry the slope q, the cheapest of their kind."""
+    q, data, case = solution.line_weight, problem.data, solution.case
     if q == 0.0:
-        return _capped_ends(problem, solution, slopes)
-    if q < 0.0:
-        inner = 2.0 * solution.beta - data.divergence * data.mass[1:-1]
-        if inner.size and inner.min() < solution.beta:
-            # a pair on a heavy inner value is cheaper than an end: both slopes count its mass
-            k = int(np.argmin(inner)) + 1
-            return [(k, 1.0, q, -1), (k, -1.0, -q, 1)]
-        return [(0, 1.0, 0.5 * q, -1), (last, -1.0, -0.5 * q, 1)]
-    d = data.divergence
-    costs = {"first": -d * data.mass[0], "last": -d * data.mass[last]}
-    inner = solution.beta - d * data.mass[1:-1]
-    if inner.size and inner.min() < min(costs.values()):
-        k = int(np.argmin(inner)) + 1
-        return [(k, 1.0, q, 1), (k, -1.0, -q, -1)]
-    if costs["first"] == costs["last"]:
-        return [(0, 1.0, 0.5 * q, 1), (last, -1.0, -0.5 * q, -1)]
-    if costs["first"] < costs["last"]:
-        return [(0, 1.0, q, 1)]
-    return [(last, -1.0, -q, -1)]
-
-
-def _capped_ends(problem: LineProblem, solution: LineSolution, slopes: Floats) -> list[Neuron]:
-    """Kinks at the extremes that bring positive outer slopes to zero (integrable tails)."""
-    if solution.case.constraint != "density":
         return []
-    last = problem.data.size - 1
-    out: list[Neuron] = []
-    if slopes[0] > 0.0:
-        out.append((0, 1.0, float(slopes[0]), 1))
-    if slopes[-1] > 0.0:
-        out.append((last, 1.0, -float(slopes[-1]), -1))
-    return out
-
-
-def _abs_ends(
-    problem: LineProblem, solution: LineSolution, slopes: Floats, kinks: Floats
-) -> list[Neuron]:
-    data, last = problem.data, problem.data.size - 1
-    if solution.case.zero_outside:
-        first_weight, last_weight = 0.5 * float(slopes[0]), -0.5 * float(slopes[-1])
+    a, b = case.activation.odd, case.activation.even
+    costs = case.line_costs(data, solution.beta, q)
+    kind = min(costs, key=lambda name: costs[name])
+    if kind == "pair":
+        y, k = q / (2.0 * a), int(np.argmax(data.mass[1:-1])) + 1
+        return [(k, 1.0, y, int(np.sign(y))), (k, -1.0, -y, -int(np.sign(y)))]
+    masses = data.divergence * data.mass[[0, -1]]
+    if kind == "toward" and q < 0.0:
+        share = _shared(solution, slopes)
+    elif masses[0] == masses[1]:
+        share = _shared(solution, slopes) if kind == "toward" else 0.5
     else:
-        q = solution.line_weight
-        if q > 0.0 and data.divergence and data.mass[0] != data.mass[last]:
-            total = q if data.mass[0] > data.mass[last] else -q
-        else:
-            # any total in [-|q|, |q|] costs the same; the one nearest to minus the inner weights
-            # makes the outer slopes as flat as possible
-            total = float(np.clip(-0.5 * kinks.sum(), -abs(q), abs(q)))
-        first_weight, last_weight = 0.5 * (total + q), 0.5 * (total - q)
-    out: list[Neuron] = []
-    for k, weight in ((0, first_weight), (last, last_weight)):
-        out.append((k, 1.0, weight, int(np.sign(weight)) if data.divergence else 0))
-    return out
+        share = float(masses[0] > masses[1])
+    facing, response = (1.0, a + b) if kind == "toward" else (-1.0, b - a)
+    y_first, y_last = share * q / response, -(1.0 - share) * q / response
+    last = data.size - 1
+    return [
+        (0, facing, y_first, int(np.sign(y_first))),
+        (last, -facing, y_last, int(np.sign(y_last))),
+    ]
+
+
+def _shared(solution: LineSolution, slopes: Floats) -> float:
+    """Share of q at the first point: any in [0, 1] costs the same."""
+    case, q = solution.case, solution.line_weight
+    a, b = case.activation.odd, case.activation.even
+    per_slope = (a + b) / (2.0 * b)  # slope on the data per unit that the outer slope changes
+    apart = max(0.0, 1.0 - a / b) * per_slope * float(slopes[-1] - slopes[0])
+    share = float(np.clip(0.5 * (1.0 - apart / q), 0.0, 1.0))
+    if case.constraint is None or q > 0.0:
+        return share
+    # outer slopes must stay <= 0
+    first, last = (per_slope * min(float(slopes[j]), 0.0) / q for j in (0, -1))
+    share = min(max(share, 1.0 - last), first)
+    return share if _ZERO_SLOPE < share < 1.0 - _ZERO_SLOPE else float(np.round(share))
 
 
 def assemble(
@@ -144,7 +117,8 @@ def assemble(
     w = weight * unit
     if solution.case.skip:
         # slope left of everything, minus what the neurons contribute there
-        skip = score.left_slope - float(np.sum(_left_slopes(solution.case.activation, u, w)))
+        sigma = solution.case.activation
+        skip = score.left_slope - float(np.sum((sigma.odd * u - sigma.even * np.abs(u)) * w))
     bare = TwoLayerNetwork(
         u,
         w,
@@ -181,11 +155,6 @@ def _placed(problem: LineProblem, solution: LineSolution) -> tuple[Ints, Floats,
     return where, u, weight, kinks
 
 
-def _left_slopes(activation: str, u: Floats, w: Floats) -> Floats:
-    """Slope of w sigma(u (x - t)) for x far to the left."""
-    return np.where(u < 0, -w, 0.0) if activation == "relu" else -w
-
-
 def _piecewise(
     problem: LineProblem,
     solution: LineSolution,
@@ -195,15 +164,11 @@ def _piecewise(
 ) -> PiecewiseLinearScore:
     x, scale, unit = problem.values, problem.scale, problem.objective_unit
     inner_slopes = np.diff(solution.values) / np.diff(problem.data.x[solution.knots])
-    jump = weight if solution.case.activation == "relu" else 2.0 * weight
+    jump = solution.case.activation.slope_jump * weight
     last = problem.data.size - 1
     # from the slopes inside, not from the sum of all weights, which may cancel to nothing
-    left = float(inner_slopes[0]) - float(jump[where == 0].sum())
-    right = float(inner_slopes[-1]) + float(jump[where == last].sum())
-    if solution.case.activation == "abs" and not solution.case.skip:
-        # left and right are opposite, and exactly zero where the choice of the ends made them so
-        if abs(left - right) <= 1e-12 * (abs(left) + abs(right) + float(np.abs(weight).sum())):
-            left = right = 0.0
+    left = _outer_slope(float(inner_slopes[0]), -jump[where == 0])
+    right = _outer_slope(float(inner_slopes[-1]), jump[where == last])
     knots, knot_values = [], []
     for index, position in zip(solution.knots, solution.values, strict=True):
         here = kinks[where == index]
@@ -213,3 +178,10 @@ def _piecewise(
         knots.append(float(here[0]) if len(here) else float(x[index]))
         knot_values.append(float(position) / scale)
     return PiecewiseLinearScore(np.array(knots), np.array(knot_values), left * unit, right * unit)
+
+
+def _outer_slope(inner: float, jumps: Floats) -> float:
+    """The slope beyond an extreme point, exactly zero where the jumps there were to make it so."""
+    slope = inner + float(jumps.sum())
+    size = abs(inner) + float(np.abs(jumps).sum())
+    return slope if abs(slope) > _ZERO_SLOPE * size else 0.0

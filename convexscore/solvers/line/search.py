@@ -40,12 +40,13 @@ class LineSolution:
 
 def excess_slope(master: Master, case: LineCase, side: float) -> float:
     """q on the branch of positive (negative) tilt: minus the one-sided derivative of the dual."""
-    first_slope = float(master.slopes[0])
-    kinks = master.kinks
-    if case.activation == "abs":
-        return first_slope + 0.5 * float(kinks.sum())
-    same_sign = master.signs > 0 if side > 0.0 else master.signs < 0
-    return first_slope + float(kinks[same_sign].sum())
+    slopes = master.slopes
+    facing = np.copysign(case.activation.odd / case.activation.even, 1.0 if side > 0.0 else -1.0)
+    q = float(slopes[0]) + 0.5 * float(np.dot(master.kinks, 1.0 + facing * master.signs))
+    if case.constraint == "density":  # positive slopes end at the extremes
+        signs = np.where(master.slope_costs() > 0.0, master.slope_signs, slopes)[[0, -1]]
+        q -= 0.5 * (1.0 - facing) * float(slopes[[0, -1]][signs > 0.0].sum())
+    return q
 
 
 def _newton_target(master: Master, case: LineCase, side: float) -> float:
@@ -54,7 +55,8 @@ def _newton_target(master: Master, case: LineCase, side: float) -> float:
     step = np.copysign(1.0 + abs(tilt), side)
     q = excess_slope(master, case, side)
     # q is affine in the tilt for fixed signs, so a difference over a long step is exact
-    moved = replace(master, penalty=case.penalty(master.data, beta, tilt + step))
+    moved = replace(master)
+    moved.charge(case.penalty(master.data, beta, tilt + step))
     moved.values = moved.minimiser()
     response = (excess_slope(moved, case, side) - q) / step
     return tilt - q / response if response > 0.0 else np.copysign(np.inf, -q)
@@ -64,7 +66,7 @@ class _TiltSearch:
     """Maximise the concave dual function over the tilt; the master stays warm throughout.
 
     q is a non-decreasing, piecewise-linear function of the tilt: Newton steps inside a bracket.
-    For ReLU the dual function has a corner at zero, where q jumps.
+    Unless sigma is even the dual function has a corner at zero, where q jumps.
     """
 
     def __init__(self, master: Master, case: LineCase, beta: float, tol: float) -> None:
@@ -73,7 +75,7 @@ class _TiltSearch:
         self.rounds = 0
 
     def solve_at(self, tilt: float) -> None:
-        self.master.penalty = self.case.penalty(self.master.data, self.beta, tilt)
+        self.master.charge(self.case.penalty(self.master.data, self.beta, tilt))
         self.progress = improve(self.master, tol=self.tol)
         self.rounds += self.progress.n_rounds
 
@@ -83,7 +85,7 @@ class _TiltSearch:
         return 0.0 if abs(q) <= 1e-13 * size else q
 
     def run(self, low: float, high: float, guess: float) -> float:
-        corner = self.case.activation == "relu" and low <= 0.0 <= high
+        corner = self.case.activation.odd > 0.0 and low <= 0.0 <= high
         low_done = high_done = False
         tilt = min(max(guess, low), high)
         for _ in range(_MAX_TILT_STEPS):
@@ -178,18 +180,18 @@ def solve_line(
         values=state.master.values.copy(),
         signs=state.master.signs.copy(),
         tilt=state.tilt,
-        line_weight=_line_weight(state.master, case, state.tilt, low, high),
+        line_weight=_line_weight(search, state.tilt, low, high),
         progress=replace(progress, n_rounds=rounds),
         seconds=perf_counter() - started,
     )
     return solution, state
 
 
-def _line_weight(master: Master, case: LineCase, tilt: float, low: float, high: float) -> float:
+def _line_weight(search: _TiltSearch, tilt: float, low: float, high: float) -> float:
     """q, which is nonzero only where the tilt sits at one of its bounds."""
-    if low < tilt < high or low >= high or (tilt == 0.0 and case.constraint):
+    if low < tilt < high or low >= high or (tilt == 0.0 and search.case.constraint):
         return 0.0
-    return excess_slope(master, case, tilt)
+    return search.excess(tilt)
 
 
 def _start(data: LineData, case: LineCase, beta: float) -> WarmStart:

@@ -12,7 +12,6 @@ from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.objectives.options import Case
 from convexscore.objectives.standardization import Standardization
-from convexscore.scores.activations import get_activation
 from convexscore.scores.base import LineScore
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
@@ -50,7 +49,7 @@ class LineTraining:
     def build(cls, objective: ScoreObjective, case: Case, to_z: Standardization) -> LineTraining:
         # one column is always a gradient
         constraint = None if case.constraint == "gradient" else case.constraint
-        line_case = LineCase(case.activation.name, case.skip, constraint)
+        line_case = LineCase(case.activation, case.skip, constraint)
         return cls(to_z.objective_back(objective), to_z, line_case, prepare(objective))
 
     @property
@@ -111,7 +110,7 @@ class LineTraining:
 
         Labels only (denoising): a divergence has jumps there.
         """
-        data, sigma = self.problem.data, get_activation(self.case.activation)
+        data = self.problem.data
         x, mass, total = data.x, data.mass, data.total_mass
         force = np.zeros(x.size) if data.label_mass is None else data.label_mass.copy()
         force -= mass * (force.sum() / total)
@@ -122,9 +121,9 @@ class LineTraining:
         # sum over the points right of each kink of force times distance, and the same on the left
         right = np.append(np.cumsum(np.cumsum(force[:0:-1]) * gaps[::-1])[::-1], 0.0)
         left = np.append(0.0, np.cumsum(np.cumsum(force[:-1]) * gaps))
-        up, down = float(sigma.derivative(1.0)), float(sigma.derivative(-1.0))
-        facing = np.abs(up * right - down * left), np.abs(up * left - down * right)
-        return float(max(side.max() for side in facing))
+        # a neuron facing right is 1 to the right of its kink and minus the negative slope to the left
+        slope = self.case.activation.negative_slope
+        return float(np.maximum(np.abs(right - slope * left), np.abs(left - slope * right)).max())
 
     def fit(
         self,

@@ -12,13 +12,10 @@ along an arc without events every measure is base + Re(swing g) with g = u^2, an
 the angle of conj(swing) if that lies in the arc, otherwise at an end.
 
 The matrix kept per arc is D = sum_i sign_i R_i p_i^T + delta sum_i sign_i m_i I.  With T = sum_i R_i
-p_i^T (independent of the pivot because the R_i add up to zero), E = T + delta M I, M the total mass
-and m the mass at the pivot, the gradients G = A u of the limits of neurons through the pivot are
-
-- abs: A = D +- delta m I;
-- relu: A = (D +- delta m I + E) / 2 for direction u, (D +- delta m I - E) / 2 for -u,
-
-+ where the pivot is on the side u points to.
+p_i^T (independent of the pivot because the R_i add up to zero), E = (a / b) (T + delta M I), M the total
+mass and m the mass at the pivot, the gradients G = A u of the limits of neurons a z + b |z| through the
+pivot are A = b (D +- delta m I + E) for direction u, b (D +- delta m I - E) for -u, + where the pivot
+is on the side u points to.
 """
 
 from __future__ import annotations
@@ -121,8 +118,8 @@ def variants(neurons: NeuronSet, *, mirrored: bool) -> list[Variant]:
     if neurons.conservative and neurons.sign:
         turned = [(1, 1), (-1, -1)]
     else:
-        both = neurons.activation == "relu" and not mirrored
-        turned = list(product((1, -1) if both else (1,), (1, -1) if neurons.conservative else (1,)))
+        ways = (1,) if mirrored else (1, -1)
+        turned = list(product(ways, (1, -1) if neurons.conservative else (1,)))
     return [Variant(o, side, flip) for (o, flip), side in product(turned, sides)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.scores.activations import get_activation
 from convexscore.solvers.oracles.ascent_starts import (
     ascent_direction,
     climb,
@@ -165,7 +164,7 @@ class AscentOracle:
         for i in ranking(h, u, b / self._scale, self.neurons.rounding(residual)):
             others = lifted[kept]
             near = (np.abs(others - lifted[i]) < same).all(axis=1).any()
-            if self.neurons.activation == "abs":
+            if not self.neurons.activation.odd:
                 near = near or (np.abs(others + lifted[i]) < same).all(axis=1).any()
             if not near:
                 kept.append(int(i))
@@ -234,8 +233,8 @@ class AscentOracle:
         points, scale, d = self.neurons.points, self._scale, self.neurons.dim
         pre = points @ u + b
         on = np.flatnonzero(np.abs(pre) <= _ON_KINK * scale)
-        slope = get_activation(self.neurons.activation).derivative(pre)
-        slope[on] = 0.5 if self.neurons.activation == "relu" else 0.0
+        slope = self.neurons.activation.derivative(pre)
+        slope[on] = self.neurons.activation.odd
         gradient = self.neurons.gradient(residual, u[None], np.array([b]))
         g = dual(self.neurons, gradient, u[None])[0]
         weight = (residual @ g) * slope
@@ -355,11 +354,11 @@ def _forms(
     sums[:, 0] = (terms * (sense < 0)).sum(axis=1)
     np.cumsum(terms * sense, axis=1, out=sums[:, 1:])
     sums[:, 1:] += sums[:, :1]
-    if neurons.activation == "abs":  # |z| = 2 max(z, 0) - z
-        sums = 2 * sums - terms.sum(axis=1)[:, None]
+    sigma = neurons.activation
+    if sigma.negative_slope:
+        sums = sigma.slope_jump * sums + sigma.negative_slope * terms.sum(axis=1)[:, None]
     if far is not None:
-        if neurons.activation == "relu":
-            far = np.maximum(far, 0.0)
+        far = sigma.odd * np.abs(far) + sigma.even * far
         outside = [(far * p) @ residual, (far * q) @ residual, (far * mass).sum(axis=1)[:, None]]
         sums += np.concatenate(outside, axis=1)[:, None]
     count = neurons.divergence * sums[:, :, -1:]

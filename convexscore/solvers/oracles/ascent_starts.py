@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from convexscore.scores.activations import get_activation
 from convexscore.solvers.oracles.base import Floats, NeuronSet
 
 # Pre-activations of one block of neurons: 2 MB, so that the dozen passes over them stay in cache.
@@ -62,7 +61,7 @@ def _principal_directions(
     offset = np.einsum("kd,kd->k", normal, centre)
     maps = np.zeros((n_cells, d, d))
     for j in range(n_cells):
-        slope = get_activation(neurons.activation).derivative(points @ normal[j] - offset[j])
+        slope = neurons.activation.derivative(points @ normal[j] - offset[j])
         weighted = slope[:, None] * residual
         maps[j] = weighted.T @ points - np.outer(weighted.sum(axis=0), centre[j])
         maps[j] += neurons.divergence * (slope @ neurons.mass) * np.eye(d)
@@ -82,6 +81,7 @@ def scan_biases(neurons: NeuronSet, residual: Floats, u: Floats, *, block: int =
     G with the kink at that edge exactly, at O(n d + 64 d) per direction instead of O(64 n d).
     """
     n, d = residual.shape
+    sigma = neurons.activation
     b = np.zeros(len(u))
     step = max(1, block // n)
     for start in range(0, len(u), step):
@@ -101,9 +101,11 @@ def scan_biases(neurons: NeuronSet, residual: Floats, u: Floats, *, block: int =
         first = np.asarray(moments @ residual).reshape(k, -1, d)
         gradient = _suffix(first) - edges[:, :, None] * _suffix(plain)
         count = _suffix(mass)
-        if neurons.activation == "abs":  # |z| = 2 max(z, 0) - z
-            total = first.sum(axis=1)[:, None] - edges[:, :, None] * plain.sum(axis=1)[:, None]
-            gradient, count = 2 * gradient - total, 2 * count - mass.sum(axis=1)[:, None]
+        if sigma.negative_slope:
+            line = first.sum(axis=1)[:, None] - edges[:, :, None] * plain.sum(axis=1)[:, None]
+            gradient = sigma.slope_jump * gradient + sigma.negative_slope * line
+            total = mass.sum(axis=1)[:, None]
+            count = sigma.slope_jump * count + sigma.negative_slope * total
         gradient += neurons.divergence * count[:, :, None] * directions[:, None, :]
         repeated = np.repeat(directions, _BINS, axis=0)
         values = neurons.measure(gradient.reshape(-1, d), repeated).reshape(k, _BINS)
@@ -145,7 +147,7 @@ def climb(
 def _climb_block(
     neurons: NeuronSet, residual: Floats, u: Floats, b: Floats, steps: int
 ) -> tuple[Floats, Floats, Floats]:
-    sigma = get_activation(neurons.activation)
+    sigma = neurons.activation
     pre = u @ neurons.points.T + b[:, None]
     gradient = _gradients(neurons, residual, pre, u)
     h = neurons.measure(gradient, u)
@@ -182,7 +184,7 @@ def _climb_block(
 
 
 def _gradients(neurons: NeuronSet, residual: Floats, pre: Floats, u: Floats) -> Floats:
-    sigma = get_activation(neurons.activation)
+    sigma = neurons.activation
     out = sigma.value(pre) @ residual
     if neurons.divergence:
         out += neurons.divergence * (sigma.derivative(pre) @ neurons.mass)[:, None] * u
@@ -234,13 +236,15 @@ def _scan_for(
 
     plain, first = gather(weight), gather(weight * projection)
     value = _suffix(first) - edges * _suffix(plain)
-    if neurons.activation == "abs":
-        value = 2 * value - (first.sum(axis=1)[:, None] - edges * plain.sum(axis=1)[:, None])
+    sigma = neurons.activation
+    if sigma.negative_slope:
+        line = first.sum(axis=1)[:, None] - edges * plain.sum(axis=1)[:, None]
+        value = sigma.slope_jump * value + sigma.negative_slope * line
     if neurons.divergence:
         mass = gather(np.broadcast_to(neurons.mass, (k, n)))
         count = _suffix(mass)
-        if neurons.activation == "abs":
-            count = 2 * count - mass.sum(axis=1)[:, None]
+        if sigma.negative_slope:
+            count = sigma.slope_jump * count + sigma.negative_slope * mass.sum(axis=1)[:, None]
         value += neurons.divergence * np.einsum("kd,kd->k", g, u)[:, None] * count
     best = np.argmax(value, axis=1)
     rows = np.arange(k)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.scores.activations import get_activation
+from convexscore.scores.activations import Activation, get_activation
 
 Floats = NDArray[np.float64]
 
@@ -60,9 +60,12 @@ class NeuronSet:
     points: Floats
     mass: Floats
     divergence: float
-    activation: str
+    activation: Activation
     conservative: bool = False
     sign: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", get_activation(self.activation))
 
     @property
     def n_samples(self) -> int:
@@ -74,7 +77,7 @@ class NeuronSet:
 
     def gradient(self, residual: Floats, u: Floats, b: Floats) -> Floats:
         """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
-        sigma = get_activation(self.activation)
+        sigma = self.activation
         out = np.zeros((len(b), residual.shape[1]))
         counts = np.zeros(len(b))
         step = max(1, _BLOCK // max(1, len(b)))

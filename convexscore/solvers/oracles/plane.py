@@ -33,7 +33,7 @@ _COMPLEX = np.array([1.0, 1.0j])
 class _Query:
     """What depends on the residual, the same for all pivots.
 
-    ``flows``: residuals for Sweep.code; ``total``: the matrix E; ``half``: factor of the measure;
+    ``flows``: residuals for Sweep.code; ``total``: the matrix E; ``half``: factor b of the measure;
     ``level``: floor in units of the form; ``unsigned``: (u, b) and (-u, -b) are equivalent;
     ``per_block``: local maxima to return, 0 for the best of every pivot; ``rounding`` of the form's
     root (of the form itself for ridge potentials).
@@ -179,13 +179,15 @@ class PlaneOracle:
         flows = merged.collect(residual) @ _COMPLEX
         trace = neurons.divergence * merged.mass.sum()
         z = self._z
-        total = Matrices(np.array(0.5 * (z.conj() @ flows) + trace), np.array(0.5 * (z @ flows)))
+        tilt = neurons.activation.odd / neurons.activation.even
+        alpha, beta = 0.5 * (z.conj() @ flows) + trace, 0.5 * (z @ flows)
+        total = Matrices(np.array(tilt * alpha), np.array(tilt * beta))
         size = float(np.abs(flows) @ np.abs(z)) + trace
         mirrored = float(abs(total.alpha) + abs(total.beta)) <= MIRRORED * size
         kinds = sweeping.variants(neurons, mirrored=mirrored)
-        half = 0.5 if neurons.activation == "relu" else 1.0
+        half = neurons.activation.even
         level = floor / half if neurons.conservative else (max(floor, 0.0) / half) ** 2
-        unsigned = (mirrored or half == 1.0) and not (neurons.conservative and neurons.sign)
+        unsigned = mirrored and not (neurons.conservative and neurons.sign)
         return _Query(
             np.concatenate([flows, flows, [0.0]]), total, kinds, half, level, unsigned, per_block,
             neurons.rounding(residual) / half,
@@ -224,8 +226,9 @@ class PlaneOracle:
         g = sweeping.squares(sweep.lever)
         peaks = []
         for index, kind in enumerate(query.kinds):
-            edge = kind.orientation if neurons.activation == "relu" else 0
-            here = matrices.shift(query.total, edge, kind.side * delta * mass[rows, None])
+            here = matrices.shift(
+                query.total, kind.orientation, kind.side * delta * mass[rows, None]
+            )
             base, swing = here.form(conservative=neurons.conservative, flip=kind.flip)
             value = sweeping.arc_maxima(base, swing, g, sweep.thin)
             row, arc = sweeping.chosen_arcs(

@@ -198,12 +198,11 @@ def _ask(neurons: NeuronSet, merged: Merged, flows: Floats, residual: Floats) ->
     trace = neurons.divergence * merged.mass.sum()
     total = flows.T @ merged.points + trace * np.eye(3)
     size = float(np.abs(flows).sum(axis=1) @ np.abs(merged.points).sum(axis=1)) + trace
+    half = neurons.activation.even
+    total *= neurons.activation.odd / half
     mirrored = float(np.abs(total).sum()) <= MIRRORED * size
     kinds = sweeping.variants(neurons, mirrored=mirrored)
-    half = 0.5 if neurons.activation == "relu" else 1.0
-    unsigned = (mirrored or half == 1.0) and not (neurons.conservative and neurons.sign)
-    if half == 1.0:
-        total = np.zeros((3, 3))
+    unsigned = mirrored and not (neurons.conservative and neurons.sign)
     rounding = neurons.rounding(residual)
     return _Query(neurons, merged, flows, residual, total, kinds, half, unsigned, rounding)
 

@@ -84,8 +84,8 @@ def boundedness(
     Parameters
     ----------
     problem : NeuronProblem
-        Of its ``log_concave`` case (ReLU, conservative) beta_0 is the largest mass on a supporting
-        hyperplane.
+        Of its ``log_concave`` case (conservative, negative slope >= 0) beta_0 is the largest mass on a
+        supporting hyperplane for ReLU and 0 for a leaky one.
     oracle : Oracle
         Of ``problem.neurons``.
     tol : float
@@ -101,7 +101,8 @@ def boundedness(
     Raises
     ------
     ValueError
-        If n d is above ``max_size``, or the case is log-concave but not a ReLU ridge potential.
+        If n d is above ``max_size``, or the case is log-concave without being a ridge potential of
+        convex ridges.
 
     Notes
     -----
@@ -191,17 +192,17 @@ def _without_geometry(problem: NeuronProblem) -> BoundednessLimit | None:
 def _log_concave(
     problem: NeuronProblem, oracle: Oracle, decide: float | None, max_rounds: int
 ) -> BoundednessLimit:
-    """Only y <= 0: beta_0 is the largest mass on a supporting hyperplane of the points.
+    """Only y <= 0: beta_0 is the largest mass on a supporting hyperplane of the points (leaky: 0).
 
-    r = -t z lowers u.G of every neuron that is active at a point off its kink, by monotonicity of
-    gradients of convex functions, without limit as t grows; what stays are neurons with all
+    r = -t z lowers u.G of every neuron that is not constant on the points, by monotonicity of
+    gradients of convex functions, without limit as t grows; what stays are, for ReLU, neurons with all
     their active points on the kink, whose u.G is the mass there.
     """
     case = problem.case
-    if case.activation != "relu" or not case.conservative:
+    if case.activation.negative_slope < 0.0 or not case.conservative:
         raise ValueError(
-            "log-concave networks need activation='relu' and conservative=True; got "
-            f"activation={case.activation!r}, conservative={case.conservative}."
+            "log-concave networks need conservative=True and an activation that never falls; got "
+            f"activation='{case.activation}', conservative={case.conservative}."
         )
     total = problem.divergence * problem.total_mass
     weighted = problem.points * problem.root_mass[:, None]
@@ -214,11 +215,11 @@ def _log_concave(
         rows = -stretch * weighted
         priced = oracle.price(rows * problem.root_mass[:, None], n_best=_N_BEST, floor=lower)
         if priced.largest < upper:
-            upper, best = priced.largest, rows
+            upper, best = max(priced.largest, 0.0), rows
         found = Columns.neurons(priced.u, priced.b)
         reach = (problem.points @ found.u.T + found.b).max(axis=0, initial=-np.inf)
         facets = found.keep(reach <= _ON_FACET)
-        if len(facets):
+        if len(facets) and not case.activation.negative_slope:
             columns = columns.join(facets)
             lower = max(lower, float(problem.features(facets)[1].max()))
         met = upper <= (1.0 + 1e-9) * lower or stretch > 1.0 / _ON_FACET * total

@@ -108,14 +108,14 @@ def base_rows(problem: NeuronProblem) -> Floats:
 
 
 def spanning_columns(problem: NeuronProblem) -> Columns:
-    """Kinks halfway between neighbours, seen from d orthogonal directions (ReLU: both ways).
+    """Kinks halfway between neighbours, seen from d orthogonal directions, both ways if that differs.
 
     One generic direction already spans all functions on the points, so that the dictionary's
     program has a bounded solution; the others keep it well conditioned.
     """
     d = problem.dim
     directions = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0]
-    if problem.case.activation == "relu":
+    if problem.case.activation.odd:
         directions = np.concatenate([directions, -directions])
     u, b = [], []
     for direction in directions:

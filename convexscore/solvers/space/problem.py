@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.objectives.objective import ScoreObjective
-from convexscore.scores.activations import get_activation
+from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.space.free_parameters import FreeParameters
@@ -27,10 +27,13 @@ Floats = NDArray[np.float64]
 class NeuronCase:
     """Which networks compete."""
 
-    activation: str
+    activation: Activation
     skip: bool
     conservative: bool = False
     log_concave: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "activation", get_activation(self.activation))
 
     @property
     def free_skip(self) -> bool:
@@ -147,7 +150,7 @@ class NeuronProblem:
     # ---- columns --------------------------------------------------------------------------------
     def features(self, columns: Columns) -> tuple[Floats, Floats]:
         """Values at the points times root mass, (n, K), and the active mass N, (K,)."""
-        sigma = get_activation(self.case.activation)
+        sigma = self.case.activation
         values = self.points @ columns.u.T
         values += columns.b
         counts = np.zeros(len(columns))
@@ -157,7 +160,7 @@ class NeuronProblem:
             counts[lines] = self.total_mass
         if lines.any():
             linear = values[:, lines]
-        values = sigma.value(values)
+        values = sigma.value(values, out=values)
         if lines.any():
             values[:, lines] = linear
         values *= self.root_mass[:, None]
@@ -188,8 +191,8 @@ class NeuronProblem:
             c = c + self.scale * (network.skip @ self.centre)
         dead = norms == 0.0
         if dead.any():  # a constant: part of c
-            sigma = get_activation(network.activation)
-            c = c + self.scale * sigma.value(network.b[dead]) @ network.w[dead]
+            constants = network.activation.value(network.b[dead])
+            c = c + self.scale * constants @ network.w[dead]
         live = ~dead
         return Columns.neurons(u[live], b[live]), w[live], V, c
 

@@ -87,7 +87,7 @@ class SpaceTraining:
         rows: Floats | None,
     ) -> SpaceTraining:
         neurons = NeuronCase(
-            case.activation.name,
+            case.activation,
             case.skip,
             conservative=case.constraint is not None,
             log_concave=case.constraint == "log-concave",
