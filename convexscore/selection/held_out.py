@@ -88,9 +88,9 @@ class HeldOut:
             # no random numbers on the line: the trapezoidal rule, which is exact up to 1e-3 across
             # kinks, scaled to variance one so that it is exact for scores that are linear
             xi = np.linspace(-_REACH, _REACH, _NODES)
-            share = np.exp(-0.5 * xi**2)
-            share /= share.sum()
-            for value, weight in zip(xi / np.sqrt(share @ xi**2), share, strict=True):
+            mass: Floats = np.exp(-0.5 * xi**2)
+            mass /= mass.sum()
+            for value, weight in zip(xi / np.sqrt(mass @ xi**2), mass, strict=True):
                 yield Displacement(np.array([[value]]), weight, weight)
         else:
             # spread evenly over [x - h, x + h]: the square by Simpson's rule, the slope exactly
