@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_peers
-from benchmarks.gradient_peers import Effort, Peer, train_peers
 from benchmarks.harness import Check, Report, Row, measure
-from benchmarks.training_cases import (
+from benchmarks.paper.training_figure import gaps_and_successes
+from benchmarks.peers import torch_networks
+from benchmarks.peers.gradient import Effort, Peer, train_peers
+from benchmarks.problems.training_cases import (
     CENTRES,
     DSM,
     NOISE,
@@ -26,7 +27,6 @@ from benchmarks.training_cases import (
     lower_bound,
     make_task,
 )
-from benchmarks.training_figure import gaps_and_successes
 from convexscore import ConvexScore
 
 TITLE = "one convex fit against restarts of SGD, Adam and L-BFGS on the same objective"
@@ -264,7 +264,7 @@ def _notes(settings: Settings, rows: list[Row]) -> list[str]:
         + (f" ({'; '.join(sorted(faster))})" if faster else "")
         + ".  The fit's time includes the proof; a run does not know how far it is.",
     ]
-    if torch_peers.installed():
+    if torch_networks.installed():
         notes.append(
             "torch: torch.nn.Linear with its own initialisation, autograd and torch.optim.Adam in single "
             "precision; shares no code with the package."

@@ -4,7 +4,7 @@ from threading import Barrier, Thread
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from convexscore._tools.threads import threads_for
 
@@ -13,11 +13,18 @@ def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_overlapping_contexts_restore_the_number_of_threads():
+@pytest.fixture
+def two_threads():
+    """BLAS with two threads, whatever the number of this run."""
     assert np.ones((2, 2)) @ np.ones(2) is not None  # BLAS is loaded
+    with threadpool_limits(limits=2, user_api="blas"):
+        yield
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_overlapping_contexts_restore_the_number_of_threads():
     before = blas_threads()
-    if max(before) < 2:
-        pytest.skip("BLAS has one thread here: there is nothing to limit")
+    assert max(before) == 2
     started, leave_first, leave_last = Barrier(3), Barrier(2), Barrier(2)
 
     def fit(leave):
@@ -39,9 +46,10 @@ def test_overlapping_contexts_restore_the_number_of_threads():
     assert blas_threads() == before
 
 
+@pytest.mark.usefixtures("two_threads")
 def test_large_data_are_left_alone():
     before = blas_threads()
     with threads_for(10**6):
-        assert blas_threads() == before
+        assert blas_threads() == before and max(before) == 2
     with threads_for(10):
         assert set(blas_threads()) == {1}
