@@ -41,7 +41,7 @@ class Settings:
 
 
 FULL = Settings()
-QUICK = Settings(4, n_train=100, n_samples=3000, n_levels=3, n_steps=80, n_test=500, jobs=1)
+QUICK = Settings(4, n_train=200, n_samples=3000, n_levels=4, n_steps=80, n_test=500, jobs=1)
 
 
 @dataclass(frozen=True, eq=False)

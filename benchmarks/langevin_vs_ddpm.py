@@ -58,7 +58,7 @@ class Settings:
 
 
 FULL = Settings(5000, 1000, 30_000, (10, 20, 50, 100, 200, 500, 1000, 2000), 200, 1000)
-QUICK = Settings(2000, 500, 500, (20, 50, 100, 300), 40, 1000)
+QUICK = Settings(2000, 1000, 500, (20, 50, 100, 300), 40, 1000)
 
 
 def run(settings: Settings, seed: int) -> Report:

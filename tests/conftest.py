@@ -7,8 +7,9 @@ os.environ["MPLBACKEND"] = "Agg"
 # Before anything imports numpy, and for the processes that tests start.  Tests run in one worker per
 # core: with a thread per core in each of them, threads would wait for each other, on matrices too
 # small to share.  Whoever sets another number, to test that it changes nothing, gets it.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
