@@ -63,9 +63,9 @@ FULL = Settings(
     Effort(1000, 2000, 50, restarts=12, sweep_restarts=3, outside_runs=4),
 )
 QUICK = Settings(
-    (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.03, 2), Case(SM, 2, 50, 0.3), Case(DSM, 3, 60, 0.3)),
+    (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.03, 2), Case(SM, 2, 60, 0.4), Case(DSM, 3, 40, 0.3)),
     Effort(
-        100, 200, 25, restarts=4, sweep_restarts=2, outside_runs=2, rates=(0.1, 0.01), records=12
+        100, 150, 25, restarts=3, sweep_restarts=1, outside_runs=2, rates=(0.1, 0.01), records=12
     ),
     fit_repeats=1,
     searches=256,

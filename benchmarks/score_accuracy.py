@@ -65,12 +65,12 @@ FULL = Settings(
     jobs=2,
 )  # fmt: skip
 QUICK = Settings(
-    laws=("mixture of 3", "Laplace", "ring of 8"),
-    sizes=(80,),
+    laws=("mixture of 3", "Laplace", "correlated Gaussian, d = 2"),
+    sizes=(150,),
     n_seeds=1,
     n_seeds_columns=1,
     fresh=3000,
-    silu_laws=("ring of 8",),
+    silu_laws=("correlated Gaussian, d = 2",),
     silu_seeds=1,
     effort=Effort(epochs=100, rates=(1e-2,), restarts=1, silu_seconds=0.2, components=4, n_init=1),
 )

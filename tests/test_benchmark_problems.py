@@ -156,7 +156,7 @@ def test_the_fit_minimises_what_the_networks_are_trained_on(d):
     assert np.allclose(noisy, task.problem.points, rtol=1e-13, atol=1e-13)
     assert np.allclose(fitted.noise_labels_.reshape(noisy.shape), task.problem.labels, atol=1e-12)
     proof = certify(fitted.network_, task.problem.points, objective=DSM, labels=task.problem.labels,
-                    beta=task.beta, skip=False, reference="residual", n_starts=8)  # fmt: skip
+                    beta=task.beta, skip=False, reference="residual")  # fmt: skip
     assert proof.objective == pytest.approx(fitted.certificate_.objective, rel=1e-10)
 
 

@@ -189,11 +189,18 @@ def test_scores_of_the_speed_benchmark_visit_all_their_pieces():
     assert (np.bincount(np.searchsorted(knots, x), minlength=101) > 0).all()
 
 
-def test_drawing_takes_its_time_in_proportion():
-    few, many = (
-        min(sampler_speed.draw_seconds((20_000,), steps) for _ in range(5)) for steps in (5, 50)
-    )
-    assert 3 < many / few < 30
+def test_the_unit_of_time_is_as_many_normal_numbers(monkeypatch):
+    drawn, generator = [], np.random.default_rng(0)
+
+    class Counting:
+        def standard_normal(self, out):
+            generator.standard_normal(out=out)
+            drawn.append(out.copy())
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Counting())
+    assert sampler_speed.draw_seconds((20, 2), 5) > 0.0
+    assert [z.shape for z in drawn] == [(20, 2)] * 5
+    assert len(np.unique(drawn)) == 200
 
 
 # ---------------------------------------------------------------------- the spin glass
