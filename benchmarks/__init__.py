@@ -2,7 +2,8 @@
 
 ``python -m benchmarks`` runs everything, ``python -m benchmarks NAME ... --quick`` a small version
 of some.  Every benchmark is one file with ``FULL`` and ``QUICK`` settings, ``run(settings, seed)``
-returning a :class:`~benchmarks.harness.Report`, and ``draw(report)`` for the figure.
+returning a :class:`~benchmarks.harness.Report`, and ``draw(report)`` for the figure.  Rooms:
+``paper`` the figures of the paper, ``problems`` what is solved, ``peers`` whom we are compared with.
 """
 
 from __future__ import annotations
@@ -43,4 +44,5 @@ def load(name: str) -> ModuleType:
     """The module of one benchmark."""
     if name not in NAMES:
         raise ValueError(f"no benchmark named {name!r}; choose from {', '.join(NAMES)}.")
-    return import_module(f"{__name__}.{name}")
+    room = "paper." * name.startswith("figure")
+    return import_module(f"{__name__}.{room}{name}")

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_peers
-from benchmarks.gradient_peers import Effort, Peer, train_peers
 from benchmarks.harness import Check, Report, Row, measure
-from benchmarks.training_cases import (
+from benchmarks.paper.training_figure import gaps_and_successes
+from benchmarks.peers import torch_networks
+from benchmarks.peers.gradient import Effort, Peer, train_peers
+from benchmarks.problems.training_cases import (
     CENTRES,
     DSM,
     NOISE,
@@ -26,7 +27,6 @@ from benchmarks.training_cases import (
     lower_bound,
     make_task,
 )
-from benchmarks.training_figure import gaps_and_successes
 from convexscore import ConvexScore
 
 TITLE = "one convex fit against restarts of SGD, Adam and L-BFGS on the same objective"
@@ -63,9 +63,9 @@ FULL = Settings(
     Effort(1000, 2000, 50, restarts=12, sweep_restarts=3, outside_runs=4),
 )
 QUICK = Settings(
-    (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.03, 2), Case(SM, 2, 50, 0.3), Case(DSM, 3, 60, 0.3)),
+    (Case(SM, 1, 80, 0.1), Case(DSM, 1, 80, 0.03, 2), Case(SM, 2, 60, 0.4), Case(DSM, 3, 40, 0.3)),
     Effort(
-        100, 200, 25, restarts=4, sweep_restarts=2, outside_runs=2, rates=(0.1, 0.01), records=12
+        100, 150, 25, restarts=3, sweep_restarts=1, outside_runs=2, rates=(0.1, 0.01), records=12
     ),
     fit_repeats=1,
     searches=256,
@@ -264,7 +264,7 @@ def _notes(settings: Settings, rows: list[Row]) -> list[str]:
         + (f" ({'; '.join(sorted(faster))})" if faster else "")
         + ".  The fit's time includes the proof; a run does not know how far it is.",
     ]
-    if torch_peers.installed():
+    if torch_networks.installed():
         notes.append(
             "torch: torch.nn.Linear with its own initialisation, autograd and torch.optim.Adam in single "
             "precision; shares no code with the package."

@@ -37,7 +37,7 @@ class Settings:
 
 
 FULL = Settings(500, 200, 4, 1, 14, 5, 4000, 5)
-QUICK = Settings(150, 40, 1, 1, 4, 2, 1000, 1)
+QUICK = Settings(80, 30, 1, 1, 3, 2, 1000, 1)
 
 
 def line_laws() -> dict[str, Any]:
@@ -167,6 +167,9 @@ def run(settings: Settings, seed: int) -> Report:
             if method in (RULE, POOLED):
                 aim = f"{where}: error of {method} / cv per level"
                 checks.append(Check(aim, ratio, 1.0, timing=True))
+    errors = tables["Error bound in nats"]
+    worst = max(row[RULE] / row[NONE] for row in errors)
+    checks.append(Check("error of the rule over that without penalty, largest", worst, 2.0))
     notes = [
         "Error bound: sum over levels of sigma^2 E|s - s*|^2 d(log sigma) on fresh true samples; the "
         "Kullback-Leibler error of an exact sampler with these scores is at most half of it, plus "

@@ -12,7 +12,7 @@ from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
 from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.problem import prepare
+from convexscore.solvers.space.problem import NeuronCase, prepare
 from convexscore.solvers.space.restricted import add_columns, start
 from convexscore.solvers.space.solve import MultivariateFit, solve
 
@@ -49,7 +49,7 @@ def _fit(X: Any, settings: Settings, beta: Any, n_jobs: int, seed: int) -> tuple
 def _from_the_level_above(X: Any, model: ConvexDiffusion, draws: int, seed: int) -> float:
     """Seconds of the ladder when each level starts with the neurons of the one before."""
     z = model.standardization_.points(X)
-    case = ProblemOptions("denoising", noise=1.0, labels="smoothed").neuron_case
+    case = NeuronCase("relu", skip=True)  # of the default model
     before: MultivariateFit | None = None
     started = perf_counter()
     for level, beta in zip(model.levels_, model.betas_, strict=True):

@@ -1,9 +1,4 @@
-"""Ten dimensions, twenty thousand rows: one convex fit against ten Adam runs with as many neurons.
-
-scikit-learn's MLPRegressor descends, per batch of B rows, 1/(2 B) ||f - l||^2 + alpha / (2 B) (||U||^2 +
-||W||^2) without the biases.  With alpha = beta B / n that is our objective over n on average over the
-batches, because the least (||u||^2 + ||w||^2) / 2 of a neuron is ||u|| ||w||.
-"""
+"""Ten dimensions, twenty thousand rows: one convex fit against ten Adam runs with as many neurons."""
 
 from __future__ import annotations
 
@@ -15,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import Check, Report, Row, figure, measure
-from benchmarks.spiral import beta_max
-from convexscore import ConvergenceWarning, ConvexScore, TwoLayerNetwork, fit_convex_score, training
+from benchmarks.peers.mlp import Task, adam_run, objective
+from benchmarks.problems.spiral import no_neuron_beta
+from convexscore import ConvergenceWarning, ConvexScore, fit_convex_score, training
 from convexscore.objectives import ScoreObjective, denoising
 
 TITLE = "d = 10, n = 20 000, denoising: one convex fit against the best of ten Adam runs"
@@ -48,15 +44,6 @@ FULL = Settings(20_000, 10, 10, 200, 2)
 QUICK = Settings(1000, 5, 2, 10, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What every side minimises."""
-
-    noisy: Floats
-    labels: Floats
-    beta: float
-
-
 def data(settings: Settings, seed: int) -> Floats:
     """A mixture of Gaussians with equal weights."""
     rng = np.random.default_rng(seed)
@@ -70,54 +57,13 @@ def noise_stream(seed: int) -> np.random.Generator:
     return np.random.default_rng([seed, 1])
 
 
-def objective(task: Task, network: TwoLayerNetwork) -> float:
-    """1/2 ||s - l||^2 + beta sum ||u|| ||w||, with the offset at its best for everybody."""
-    rest = task.labels - network(task.noisy)
-    rest = rest - rest.mean(axis=0)
-    return 0.5 * float(np.einsum("nd,nd->", rest, rest)) + task.beta * network.path_norm()
-
-
-def adam_run(task: Task, m: int, rate: float, seed: int, settings: Settings) -> Row:
-    """One run of MLPRegressor, mapped to the package's network; in a process of its own or not."""
-    from sklearn.neural_network import MLPRegressor
-
-    batch = min(settings.batch, len(task.noisy))
-    model = MLPRegressor(
-        hidden_layer_sizes=(m,),
-        solver="adam",
-        alpha=task.beta * batch / len(task.noisy),
-        batch_size=batch,
-        learning_rate_init=rate,
-        max_iter=settings.epochs,
-        n_iter_no_change=settings.epochs,  # all epochs
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged: the objective says how far
-        timing, _ = measure(lambda: model.fit(task.noisy, task.labels), repeats=1, warmup=0)
-    return {
-        "seed": seed,
-        "learning rate": rate,
-        "epochs": model.n_iter_,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
-        "objective": objective(task, network_of(model)),
-    }
-
-
-def network_of(model: Any) -> TwoLayerNetwork:
-    """The network of a fitted MLPRegressor with one hidden layer."""
-    (inner, outer), (b, offset) = model.coefs_, model.intercepts_
-    return TwoLayerNetwork(inner.T, outer, b, offset=offset)
-
-
 def run(settings: Settings, seed: int) -> Report:
     from joblib import Parallel, delayed  # type: ignore[import-untyped]
 
     X = data(settings, seed)
     drawn = denoising(X, noise=settings.noise, n_draws=1, random_state=noise_stream(seed))
     assert drawn.labels is not None
-    largest = beta_max(drawn)
+    largest = no_neuron_beta(drawn)
     task = Task(drawn.points, drawn.labels, settings.share * largest)
     few = X[: len(X) // 10]
     _fit(few, task.beta * len(few) / len(X), settings, seed)  # first calls
@@ -127,7 +73,10 @@ def run(settings: Settings, seed: int) -> Report:
     together, runs = measure(
         lambda: list(
             Parallel(n_jobs=settings.jobs)(
-                delayed(adam_run)(task, m, rate, number, settings) for rate, number in jobs
+                delayed(adam_run)(
+                    task, m, rate, number, epochs=settings.epochs, batch=settings.batch
+                )
+                for rate, number in jobs
             )
         ),
         repeats=1,

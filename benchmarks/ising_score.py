@@ -41,7 +41,7 @@ class Settings:
 
 
 FULL = Settings()
-QUICK = Settings(4, n_train=300, n_samples=4000, n_levels=5, n_steps=120, n_test=1000, jobs=1)
+QUICK = Settings(4, n_train=200, n_samples=3000, n_levels=4, n_steps=80, n_test=500, jobs=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,10 +160,18 @@ def run(settings: Settings, seed: int) -> Report:
         "neurons (most)": max(row["neurons"] for row in levels),
         "relative gap (worst)": max(row["relative gap"] for row in levels),
     }
-    exact, convex, linear = rows[1], rows[2], rows[3]
+    exact, convex, linear, free = rows[1], rows[2], rows[3], rows[-1]
     checks = [
         Check("exact score: total variation beyond the floor, in deviations",
               exact["beyond the floor"] / exact["floor's deviation"], 4.0),
+        Check("exact score: distance from spins (rms)", exact["distance from spins (rms)"], 1e-6),
+        Check("exact samples: total variation from the floor, in deviations",
+              abs(rows[0]["beyond the floor"]) / rows[0]["floor's deviation"], 4.0),
+        Check("free spins: total variation beyond the floor, in deviations",
+              free["beyond the floor"] / free["floor's deviation"], 8.0, at_least=True),
+        Check("free spins: strength of correlations", free["strength of correlations"], 0.3),
+        Check("convex score: largest relative error of a level",
+              max(row["convex: relative error"] for row in levels), 1.0),
         Check("exact score: correlation error over that of exact samples",
               exact["correlation error (rms)"] / rows[0]["correlation error (rms)"], 3.0),
         Check("convex score: total variation over that of the best linear score",

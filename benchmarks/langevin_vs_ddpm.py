@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from benchmarks.bimodal import (
+from benchmarks.harness import Check, Report, Row, figure
+from benchmarks.problems.bimodal import (
     CLOSE,
     LARGE,
     LAW,
@@ -35,7 +36,6 @@ from benchmarks.bimodal import (
     starts,
     weight_of,
 )
-from benchmarks.harness import Check, Report, Row, figure
 from convexscore import fit_convex_diffusion, fit_convex_score
 from convexscore.metrics import NoiseFloor, energy_distance, noise_floor, total_variation_grid
 from convexscore.samplers import langevin, mala
@@ -58,7 +58,7 @@ class Settings:
 
 
 FULL = Settings(5000, 1000, 30_000, (10, 20, 50, 100, 200, 500, 1000, 2000), 200, 1000)
-QUICK = Settings(4000, 1000, 1000, (20, 50, 100, 300, 1000), 60, 1000)
+QUICK = Settings(2000, 1000, 500, (20, 50, 100, 300), 40, 1000)
 
 
 def run(settings: Settings, seed: int) -> Report:
@@ -108,6 +108,8 @@ def run(settings: Settings, seed: int) -> Report:
                   by_name["Langevin from the large mode"][f"{metric} / floor"], 2.0, at_least=True)
         )  # fmt: skip
     checks += [
+        Check("score calls of the samplers, largest less smallest",
+              max(row["score calls"] for row in rows) - min(row["score calls"] for row in rows), 2),
         Check("traces of Langevin against their exact law, standard errors", deviation, 4.0),
         Check(f"score calls until the weight is right to {CLOSE:g}, Langevin over DDPM",
               slow / enough["DDPM"], 100.0, at_least=True),

@@ -1,8 +1,8 @@
 """Peak extra memory of one fit, in a process of its own.
 
-The data come from a file, so that making them leaves no trace.  Two meters, each in a fresh
-process: ``tracemalloc`` counts every array numpy allocates; ``rss`` is the largest resident set
-beyond the one before the fit, which also sees memory that compiled code takes for itself.
+The data come from a file, so that making them leaves no trace.  Two meters: ``rss`` is the largest
+resident set beyond the one before the fit, which also sees memory that compiled code takes for
+itself; ``tracemalloc``, in a fit after that, counts every array numpy allocates.
 """
 
 from __future__ import annotations
@@ -29,17 +29,14 @@ def peak_arrays(x: NDArray[np.float64], **options: Any) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.npy"
         np.save(path, x)
-        return {meter: _child(path, meter, options) / x.nbytes for meter in METERS}
-
-
-def _child(path: Path, meter: str, options: dict[str, Any]) -> float:
-    command = [PYTHON, "-m", "benchmarks.memory", str(path), meter, json.dumps(options)]
-    done = subprocess.run(
-        command, env=child_environment(), capture_output=True, text=True, check=False
-    )
+        command = [PYTHON, "-m", "benchmarks.memory", str(path), json.dumps(options)]
+        done = subprocess.run(
+            command, env=child_environment(), capture_output=True, text=True, check=False
+        )
     if done.returncode != 0:
         raise RuntimeError(f"the memory process failed: {done.stderr.strip()[-500:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["bytes"])
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {meter: found[meter] / x.nbytes for meter in METERS}
 
 
 def _start_resident() -> int:
@@ -74,7 +71,6 @@ def main() -> None:
     """Child process: load, warm up on a few values, fit, print the extra bytes."""
     parser = argparse.ArgumentParser()
     parser.add_argument("path")
-    parser.add_argument("meter", choices=METERS)
     parser.add_argument("options", type=json.loads)
     arguments = parser.parse_args()
 
@@ -82,15 +78,12 @@ def main() -> None:
 
     fit_convex_score(np.linspace(-1.0, 1.0, 100) ** 3, **arguments.options)
     x = np.load(arguments.path)
-    if arguments.meter == "tracemalloc":
-        tracemalloc.start()
-        fit = fit_convex_score(x, **arguments.options)
-        extra = tracemalloc.get_traced_memory()[1]
-    else:
-        before = _start_resident()
-        fit = fit_convex_score(x, **arguments.options)
-        extra = _peak_resident() - before
-    print(json.dumps({"bytes": extra, "status": fit.certificate_.status}))
+    before = _start_resident()
+    fit_convex_score(x, **arguments.options)
+    resident = _peak_resident() - before
+    tracemalloc.start()
+    fit_convex_score(x, **arguments.options)
+    print(json.dumps({"tracemalloc": tracemalloc.get_traced_memory()[1], "rss": resident}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.harness import Check, Report, Row, figure, growth_exponent, measure, total_memory
 from benchmarks.memory import peak_arrays
-from benchmarks.spiral import PlanarProblem, fit, make_problem
+from benchmarks.problems.spiral import PlanarProblem, fit, fit_options, make_problem
 
 TITLE = "planar denoising on the noisy spiral to a certified relative gap of 1e-3"
 
@@ -41,11 +41,14 @@ def run(settings: Settings, seed: int) -> Report:
             "last two": growth_exponent(settings.sizes[-2:], seconds[-2:]),
         }
     ]
+    counted, pairs = rows[0]["tracemalloc (MB)"], 1e3 * rows[0]["all pairs (GB)"]
     aimed = next(row for row in rows if row["n"] == settings.aim_at)
     checks = [
         Check(f"n = {aimed['n']}: seconds", aimed["seconds"], 20.0, timing=True),
         Check("largest certified relative gap", max(row["relative gap"] for row in rows), settings.tol),
         Check("certificates that did not look at every line", sum(not r["exact"] for r in rows), 0),
+        Check(f"n = {rows[0]['n']}: MB of arrays counted", counted, 0.01, at_least=True),
+        Check(f"n = {rows[0]['n']}: MB of arrays over that of all pairs", counted / pairs, 0.8),
         # n x n doubles would be the first step towards a matrix of all pairs
         Check("growth exponent of the time, all sizes", growth[0]["all sizes"], 2.5, timing=True),
     ]  # fmt: skip
@@ -53,8 +56,8 @@ def run(settings: Settings, seed: int) -> Report:
         f"beta = {settings.share} * beta_max, noise {settings.noise}, ReLU without skip, one draw; "
         f"the whole call at tol = {settings.tol:g}, certificate included.",
         "Certified: the gap is to the best network of any width, every line of the plane looked at.",
-        "Memory: peak beyond the data, each meter in a fresh process: arrays that numpy allocates "
-        "(tracemalloc), resident set (rss).  `all pairs (GB)`: the dense n x n(n-1) matrix.",
+        "Memory: peak beyond the data, in a fresh process: resident set (rss), then arrays that "
+        "numpy allocates (tracemalloc).  `all pairs (GB)`: the dense n x n(n-1) matrix.",
     ]
     return Report({"Time and memory": rows, "Growth exponents": growth}, checks, notes)
 
@@ -82,16 +85,7 @@ def _one_size(n: int, repeats: int, settings: Settings, seed: int) -> dict[str, 
 
 def _memory(problem: PlanarProblem, tol: float) -> dict[str, float]:
     """Peak memory of the same call, in MB."""
-    arrays = peak_arrays(
-        problem.x,
-        objective="denoising",
-        noise=problem.noise,
-        n_draws=1,
-        skip=False,
-        beta=problem.beta,
-        tol=tol,
-        random_state=problem.seed,
-    )
+    arrays = peak_arrays(problem.x, **fit_options(problem, tol))
     return {f"{meter} (MB)": count * problem.x.nbytes / 1e6 for meter, count in arrays.items()}
 
 

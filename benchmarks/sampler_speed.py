@@ -150,6 +150,8 @@ def run(settings: Settings, seed: int) -> Report:
               judged[plane.where, plane.name], settings.plane_aim, timing=True),
         Check("peak memory of ddpm in MB, the worst score", max(p["peak MB"] for p in parts),
               settings.memory_aim_mb),
+        Check("the same, the least: what a meter that works shows", min(p["peak MB"] for p in parts),
+              0.1, at_least=True),
     ]  # fmt: skip
     notes = [
         f"{settings.steps} steps of each sampler and a denoising step. `ratio`: its time over that "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Check, Report, Row, figure, measure
-from benchmarks.spiral import overfit_problem, spiral
+from benchmarks.problems.spiral import overfit_problem, spiral
 from convexscore import ConvergenceWarning
 from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.space.generation import Round
@@ -49,6 +49,8 @@ def run(settings: Settings, seed: int) -> Report:
         Check("CPU seconds of the slowest level", max(r["CPU seconds"] for r in rows),
               settings.aim_seconds, timing=True),
         Check("largest certified relative gap", max(r["relative gap"] for r in rows), settings.tol),
+        Check("share of the loss in the objective, largest", max(r["data / objective"] for r in rows),
+              1.0),
         Check("certificates that did not look at every line", sum(not r["exact"] for r in rows), 0),
     ]  # fmt: skip
     notes = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Check, Report, figure, growth_exponent, measure
-from benchmarks.laws import TWO_HUMPS
+from benchmarks.problems.laws import TWO_HUMPS
 from convexscore import certify, fit_convex_score
 from convexscore.programs import ConvexProgram, SolverChoice, univariate_program
 

@@ -39,10 +39,9 @@ CONFIGURATIONS = [
 ]
 # Texts, pictures, files, messages and other people's packages: all tests but these are numeric.
 NOT_NUMERIC = """
-    animation benchmarks cli cli_bench cli_diffusion convex_vs_sgd diffusion_backends
-    diffusion_benchmarks diffusion_persistence figures langevin_vs_ddpm notebooks packaging
-    persistence plane_displays plotting random report score_accuracy speed_report threads
-    torch_peers validation
+    animation benchmark_paper benchmark_peers benchmark_problems benchmark_samplers benchmarks cli
+    cli_bench cli_diffusion diffusion_backends notebooks packaging persistence
+    plane_displays plotting random report threads validation
 """.split()
 
 

@@ -160,6 +160,7 @@ DEGENERATE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_data_against_all_patterns(name, bias):

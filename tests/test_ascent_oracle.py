@@ -88,6 +88,7 @@ def search(neurons, residual, *, seed=0, n_best=5, **options):
     return priced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 def test_plane_against_every_line(activation, divergence):
@@ -127,6 +128,7 @@ def slow_search(neurons, residual, rng, starts):
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [3, 5, 10])
 @pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 def test_beats_a_slow_optimiser_in_more_dimensions(d, activation):
@@ -194,6 +196,7 @@ def test_mass_two_is_the_point_twice(activation, divergence):
     assert [one.largest, two.largest] == pytest.approx([expected] * 2, rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 @pytest.mark.parametrize(("conservative", "sign"), KINDS)
 def test_points_without_full_rank(divergence, conservative, sign):

@@ -64,6 +64,7 @@ def assert_bitwise_equal(a, b):
     assert np.array_equal(a.sample(150, **how), b.sample(150, **how))
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_numbers(serial):
     """The comparison can fail."""
     other = fit("column", n_jobs=1).set_params(random_state=6).fit(line())
@@ -71,6 +72,7 @@ def test_another_seed_gives_other_numbers(serial):
         assert_bitwise_equal(serial["column"], other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_backends_of_joblib(serial, name, backend):
@@ -98,6 +100,7 @@ def cluster(request):
         yield client, processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_dask(serial, cluster, name):
     with joblib.parallel_config(backend="dask"):
@@ -228,6 +231,7 @@ def test_recording_nests_and_survives_errors():
         warnings.warn("as before", UserWarning, stacklevel=1)
 
 
+@pytest.mark.slow
 def test_threads_that_do_not_record_show_their_warnings():
     with pytest.warns(UserWarning, match="from another thread"), recorded_warnings() as messages:
         other = threading.Thread(

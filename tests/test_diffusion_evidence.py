@@ -105,6 +105,7 @@ def test_energy_test_is_valid_and_sees_five_percent():
     assert energy_p_value(x, wrong.sample(N, random_state=2)) < OK
 
 
+@pytest.mark.slow
 @every_sampler
 def test_every_sampler_passes_the_energy_test(run):
     samples = run(LINE, n_samples=N, random_state=3).samples
@@ -119,6 +120,7 @@ def test_every_sampler_passes_the_energy_test(run):
     assert metrics.energy_distance(wrong, truth) > 5 * floor.upper
 
 
+@pytest.mark.slow
 def test_planar_mixture_with_full_covariances_passes_the_energy_test():
     samples = on_grid(ddpm, 200)(PLANE, n_samples=N, dim=2, random_state=3).samples
     assert energy_p_value(samples, PLANE.sample(N, random_state=4)) > OK
@@ -177,6 +179,7 @@ def largest_error_of_correlations(spins):
     return float((error / np.sqrt((1 - GLASS.correlations[off] ** 2) / N)).max())
 
 
+@pytest.mark.slow
 def test_ddpm_with_the_exact_score_samples_a_spin_glass():
     samples = spins_of(GLASS, 250)
     # The denoising step ends at spins: nothing is left to round but the last bits.
@@ -196,6 +199,7 @@ def test_ddpm_with_the_exact_score_samples_a_spin_glass():
     assert largest_error_of_correlations(coarse) > 5.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -352,6 +356,7 @@ SCORES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCORES)
 @pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, annealed_langevin, predictor_corrector])
 def test_samples_do_not_depend_on_the_batch_or_the_other_chains(name, sampler):

@@ -383,6 +383,7 @@ def test_units_and_origin_of_the_plane(on_plane, scale, offset):
         assert relative(got, on_plane.score_function(at, t)) < 0.05
 
 
+@pytest.mark.slow
 def test_rotations_change_no_more_than_another_seed():
     """The noise does not turn with the data, so equal fits are equal in law only."""
     x, angle = plane(60), 0.7
@@ -439,6 +440,7 @@ def test_integer_weights_are_repetitions_in_law():
 # -------------------------------------------------------------------- scores and denoisers in context
 
 
+@pytest.mark.slow
 def test_vp_score_is_the_score_of_the_process_it_says(good_model):
     """Against the exact score of mu + e^-t (X - mu) + sqrt(1 - e^-2t) G / M."""
     to_z = good_model.standardization_
@@ -509,6 +511,7 @@ def test_default_ladder_spans_the_data():
     assert model.end_ == pytest.approx(0.5 * np.log1p(model.levels_[-1] ** 2))
 
 
+@pytest.mark.slow
 def test_fewer_levels_from_given_ends_and_draws():
     model = quick(line(), sigma_max=4.0, sigma_min=0.25, n_levels=5)
     np.testing.assert_allclose(model.levels_, [4.0, 2.0, 1.0, 0.5, 0.25])
@@ -731,6 +734,7 @@ def test_refit_with_another_number_of_columns():
     assert model.sample(3, n_steps=2).shape == (3,) and model.n_features_in_ == 1
 
 
+@pytest.mark.slow
 def test_scikit_learn_s_own_checks():
     # As for ConvexScore: a plain (n,) vector is welcome, and a dictionary as a cell is a ValueError.
     by_design = {"check_fit1d", "check_dtype_object"}
@@ -903,6 +907,7 @@ def test_bad_points_are_refused(on_line, on_plane):
         quick(line(), schedule="ve", n_levels=2).score_function(GRID, -1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:beta='cv'")  # of the single fits: where their grids ended
 @pytest.mark.parametrize("d", [1, 2])
 def test_cross_validation_of_each_level_is_that_of_the_single_fit(d):

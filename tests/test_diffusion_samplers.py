@@ -431,6 +431,7 @@ def mixture_cdf(scale, sigma):
     return lambda q: stats.norm.cdf(np.subtract.outer(q, scale * MEANS) / std) @ WEIGHTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, probability_flow])
 def test_vp_samplers_find_both_modes_in_their_shares(sampler):
     grid = exponential_grid(6.0, 400, end=1e-3)

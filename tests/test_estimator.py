@@ -100,6 +100,7 @@ def test_failed_fit_leaves_no_half_fitted_estimator():
         unfitted.score_function(0.0)
 
 
+@pytest.mark.slow
 def test_scikit_learn_s_own_checks():
     """Denoising passes them all; score matching all that do not fit more columns than it has data for."""
     # A column as a plain (n,) vector is welcome here; scikit-learn wants it refused.

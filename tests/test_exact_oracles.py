@@ -207,6 +207,7 @@ def test_plane_equals_enumeration(cloud, activation, divergence, kind):
 SPACE_CLOUDS = ["random", "duplicates", "grid", "line", "two lines", "clusters", "coplanar", "star"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", SPACE_CLOUDS)
 @pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])

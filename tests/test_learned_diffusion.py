@@ -46,6 +46,7 @@ def expected_ratios(metric, law, n, x, y):
     ]
 
 
+@pytest.mark.slow
 def test_line_mixture():
     n, rows = 2000, []
     for seed in range(8):
@@ -70,6 +71,7 @@ def ring_fit():
     return x, fit_convex_diffusion(x, n_levels=8, beta="rule", n_draws=3, tol=0.03, random_state=0)
 
 
+@pytest.mark.slow
 def test_ring_of_eight(ring_fit):
     """One training set, whose luck is in the numbers."""
     x, model = ring_fit

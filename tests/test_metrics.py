@@ -488,6 +488,7 @@ def test_floor_from_a_sampler_has_the_known_mean():
     assert abs(other.mean - mean) > 10 * error
 
 
+@pytest.mark.slow
 def test_floor_from_one_sample_is_honest():
     """The mean over many test samples of the corrected floor is the floor of fresh samples."""
     plans = {

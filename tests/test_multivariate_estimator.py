@@ -39,6 +39,7 @@ def same(fit, other, x, tol=2e-3):
 # ---------------------------------------------------------------------------------------- symmetries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "skip", "conservative"), CASES)
 def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, conservative):
     x = moons(40)
@@ -355,6 +356,7 @@ def _true_score(x, extra=0.0):
     return (share @ means - x) / variance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", ["score_matching", "denoising"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_cross_validated_beta_is_near_the_best_of_its_path(goal, seed):

@@ -147,6 +147,7 @@ def test_grid_supremum_sees_a_missing_neuron():
 # --------------------------------------------------------------------------- lower bounds are valid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("goal", "activation", "skip", "kind"), CASES)
 @pytest.mark.parametrize("d", [2, 3])
 def test_lower_bounds_of_loose_fits_are_valid(goal, activation, skip, kind, d):
@@ -252,6 +253,7 @@ def test_gaussian_score_exactly_above_its_threshold_and_not_below(activation, se
 # ------------------------------------------------------------------------------- higher dimensions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("goal", OBJECTIVES)
 @pytest.mark.parametrize(
     ("d", "n", "sharp", "smooth"), [(3, 64, 16.0, 12.0), (5, 50, 24.0, 18.0), (10, 200, 60.0, 60.0)]
@@ -287,6 +289,7 @@ def test_higher_dimensions_beat_non_convex_training(goal, d, n, sharp, smooth):
     assert gap.gap >= 0.9 * (objective(case, worse) - certificate.objective) > 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "skip"), [("vector", True), ("gradient", False)])
 def test_exact_oracle_and_local_search_agree_in_space(kind, skip):
     """d = 3: 16 points are priced exactly; four copies of them (64 rows) by local search."""
@@ -326,6 +329,7 @@ def _degenerate():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _degenerate())
 @pytest.mark.parametrize(
     ("kind", "activation"),

@@ -74,6 +74,7 @@ def test_the_lessons_are_there():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # the client's own dependencies, not the lesson: what the lesson warns of goes to its stderr
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
@@ -99,6 +100,7 @@ def test_lesson_is_stored_without_outputs(path):
         assert cell.outputs == [] and cell.execution_count is None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default::DeprecationWarning", "default::ResourceWarning")
 def test_a_wrong_number_in_a_lesson_fails():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("assert 1 + 1 == 3")])

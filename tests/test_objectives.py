@@ -227,6 +227,7 @@ def slow_score(x, at, noise, weights=None):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 3, 5])
 @pytest.mark.parametrize("ratio", [1e-6, 0.02, 0.5, 30.0])
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])

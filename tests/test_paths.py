@@ -206,6 +206,7 @@ def test_held_out_loss_of_a_denoising_path():
     assert np.array_equal(alone.objective, path.objective)
 
 
+@pytest.mark.slow
 def test_path_in_five_dimensions_by_local_search():
     x = _clusters(60, 5)
     options = {
@@ -360,6 +361,7 @@ def test_one_standard_error_rule_is_more_regular_and_seeds_reproduce():
     assert selection.loss[chosen] <= selection.loss[best] + selection.standard_error[best]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
     "ignore:.*still falling at the smallest beta"
 )  # fine with smooth labels

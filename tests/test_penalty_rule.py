@@ -110,6 +110,7 @@ def mean_noise(x, options, repeats=6):
     )
 
 
+@pytest.mark.slow
 def test_noise_grows_like_the_root_of_n_and_like_the_draws():
     x = np.random.default_rng(0).normal(size=(800, 1))
     base = mean_noise(x[:200], options_of(0.2, n_draws=4), 25)
@@ -118,6 +119,7 @@ def test_noise_grows_like_the_root_of_n_and_like_the_draws():
     assert mean_noise(x[:200], options_of(0.2, n_draws=12), 25) / base == pytest.approx(3, rel=0.2)
 
 
+@pytest.mark.slow
 def test_a_part_of_many_points_stands_for_all(monkeypatch):
     x = np.random.default_rng(0).normal(size=(3000, 1))
     options = options_of(0.2, n_draws=1)
@@ -193,6 +195,7 @@ def test_anchors_span_the_ladder(one_column):
         assert (np.diff(chosen) > 0).all() and len(chosen) <= 10
 
 
+@pytest.mark.slow
 def test_cross_validation_wants_more_neurons_where_there_are_modes():
     three = targets.GaussianMixture([1, 1, 1], [-4.0, 0.0, 4.0], 0.25)
     laws = {"gaussian": targets.Gaussian([0.0], [[1.0]]), "modes": three}

@@ -282,6 +282,7 @@ def test_points_without_spread_give_the_kernel_density_score():
         Gaussian([0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]).log_density(z)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [FULL, *SHAPES], ids=repr)
 @pytest.mark.parametrize("angle", [0.3, 1.9])
 def test_projections_of_planar_samples(law, angle):
@@ -337,6 +338,7 @@ def test_shapes_are_where_they_should_be():
 # ---- laws on the line ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [stats.laplace(), stats.gamma(4.0), stats.t(5), stats.uniform()])
 @pytest.mark.parametrize("level", [(1.0, 0.5), (0.6, 0.8), (0.9, 0.05), (0.9, 0.01)])
 def test_noised_line_law_against_adaptive_quadrature(law, level):

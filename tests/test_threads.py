@@ -1,9 +1,12 @@
 """The limit on BLAS threads is lifted by the last of overlapping fits."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from threading import Barrier, Thread
 
 import numpy as np
-import pytest
 from threadpoolctl import threadpool_info
 
 from convexscore._tools.threads import threads_for
@@ -13,11 +16,11 @@ def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
-def test_overlapping_contexts_restore_the_number_of_threads():
+def overlapping_fits():
+    """Two fits that overlap in time: the limit holds until the second one is done."""
     assert np.ones((2, 2)) @ np.ones(2) is not None  # BLAS is loaded
     before = blas_threads()
-    if max(before) < 2:
-        pytest.skip("BLAS has one thread here: there is nothing to limit")
+    assert max(before) == 2
     started, leave_first, leave_last = Barrier(3), Barrier(2), Barrier(2)
 
     def fit(leave):
@@ -37,6 +40,14 @@ def test_overlapping_contexts_restore_the_number_of_threads():
     workers[1].join()
     assert set(both) == set(one) == {1}
     assert blas_threads() == before
+
+
+def test_overlapping_fits_restore_the_number_of_threads():
+    """In a fresh process: threads of tests that came before may own the limit, and BLAS may have one."""
+    two = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2")
+    code = "import test_threads; test_threads.overlapping_fits()"
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent, check=True,
+                   env={**os.environ, **two})  # fmt: skip
 
 
 def test_large_data_are_left_alone():

@@ -189,6 +189,7 @@ def test_weights_count_as_repetitions():
 # ---- the global optimum ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("X", "activation", "skip", "beta", "within"),
     [

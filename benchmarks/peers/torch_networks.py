@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.silu_network import Weights
+from benchmarks.peers.silu_network import Weights
 from convexscore import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import torch_peers
-from benchmarks.kernel_family import kernel_family_score
-from benchmarks.score_peers import (
+from benchmarks.peers import torch_networks
+from benchmarks.peers.kernel_family import kernel_family_score
+from benchmarks.peers.scores import (
     Floats,
     ScoreFunction,
     cross_validated_bandwidth,
@@ -21,8 +21,9 @@ from benchmarks.score_peers import (
     silverman_bandwidth,
     whitened,
 )
-from benchmarks.silu_network import SiluNet, train_silu_score
+from benchmarks.peers.silu_network import SiluNet, train_silu_score
 from convexscore import ConvexScore, fit_convex_score
+from convexscore.objectives.options import make_problem
 from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.selection.ladder import RULE_FACTOR
 from convexscore.solvers.space.training import bandwidth
@@ -62,7 +63,7 @@ class Effort:
     n_init: int = 2
 
     def notes(self) -> list[str]:
-        deep = "torch" if torch_peers.installed() else "numpy, as torch is not installed"
+        deep = "torch" if torch_networks.installed() else "numpy, as torch is not installed"
         return [
             "Convex SM: the default fit, beta by 5-fold cross-validation (several columns: "
             f"tol {_TOL:g}; more than {_RULE_DIMENSIONS}: on at most {_CV_POINTS} points, times the root "
@@ -108,20 +109,13 @@ class Sample:
         return self.x.reshape(len(self.x), -1)
 
     @cached_property
-    def options(self) -> ProblemOptions:
-        """The denoising problem."""
+    def denoising(self) -> dict[str, Any]:
+        """The options of the denoising problem."""
         n, d = self.columns.shape
         wanted = _LINE_POINTS if d == 1 else _VECTOR_POINTS
-        noise = NOISE * bandwidth(self.columns, n)
-        draws = max(_LEAST_DRAWS, wanted // n)
-        return ProblemOptions("denoising", noise=noise, n_draws=draws, labels="smoothed")
-
-    @cached_property
-    def denoising(self) -> dict[str, Any]:
-        options = self.options
         return {
-            "objective": "denoising", "noise": options.noise, "n_draws": options.n_draws,
-            "labels": options.labels,
+            "objective": "denoising", "noise": NOISE * bandwidth(self.columns, n),
+            "n_draws": max(_LEAST_DRAWS, wanted // n), "labels": "smoothed",
         }  # fmt: skip
 
     @cached_property
@@ -172,8 +166,8 @@ def fit(method: str, sample: Sample) -> ScoreFunction:
     if method == DSM:
         return sample.denoised.score_function
     if method == RULE:
-        beta = RULE_FACTOR * gradient_noise(sample.columns, sample.options, rng=rng)
         task = sample.denoising
+        beta = RULE_FACTOR * gradient_noise(sample.columns, make_problem(**task), rng=rng)
         fitted = fit_convex_score(x, beta=beta, random_state=rng, **task, **sample.tolerance)
         return fitted.score_function
     if method == ADAM_SM:
@@ -181,14 +175,12 @@ def fit(method: str, sample: Sample) -> ScoreFunction:
     if method == ADAM_DSM:
         return _trained(sample, sample.denoised.beta_, sample.denoising, rng)
     if method == SILU:
-        noise = sample.options.noise
-        assert noise is not None
         net: Any = SiluNet
-        if torch_peers.installed():
-            net = torch_peers.SiluNet
-        with torch_peers.one_thread() if torch_peers.installed() else nullcontext():
+        if torch_networks.installed():
+            net = torch_networks.SiluNet
+        with torch_networks.one_thread() if torch_networks.installed() else nullcontext():
             return train_silu_score(
-                x, noise=noise, seconds=effort.silu_seconds, rng=rng, net=net
+                x, noise=sample.denoising["noise"], seconds=effort.silu_seconds, rng=rng, net=net
             ).score
     if method == KERNEL:
         return kernel_family_score(x, rng=rng)[0]

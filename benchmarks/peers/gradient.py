@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import high_dim_vs_adam, torch_peers
+from benchmarks.peers import mlp, torch_networks
 from convexscore import TwoLayerNetwork, training
 from convexscore.objectives import ScoreObjective
 from convexscore.training.optimizers import Optimizer
@@ -106,7 +106,7 @@ def train_peers(
     peers.append(_lbfgs(problem, effort, common))
     if problem.labels is not None and not skip:
         peers.append(_sklearn(problem, beta, width, effort, seed))
-    if torch_peers.installed():
+    if torch_networks.installed():
         peers.append(_torch(problem, beta, width, skip, effort, seed))
     return peers
 
@@ -172,22 +172,17 @@ def _lbfgs(problem, effort, common):  # type: ignore[no-untyped-def]
 
 
 def _sklearn(problem: ScoreObjective, beta: float, width: int, effort: Effort, seed: int) -> Peer:
-    """MLPRegressor on standardised points, which is the same problem; see `high_dim_vs_adam`.
+    """MLPRegressor on standardised points, which is the same problem; see `mlp`.
 
     It shows its weights at the end only: one record.
     """
     assert problem.labels is not None
     points, scale = problem.points, float(problem.points.std())
-    task = high_dim_vs_adam.Task(
-        (points - points.mean(axis=0)) / scale, problem.labels * scale, beta
-    )
-    n, dim = points.shape
-    settings = high_dim_vs_adam.Settings(
-        n, dim, effort.outside_runs, _batch_epochs(n, effort), 1, batch=min(effort.batch, n)
-    )
+    task = mlp.Task((points - points.mean(axis=0)) / scale, problem.labels * scale, beta)
+    epochs = _batch_epochs(len(points), effort)
 
     def run(rate: float, number: int) -> tuple[Floats, Floats]:
-        row = high_dim_vs_adam.adam_run(task, width, rate, seed + number, settings)
+        row = mlp.adam_run(task, width, rate, seed + number, epochs=epochs, batch=effort.batch)
         return np.array([row["objective"] / scale**2]), np.array([row["seconds"]])
 
     return _outside("Adam, scikit-learn", run, effort)
@@ -201,7 +196,7 @@ def _torch(
     record = training.log_epochs(epochs, min(epochs + 1, effort.records))
 
     def run(rate: float, number: int) -> tuple[Floats, Floats]:
-        found = torch_peers.train_two_layers(
+        found = torch_networks.train_two_layers(
             problem, beta=beta, width=width, skip=skip, rate=rate, batch=effort.batch,
             n_epochs=epochs, record=(*record, epochs), seed=(seed + number) % 2**63,
         )  # fmt: skip

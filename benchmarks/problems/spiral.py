@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising
+from convexscore.objectives.options import make_case
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.space.problem import NeuronCase, NeuronProblem, prepare
-from convexscore.solvers.space.solve import largest_start
+from convexscore.solvers.training_problem import training_problem
 
 Floats = NDArray[np.float64]
 
@@ -49,28 +50,26 @@ def make_problem(n: int, share: float, noise: float, seed: int) -> PlanarProblem
     x = spiral(n)
     drawn = denoising(x, noise=noise, n_draws=1, random_state=seed)
     assert drawn.labels is not None
-    largest = beta_max(drawn)
+    largest = no_neuron_beta(drawn)
     return PlanarProblem(x, drawn.points, drawn.labels, share * largest, largest, noise, seed)
 
 
-def beta_max(drawn: ScoreObjective) -> float:
+def no_neuron_beta(drawn: ScoreObjective, skip: bool = False) -> float:
     """Smallest beta whose optimum has no neuron."""
-    problem = prepare(drawn, RELU)
-    return largest_start(problem, make_oracle(problem, random_state=np.random.default_rng(0)))
+    return training_problem(drawn, make_case("relu", skip)).largest_beta()
+
+
+def fit_options(problem: PlanarProblem, tol: float | None) -> dict[str, Any]:
+    """What `fit_convex_score` is told besides the points."""
+    return {
+        "objective": "denoising", "noise": problem.noise, "n_draws": 1, "skip": False,
+        "beta": problem.beta, "tol": tol, "random_state": problem.seed,
+    }  # fmt: skip
 
 
 def fit(problem: PlanarProblem, tol: float | None) -> ConvexScore:
     """The whole public call: noise, standardisation, solve, certificate."""
-    return fit_convex_score(
-        problem.x,
-        objective="denoising",
-        noise=problem.noise,
-        n_draws=1,
-        skip=False,
-        beta=problem.beta,
-        tol=tol,
-        random_state=problem.seed,
-    )
+    return fit_convex_score(problem.x, **fit_options(problem, tol))
 
 
 def judge(problem: PlanarProblem, network: TwoLayerNetwork, tol: float = 1e-4) -> Certificate:

@@ -12,20 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figure_look import (
+from benchmarks.harness import Check, Report, Row
+from benchmarks.paper.look import (
     CONVEX,
     TRUTH,
     panels,
     slide_style,
 )
-from benchmarks.figure_parts import (
+from benchmarks.paper.parts import (
     SIZES_ARE_OURS,
     Floats,
     curve,
     picked,
     stream,
 )
-from benchmarks.harness import Check, Report, Row
 from convexscore import TwoLayerNetwork, certify, fit_convex_score, gaussian_regime
 from convexscore.models.closed_forms import GaussianRegime
 from convexscore.scores.piecewise import PiecewiseLinearScore

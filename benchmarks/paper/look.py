@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.figure_parts import picked, rate_label
 from benchmarks.harness import Report, Row
+from benchmarks.paper.parts import picked, rate_label
 
 CONVEX, TRUTH = "#1f5fa8", "0.1"
 # One per learning rate, from the largest to the smallest.
@@ -48,6 +48,13 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Any, A
 def rate_color(rate: float, rates: Sequence[float]) -> str:
     """The colour of a learning rate: the larger, the warmer."""
     return TRAINED[sorted(rates, reverse=True).index(rate) % len(TRAINED)]
+
+
+def draw_panel(ax: Any, report: Report, panel: str, **losses: Any) -> None:
+    """Training loss, scores and histograms of one problem on three axes."""
+    draw_losses(ax[0], report, panel, **losses)
+    draw_scores(ax[1], report, panel)
+    draw_samples(ax[2], report, panel)
 
 
 def draw_losses(

@@ -1,6 +1,6 @@
 """A deep peer: three layers of SiLU units trained by Adam on denoising score matching.
 
-The training loop takes any `Net`: the one here is numpy; `torch_peers.SiluNet` is the same in torch.
+The training loop takes any `Net`: the one here is numpy; `torch_networks.SiluNet` is the same in torch.
 """
 
 from __future__ import annotations

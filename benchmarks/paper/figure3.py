@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from benchmarks.figure_look import (
+from benchmarks.harness import Check, Report, Row
+from benchmarks.paper.look import (
     CONVEX,
     TRUTH,
     legend_below,
     panels,
     slide_style,
 )
-from benchmarks.figure_parts import (
+from benchmarks.paper.parts import (
     SIZES_ARE_OURS,
     Floats,
     bound_check,
@@ -29,15 +30,14 @@ from benchmarks.figure_parts import (
     short,
     stream,
 )
-from benchmarks.harness import Check, Report, Row
-from benchmarks.spiral import spiral
-from convexscore import ConvexScore, fit_convex_score
+from benchmarks.paper.training import Level, at_level, fit_and_train
+from benchmarks.problems.spiral import spiral
 from convexscore.metrics import energy_distance
-from convexscore.objectives import denoising
+from convexscore.objectives.options import make_problem
 from convexscore.samplers import annealed_langevin, langevin
 from convexscore.schedules import geometric_levels
 from convexscore.selection.gradient_noise import gradient_noise
-from convexscore.training import Adam, TrainingRuns, train
+from convexscore.training import Adam
 
 TITLE = "planar denoising of the spiral: vector field per noise level, annealed-Langevin snapshots"
 
@@ -70,33 +70,19 @@ FULL = Settings(
 QUICK = Settings(40, 5, (8.0, 2.5, 0.8), (0, 1, 2), 2e-2, 40, 1, 60, 200, 60)
 
 
-@dataclass(frozen=True)
-class Level:
-    """One noise level: the certified optimum and Adam on the same noisy points."""
-
-    noise: float
-    fit: ConvexScore
-    runs: TrainingRuns
-
-
 def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
-    """Fit and train on the same draw of the noise, independent of those of other levels."""
-    noise = settings.levels[k]
-    task: dict[str, Any] = {"noise": noise, "n_draws": settings.n_draws, "labels": "smoothed"}
-    options = ProblemOptions("denoising", "relu", True, noise, settings.n_draws, "smoothed")
-    beta = SHARE * gradient_noise(x, options, rng=stream(seed, 3, 2))
-    problem = denoising(x, random_state=stream(seed, 3, 100 + k), **task)
-    fit = fit_convex_score(
-        x, objective="denoising", beta=beta, tol=settings.tol,
-        random_state=stream(seed, 3, 100 + k), **task,
+    """Fit and train on noise that is independent of that of other levels."""
+    task = {"noise": settings.levels[k], "n_draws": settings.n_draws, "labels": "smoothed"}
+    problem = make_problem(objective="denoising", **task)
+    return fit_and_train(
+        x, (seed, 3, 100 + k), skip=True, tol=settings.tol,
+        beta=SHARE * gradient_noise(x, problem, rng=stream(seed, 3, 2)),
+        task=task,
+        training={
+            "width": settings.width, "optimizer": Adam(lr=RATES), "n_restarts": settings.n_restarts,
+            "n_epochs": settings.n_epochs, "record": 10, "random_state": stream(seed, 3, 3),
+        },
     )  # fmt: skip
-    assert np.array_equal(fit.noisy_points_, problem.points)
-    runs = train(
-        problem, beta=beta, width=settings.width, optimizer=Adam(lr=RATES),
-        n_restarts=settings.n_restarts, n_epochs=settings.n_epochs, record=10,
-        random_state=stream(seed, 3, 3),
-    )  # fmt: skip
-    return Level(noise, fit, runs)
 
 
 def run(settings: Settings, seed: int) -> Report:
@@ -115,6 +101,12 @@ def run(settings: Settings, seed: int) -> Report:
         bound_check(lowest),
         Check("annealed chains: distance to the curve (rms), in last noise levels",
               annealed["distance to the curve (rms)"] / settings.levels[-1], 3.0),
+        Check("the same, annealed chains over their start",
+              annealed["distance to the curve (rms)"]
+              / by_name["the start"]["distance to the curve (rms)"], 0.5),
+        Check("true points: distance to the curve (rms)",
+              by_name["true points of the curve"]["distance to the curve (rms)"], 0.01),
+        Check("arrows in the corners that do not point inwards", sum(map(outward, data)), 0),
         Check("energy distance to the spiral: annealed chains over their start",
               annealed["energy distance"] / by_name["the start"]["energy distance"], 0.6),
     ]  # fmt: skip
@@ -162,9 +154,7 @@ def particles(
     start = stream(seed, 3, 4).uniform(-SQUARE, SQUARE, size=(settings.n_particles, 2))
     last = STEP * float(levels[-1]) ** 2
 
-    def score(y: Floats, sigma: float) -> Any:
-        return solved[int(np.argmin(np.abs(levels - sigma)))].fit.score_function(y)
-
+    score = at_level(levels, [level.fit.score_function for level in solved])
     run = annealed_langevin(
         score, start, levels, step=last, n_steps=settings.n_steps, keep_trajectory=True,
         thin=settings.n_steps, random_state=stream(seed, 3, 5),
@@ -219,6 +209,15 @@ def arrows(level: Level, x: Floats) -> Row:
         "field", at, noise=level.noise, u=short(value[:, 0]), v=short(value[:, 1]),
         noisy=[short(few[:, 0]), short(few[:, 1])],
     )  # fmt: skip
+
+
+def outward(row: Row) -> int:
+    """Arrows of a field, far out on both axes, that lead away from the middle."""
+    if row["name"] != "field":
+        return 0
+    at, value = np.column_stack([row["x"], row["y"]]), np.column_stack([row["u"], row["v"]])
+    corner = np.abs(at).min(axis=1) > 0.9 * np.abs(at).max()
+    return int(((at * value).sum(axis=1)[corner] >= 0.0).sum())
 
 
 def half_width(noise: float) -> float:

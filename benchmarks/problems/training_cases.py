@@ -8,16 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import dsm_vs_lasso
+from benchmarks.problems.lasso import beta_max
+from benchmarks.problems.spiral import no_neuron_beta
 from convexscore import ConvergenceWarning, ConvexScore, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising, score_matching
-from convexscore.selection.cross_validation import first_kink_beta
-from convexscore.solvers.line import problem as line_problem
-from convexscore.solvers.line.cases import LineCase
-from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space import problem as neuron_problem
-from convexscore.solvers.space.problem import NeuronCase
-from convexscore.solvers.space.solve import largest_start
 
 Floats = NDArray[np.float64]
 
@@ -83,11 +77,8 @@ def make_task(case: Case, seed: int) -> Task:
 def largest_beta(problem: ScoreObjective, skip: bool) -> float:
     """From this beta on the best network has no neuron."""
     if problem.dim == 1 and problem.labels is not None:
-        return dsm_vs_lasso.beta_max(problem.points[:, 0], problem.labels[:, 0], skip)
-    if problem.dim == 1:
-        return first_kink_beta(line_problem.prepare(problem), LineCase("relu", skip, None))
-    prepared = neuron_problem.prepare(problem, NeuronCase("relu", skip))
-    return largest_start(prepared, make_oracle(prepared, random_state=np.random.default_rng(0)))
+        return beta_max(problem.points[:, 0], problem.labels[:, 0], skip)
+    return no_neuron_beta(problem, skip)
 
 
 def fit(task: Task, tol: float) -> ConvexScore:

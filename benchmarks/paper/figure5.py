@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from benchmarks.figure_look import (
+from benchmarks.harness import Check, Report, Row
+from benchmarks.paper.look import (
     CONVEX,
     TRUTH,
     draw_histogram,
@@ -24,7 +25,7 @@ from benchmarks.figure_look import (
     rate_color,
     slide_style,
 )
-from benchmarks.figure_parts import (
+from benchmarks.paper.parts import (
     SIZES_ARE_OURS,
     Floats,
     bound_check,
@@ -37,12 +38,10 @@ from benchmarks.figure_parts import (
     samples_or_reason,
     stream,
 )
-from benchmarks.harness import Check, Report, Row
-from convexscore import ConvexScore, fit_convex_score
-from convexscore.objectives import denoising
+from benchmarks.paper.training import Level, at_level, fit_and_train
 from convexscore.samplers import annealed_langevin
 from convexscore.schedules import geometric_levels
-from convexscore.training import SGD, TrainingRuns, log_epochs, train
+from convexscore.training import SGD, log_epochs
 
 TITLE = "univariate denoising of N(0, 1): convex scores against SGD at learning rates 1, 1e-2, 1e-6"
 
@@ -73,30 +72,18 @@ FULL = Settings(1000, 8, 5.0, 50, 3, 3000, 5000, 100)
 QUICK = Settings(300, 4, 2.0, 20, 2, 300, 1000, 60)
 
 
-@dataclass(frozen=True)
-class Level:
-    """One noise level: the certified optimum and the runs on the same noisy points."""
-
-    noise: float
-    fit: ConvexScore
-    runs: TrainingRuns
-
-
 def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
-    """Fit and train on the same draw of the noise, independent of the data and of other levels."""
+    """Fit and train on noise that is independent of the data and of other levels."""
     noise = float(settings.levels[k])
-    task: dict[str, Any] = {"noise": noise, "n_draws": 1}
-    beta = settings.beta / noise
-    problem = denoising(x, random_state=stream(seed, 5, 10 + k), **task)
-    fit = fit_convex_score(x, objective="denoising", beta=beta, skip=False,
-                           random_state=stream(seed, 5, 10 + k), **task)  # fmt: skip
-    assert np.array_equal(np.ravel(fit.noisy_points_), np.ravel(problem.points))
-    runs = train(
-        problem, beta=beta, skip=False, width=settings.width, optimizer=SGD(lr=RATES),
-        n_restarts=settings.n_restarts, n_epochs=settings.n_epochs,
-        record=log_epochs(settings.n_epochs, 80), random_state=stream(seed, 5, 100 + k),
+    return fit_and_train(
+        x, (seed, 5, 10 + k), beta=settings.beta / noise, skip=False,
+        task={"noise": noise, "n_draws": 1},
+        training={
+            "width": settings.width, "optimizer": SGD(lr=RATES), "n_restarts": settings.n_restarts,
+            "n_epochs": settings.n_epochs, "record": log_epochs(settings.n_epochs, 80),
+            "random_state": stream(seed, 5, 100 + k),
+        },
     )  # fmt: skip
-    return Level(noise, fit, runs)
 
 
 def annealed(
@@ -105,10 +92,7 @@ def annealed(
     """Chains down the levels, the same numbers for all scores."""
     levels = settings.levels
     start = levels[0] * stream(seed, 5, 3).normal(size=settings.n_chains)
-
-    def score(x: Floats, sigma: float) -> Any:
-        return scores[int(np.argmin(np.abs(levels - sigma)))](x)
-
+    score = at_level(levels, scores)
     return samples_or_reason(
         partial(annealed_langevin, score, start, levels, step=STEP * float(levels[-1]) ** 2,
                 n_steps=settings.n_steps, random_state=stream(seed, 5, 4))
@@ -132,6 +116,8 @@ def run(settings: Settings, seed: int) -> Report:
         Check("gap of learning rate 1e-2 over that of 1e-6, largest over the levels", small, 1.0),
         Check("KS distance to N(0, 1): convex over learning rate 1e-6",
               convex / by_name["learning rate 1e-6"], 0.7),
+        Check("KS distance to N(0, 1): chains of the true scores", by_name["the truth"],
+              0.03 + chance(settings.n_chains)),
         Check("KS distance to N(0, 1): convex beyond that of the data",
               convex - by_name["the data"], 0.05 + chance(settings.n_chains)),
     ]  # fmt: skip

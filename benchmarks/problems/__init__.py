@@ -1,0 +1,1 @@
+"""What the benchmarks solve: laws, data, penalties, and what judges the results."""
