@@ -107,7 +107,8 @@ class CertificateDisplay:
             raise ValueError("X must be the data of the fit; got None. Pass the column you fitted.")
         if sample_weight is not None and fit.noisy_points_ is not None:
             weights = np.asarray(sample_weight, dtype=np.float64).ravel()
-            sample_weight = np.tile(weights[weights > 0], np.shape(points)[0] // np.count_nonzero(weights))
+            kept = weights[weights > 0]
+            sample_weight = np.tile(kept, np.shape(points)[0] // kept.size)
         curve = certificate_curve(
             fit.network_,
             points,
