@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import fsum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore.scores import kinks as _kinks
 from convexscore.scores import potential as _ridge_potential
 from convexscore.scores.activations import RELU, Activation, get_activation
-
-if TYPE_CHECKING:
-    from convexscore.scores.piecewise import PiecewiseLinearScore
-
-FloatArray = NDArray[np.float64]
-
-# Pre-activations are formed in blocks of at most this many numbers (0.5 MB): they stay in cache.
-_BLOCK = 1 << 16
-# What ReLU compares with: an array of zeros is more than twice as fast as the number 0.
-_ZEROS = np.zeros(_BLOCK)
-_ZEROS.setflags(write=False)
+from convexscore.scores.evaluate import Evaluator
+from convexscore.scores.line_form import piecewise_form
+from convexscore.scores.piecewise import PiecewiseLinearScore
 
 
-def _as_floats(name: str, value: ArrayLike, ndim: int) -> FloatArray:
+def _as_floats(name: str, value: ArrayLike, ndim: int) -> Floats:
     """Copy to float64; in one dimension missing trailing axes of length one are added."""
     try:
         array = np.array(value, dtype=np.float64)
@@ -90,11 +81,11 @@ class TwoLayerNetwork:
     TwoLayerNetwork(dim=1, n_neurons=2, activation='relu', skip=False)
     """
 
-    u: FloatArray
-    w: FloatArray
-    b: FloatArray
-    skip: FloatArray | None = field(default=None, kw_only=True)
-    offset: FloatArray = field(kw_only=True)
+    u: Floats
+    w: Floats
+    b: Floats
+    skip: Floats | None = field(default=None, kw_only=True)
+    offset: Floats = field(kw_only=True)
     activation: Activation = field(default=RELU, kw_only=True)
 
     def __init__(
@@ -171,7 +162,7 @@ class TwoLayerNetwork:
 
     # ---- evaluation -------------------------------------------------------------------------
 
-    def __call__(self, x: ArrayLike) -> FloatArray:
+    def __call__(self, x: ArrayLike) -> Floats:
         """Evaluate the score; the result has the shape of ``x``.
 
         Parameters
@@ -179,51 +170,13 @@ class TwoLayerNetwork:
         x : array_like of shape (..., d), for d = 1 of any shape
         """
         points, shape = self._points(x)
-        out = np.empty(points.shape)
-        blocks = self._blocks(len(points))
-        # Buffers for all blocks: at this size fresh arrays cost more than the arithmetic. Points
-        # come in columns, because copies and sums along rows of length d are slow for small d.
-        size = min(len(points), blocks[0].stop) if blocks else 0
-        neurons, columns = np.empty((size, self.n_neurons)), np.ones((self.dim + 1, size))
-        for block in blocks:
-            n = len(points[block])
-            columns[:-1, :n] = points[block].T
-            z = self._activate(columns[:, :n].T, neurons[:n])
-            np.matmul(z, self.w, out=out[block])
-            if self.skip is None:
-                out[block] += columns[-1:, :n].T @ self._line
-            else:
-                out[block] += columns[:, :n].T @ self._line
-        return out.reshape(shape)
-
-    def _activate(self, with_one: FloatArray, z: FloatArray) -> FloatArray:
-        """Fill z (n, m) with the activated neurons at points (n, d) that a 1 is appended to."""
-        if self.dim == 1:  # with the exact signs of `_pre_activation`
-            np.multiply(with_one[:, :1], self._columns, out=z)
-            z += self.b
-        else:  # the bias as one more column of u saves a pass over all neurons
-            np.matmul(with_one, self._columns_and_bias, out=z)
-        if self.activation.negative_slope:
-            return self.activation.value(z, out=z)
-        zeros = _ZEROS[: z.size] if z.size <= _ZEROS.size else np.zeros(z.size)
-        return np.maximum(z, zeros.reshape(z.shape), out=z)
+        return self._evaluator.values(points).reshape(shape)
 
     @cached_property
-    def _columns_and_bias(self) -> FloatArray:
-        return np.vstack([self.u.T, self.b])
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.u, self.w, self.b, self.skip, self.offset, self.activation)
 
-    @cached_property
-    def _line(self) -> FloatArray:
-        """V' over c, or c alone: the rows that points and their 1 are multiplied with."""
-        rows = [self.offset] if self.skip is None else [self.skip.T, self.offset]
-        return np.vstack(rows)
-
-    @cached_property
-    def _columns(self) -> FloatArray:
-        """u transposed and contiguous: the product with few columns is twice as fast."""
-        return np.ascontiguousarray(self.u.T)
-
-    def jacobian(self, x: ArrayLike) -> FloatArray:
+    def jacobian(self, x: ArrayLike) -> Floats:
         r"""Return :math:`\nabla s(x) = \sum_j \sigma'(u_j^\top x + b_j)\, w_j u_j^\top + V`.
 
         Parameters
@@ -238,11 +191,11 @@ class TwoLayerNetwork:
         """
         points, shape = self._points(x)
         products = (self.w[:, :, np.newaxis] * self.u[:, np.newaxis, :]).reshape(-1, self.dim**2)
-        out = self._sum_of_derivatives(points, products)
+        out = self._evaluator.sum_of_derivatives(points, products)
         out = out.reshape(*self._point_shape(shape), self.dim, self.dim)
         return out if self.skip is None else out + self.skip
 
-    def divergence(self, x: ArrayLike) -> FloatArray:
+    def divergence(self, x: ArrayLike) -> Floats:
         r"""Return :math:`\operatorname{tr}\nabla s(x)`, in one dimension the derivative.
 
         Parameters
@@ -256,16 +209,10 @@ class TwoLayerNetwork:
         """
         points, shape = self._points(x)
         traces = np.sum(self.u * self.w, axis=1, keepdims=True)
-        out = self._sum_of_derivatives(points, traces).reshape(self._point_shape(shape))
+        out = self._evaluator.sum_of_derivatives(points, traces).reshape(self._point_shape(shape))
         return out if self.skip is None else out + np.trace(self.skip)
 
-    def _sum_of_derivatives(self, points: FloatArray, terms: FloatArray) -> FloatArray:
-        out = np.empty((len(points), terms.shape[1]))
-        for block in self._blocks(len(points)):
-            out[block] = self.activation.derivative(self._pre_activation(points[block])) @ terms
-        return out
-
-    def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
+    def _points(self, x: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
         array = np.asarray(x, dtype=np.float64)
         if self.dim > 1 and (array.ndim == 0 or array.shape[-1] != self.dim):
             raise ValueError(
@@ -276,16 +223,6 @@ class TwoLayerNetwork:
     def _point_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         is_rows = self.dim > 1 or (len(shape) >= 2 and shape[-1] == 1)
         return shape[:-1] if is_rows else shape
-
-    def _blocks(self, n_points: int) -> list[slice]:
-        size = max(1, _BLOCK // max(1, self.n_neurons))
-        return [slice(start, start + size) for start in range(0, n_points, size)]
-
-    def _pre_activation(self, points: FloatArray) -> FloatArray:
-        # d = 1: product and sum, each rounded once: with u = +-1 the sign of x - t is exact.
-        z = points * self._columns if self.dim == 1 else points @ self._columns
-        z += self.b
-        return z
 
     # ---- gradients --------------------------------------------------------------------------
 
@@ -307,7 +244,7 @@ class TwoLayerNetwork:
         """
         return _ridge_potential.weight_asymmetry(self).worst <= rtol
 
-    def log_density(self, x: ArrayLike) -> FloatArray:
+    def log_density(self, x: ArrayLike) -> Floats:
         r"""Return the log-density of a conservative network **up to a constant**.
 
         .. math:: \log p(x) = \sum_k y_k\,\Psi(u_k^\top x + b_k) + \tfrac12 x^\top V x + c^\top x
@@ -348,7 +285,7 @@ class TwoLayerNetwork:
         points, shape = self._points(x)
         return self._potential(points).reshape(self._point_shape(shape))
 
-    def jacobian_asymmetry(self, x: ArrayLike) -> FloatArray:
+    def jacobian_asymmetry(self, x: ArrayLike) -> Floats:
         r"""Return :math:`\|J - J^\top\|_F / \|J\|_F` of the Jacobian J at each point.
 
         Parameters
@@ -390,7 +327,7 @@ class TwoLayerNetwork:
             b = -u[:, 0] * _kinks.kinks(net.u[:, 0], net.b)
         else:
             u, b = net.u / norms[:, np.newaxis], net.b / norms
-        return net._with_neurons(u, net.w * norms[:, np.newaxis], b)
+        return replace(net, u=u, w=net.w * norms[:, np.newaxis], b=b)
 
     def balanced(self) -> TwoLayerNetwork:
         """Return the same function with ``|u_j| = |w_j|``, where weight decay is the path norm.
@@ -406,31 +343,20 @@ class TwoLayerNetwork:
         if net.dim == 1:
             u, b = _kinks.rescale(net.u[:, 0], net.b, np.sign(net.u[:, 0]) * root)
             factor = norms / np.abs(u)
-            return net._with_neurons(u[:, np.newaxis], net.w * factor[:, np.newaxis], b)
+            return replace(net, u=u[:, np.newaxis], w=net.w * factor[:, np.newaxis], b=b)
         factor = (root / norms)[:, np.newaxis]
-        return net._with_neurons(net.u * factor, net.w / factor, net.b * factor[:, 0])
-
-    def _with_neurons(self, u: FloatArray, w: FloatArray, b: FloatArray) -> TwoLayerNetwork:
-        return TwoLayerNetwork(
-            u, w, b, skip=self.skip, offset=self.offset, activation=self.activation
-        )
+        return replace(net, u=net.u * factor, w=net.w / factor, b=net.b * factor[:, 0])
 
     def _without_dead_neurons(self) -> TwoLayerNetwork:
         constant = ~np.any(self.u != 0, axis=1)
         keep = ~constant & np.any(self.w != 0, axis=1)
         levels = self.activation.value(self.b[constant])
-        return TwoLayerNetwork(
-            self.u[keep],
-            self.w[keep],
-            self.b[keep],
-            skip=self.skip,
-            offset=self.offset + levels @ self.w[constant],
-            activation=self.activation,
-        )
+        offset = self.offset + levels @ self.w[constant]
+        return replace(self, u=self.u[keep], w=self.w[keep], b=self.b[keep], offset=offset)
 
     # ---- one dimension ----------------------------------------------------------------------
 
-    def breakpoints(self) -> FloatArray:
+    def breakpoints(self) -> Floats:
         """Return the distinct kinks ``-b_j / u_j`` in increasing order (one dimension).
 
         Examples
@@ -455,91 +381,30 @@ class TwoLayerNetwork:
         PiecewiseLinearScore
             Without kinks: the line with one knot at 0.
         """
-        from convexscore.scores.piecewise import PiecewiseLinearScore
-
         self._require_1d("to_piecewise")
-        net = self._without_dead_neurons()
-        line_slope = 0.0 if net.skip is None else float(net.skip[0, 0])
-        if net.n_neurons == 0:
-            return PiecewiseLinearScore(
-                knots=np.zeros(1), values=net.offset, left_slope=line_slope, right_slope=line_slope
-            )
-        size = np.abs(net.u[:, 0])
-        knots, group = _kinks.merge(_kinks.kinks(net.u[:, 0], net.b))
-        sigma = net.activation
-        jumps = sigma.slope_jump * net.w[:, 0] * size
-        jump = _kinks.sum_by_group(jumps, group, len(knots))
-        # Left of all kinks u < 0 sees z > 0.
-        left_terms = (sigma.odd * net.u[:, 0] - sigma.even * size) * net.w[:, 0]
-        slopes = _kinks.running_sums(jump, [line_slope, *left_terms])
-        spans = (1.0 + abs(sigma.negative_slope)) * np.abs(net.w[:, 0] * size)
-        start = _smallest_hinges(np.abs(left_terms), spans, group, len(knots))
-        at_start = net.u[:, 0] * knots[start] + net.b
-        hinges = sigma.value(at_start) * net.w[:, 0]
-        value = fsum([float(net.offset[0]), line_slope * float(knots[start]), *hinges])
-        return PiecewiseLinearScore(
-            knots=knots,
-            values=_kinks.values_from(slopes[:-1] * np.diff(knots), start, value),
-            left_slope=fsum([line_slope, *left_terms]),
-            right_slope=float(slopes[-1]),
-        )
+        return piecewise_form(self._without_dead_neurons())
 
     def _require_1d(self, what: str) -> None:
         if self.dim != 1:
             raise ValueError(f"{what} needs a network of dimension 1, this one has {self.dim}.")
 
-    # ---- persistence ------------------------------------------------------------------------
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain arrays (and the activation's name) that :meth:`from_dict` takes back.
-
-        ``skip`` is present only when the network has one.
-        """
-        arrays: dict[str, Any] = {"u": self.u, "w": self.w, "b": self.b, "offset": self.offset}
-        if self.skip is not None:
-            arrays["skip"] = self.skip
-        return {**arrays, "activation": self.activation.name}
-
-    @classmethod
-    def from_dict(cls, state: Mapping[str, Any]) -> TwoLayerNetwork:
-        """Build the network from what :meth:`to_dict` gave (0-d string arrays are fine).
-
-        Examples
-        --------
-        >>> net = TwoLayerNetwork([1.0], [2.0], [0.0], offset=0.0, skip=-1.0)
-        >>> float(TwoLayerNetwork.from_dict(net.to_dict())(3.0))
-        3.0
-        """
-        missing = {"u", "w", "b", "offset", "activation"} - set(state)
-        if missing:
-            raise ValueError(f"state lacks {sorted(missing)}; it must come from to_dict().")
-        return cls(
-            state["u"],
-            state["w"],
-            state["b"],
-            skip=state.get("skip"),
-            offset=state["offset"],
-            activation=str(state["activation"]),
-        )
-
-    def __reduce__(self) -> tuple[Callable[..., TwoLayerNetwork], tuple[dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that copies and unpickled networks are read-only too.
-        return type(self).from_dict, (self.to_dict(),)
+        return _rebuilt, (self.u, self.w, self.b, self.skip, self.offset, self.activation)
 
 
-def _row_norms(rows: FloatArray) -> FloatArray:
+def _rebuilt(
+    u: Floats, w: Floats, b: Floats, skip: Floats | None, offset: Floats,
+    activation: Activation,
+) -> TwoLayerNetwork:  # fmt: skip
+    return TwoLayerNetwork(u, w, b, skip=skip, offset=offset, activation=activation)
+
+
+def _row_norms(rows: Floats) -> Floats:
     """Euclidean norms of the rows, safe for entries whose squares over- or underflow."""
     if rows.size == 0:
         return np.zeros(len(rows))
     largest = np.max(np.abs(rows), axis=1, keepdims=True)
     scale = np.where(largest > 0, largest, 1.0)
-    norms: FloatArray = scale[:, 0] * np.sqrt(np.sum((rows / scale) ** 2, axis=1))
+    norms: Floats = scale[:, 0] * np.sqrt(np.sum((rows / scale) ** 2, axis=1))
     return norms
-
-
-def _smallest_hinges(
-    left_slopes: FloatArray, jumps: FloatArray, group: NDArray[np.intp], n_knots: int
-) -> int:
-    """Index of the knot minimising sum_j |w_j sigma(u_j x + b_j)|, a convex function of x."""
-    slope = np.cumsum(np.bincount(group, weights=jumps, minlength=n_knots)) - np.sum(left_slopes)
-    return min(int(np.searchsorted(slope, 0.0)), n_knots - 1)
