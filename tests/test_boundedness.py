@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from oracles import ACTIVATIONS, negative_slope, sigma, slope
@@ -283,7 +285,8 @@ def test_errors_name_the_argument_and_the_remedy():
 
 def test_bounds_that_do_not_meet_are_reported(monkeypatch):
     original = module.boundedness
-    monkeypatch.setattr(module, "boundedness", lambda *a, **k: original(*a, **k, max_rounds=2))
+    few = partial(original, max_rounds=2)
+    monkeypatch.setattr("convexscore.solvers.space.training.boundedness", few)
     with pytest.warns(ConvergenceWarning, match="between .* and .*wanted to 0.001"):
         value = smallest_beta(cloud(12))
     assert (
