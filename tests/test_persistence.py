@@ -32,6 +32,7 @@ from convexscore import ConvergenceWarning, ConvexDiffusion, ConvexScore, load, 
 from convexscore.models.diffusion_sampling import SAMPLERS
 from convexscore.persistence.archive import SCHEMA_VERSION, digest_of, write_archive
 from convexscore.persistence.codec import MODELS, PARTS
+from convexscore.schedules import vp_time
 
 
 def line(scale=1.0, shift=0.0):
@@ -52,7 +53,7 @@ LEVELS = np.array([5.0, 1.0, 0.3])
 CV = {"n_betas": 6, "cv": 3, "random_state": 5}
 ABS = {"activation": "abs", "skip": False}
 DSM = {"objective": "denoising", "noise": 0.5}
-SMOOTHED = {**DSM, "labels": "smoothed", "n_betas": 5, "cv": 2}
+SMOOTHED = {**DSM, "labels": "smoothed"}
 # What is fitted: data and options.
 SCORES = {
     "line, cv": (line(), CV),
@@ -61,18 +62,18 @@ SCORES = {
     "line, one neuron": (line(), {**DSM, "noise": 0.4, "beta": 20.0, "random_state": 1}),
     "line, weights": (line(), {**ABS, "beta": np.float64(5.5)}),
     "line, smoothed": (line(), {**SMOOTHED, "beta": 3, "random_state": np.int64(4)}),
-    "line, integrable": (line(), {"activation": "abs", "tails": "integrable", "beta": 6.0}),
-    "line, log-concave": (line(), {"shape": "log-concave", "beta": 4.0}),
+    "line, density": (line(), {"activation": "abs", "constraint": "density", "beta": 6.0}),
+    "line, log-concave": (line(), {"constraint": "log-concave", "beta": 4.0}),
     "line, 1e8 x - 3e8": (line(1e8, -3e8), CV),
     "plane": (plane() + np.array([0.0, 1e3]), {"beta": 9.0}),
     "plane, no neurons": (plane(), {"beta": 60.0}),
     "plane, names, weights": (FRAME, {**ABS, "beta": 20.0}),
-    "plane, cv": (plane(), {**SMOOTHED, "standardize": "columns"}),
-    "plane, conservative": (
-        plane(), {**DSM, "conservative": True, "beta": 2.0, "standardize": "whitening"},
+    "plane, cv": (plane(), {**SMOOTHED, "n_betas": 5, "cv": 2, "standardize": "columns"}),
+    "plane, gradient": (
+        plane(), {**DSM, "constraint": "gradient", "beta": 2.0, "standardize": "whitening"},
     ),
     "plane, log-concave": (
-        plane(), {"conservative": True, "shape": "log-concave", "beta": 8.0, "tol": 1e-3},
+        plane(), {"constraint": "log-concave", "beta": 8.0, "tol": 1e-3},
     ),
     "space": (SPACE, {**DSM, "beta": 12.0, "n_starts": 8}),
 }  # fmt: skip
@@ -86,7 +87,7 @@ MODELS_OF_LEVELS = {
     "levels, no neurons": (line(), {"n_levels": 3, "beta": 1e6}),
     "levels, one failed": (line(), {"levels": LEVELS, "beta": 3.0}),
     "levels, plane, names": (
-        FRAME, {"n_levels": 4, "n_draws": 3, "conservative": True, "beta": 2.0},
+        FRAME, {"n_levels": 4, "n_draws": 3, "constraint": "gradient", "beta": 2.0},
     ),
     "levels, plane, ve, cv": (
         plane(),
@@ -98,7 +99,7 @@ MODELS_OF_LEVELS = {
     ),
 }  # fmt: skip
 KINDS = {**SCORES, **MODELS_OF_LEVELS}
-BASIC = ("line, cv", "plane, conservative", "levels, given", "levels, plane, names")
+BASIC = ("line, cv", "plane, gradient", "levels, given", "levels, plane, names")
 _FITTED = {}
 
 
@@ -176,17 +177,17 @@ def behaviour(model):
     several, how = model.n_features_in_ > 1, {"random_state": 3, "n_steps": 12}
     if isinstance(model, ConvexDiffusion):
         x = model.sample(30, **how)
-        yield from (model.sample(5, sampler=sampler, **how) for sampler in SAMPLERS)
+        yield from (model.sample(5, method=method, **how) for method in SAMPLERS)
         levels = model.levels_
         for sigma in (2 * levels[0], levels[1], np.sqrt(levels[0] * levels[1]), levels[-1] / 3):
             yield model.ve_score(x, sigma)
-        for t in (model.end_, 0.4) if model.schedule == "vp" else levels[1:3]:
+        for t in (vp_time(levels[-1]), 0.4) if model.schedule == "vp" else levels[1:3]:
             yield from (model.score_function(x, t), model.denoise(x, t))
         return
-    rows = model.start_points_ if several else model.piecewise_.knots
+    rows = model.score_.rows if several else model.piecewise_.knots
     x = np.concatenate([rows, 3 * rows - 2 * rows.mean(axis=0)])
     yield from (f(x) for f in (model.score_function, model.divergence, model.jacobian_asymmetry))
-    law = model.conservative if several else model.piecewise_.is_integrable
+    law = model.constraint if several else model.piecewise_.is_integrable
     if law:
         yield from (model.log_density(x), model.sample(5, method="mala", **how))
     if law and not several:

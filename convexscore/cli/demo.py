@@ -127,7 +127,7 @@ def _summary(
     facts = [
         ("data", f"{name} of {x.size} wines, {np.unique(x).size} distinct values"),
         ("fit", f"score matching, ReLU with skip connection, constraint {constraint}"),
-        ("beta", f"{fit.beta_:.4g}, chosen by {fit.cv}-fold cross-validation"),
+        ("beta", f"{fit.beta_:.4g}, {_choice(fit)}"),
         ("neurons", f"{proof.n_neurons}, kinks at {_positions(fit.network_.breakpoints())}"),
         ("objective", f"{proof.objective:.10g}"),
         ("duality gap", f"{_gap(proof)}: no network of any width is lower by more"),
@@ -156,6 +156,11 @@ def _summary(
             "",
         ]
     )
+
+
+def _choice(fit: ConvexScore) -> str:
+    selection = fit.beta_selection_
+    return "given" if selection is None else f"chosen by {selection.n_folds}-fold cross-validation"
 
 
 def _gap(proof: Certificate) -> str:

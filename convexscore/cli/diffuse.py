@@ -19,6 +19,7 @@ def diffuse(arguments: argparse.Namespace) -> int:
 
     from convexscore.cli.text import describe_data, describe_diffusion, describe_samples
     from convexscore.models.diffusion import fit_convex_diffusion
+    from convexscore.models.diffusion_sampling import check_plan
     from convexscore.objectives.options import DiffusionOptions
 
     for folder in (arguments.out, arguments.samples, arguments.plot):
@@ -26,7 +27,7 @@ def diffuse(arguments: argparse.Namespace) -> int:
         if folder is not None and not folder.absolute().parent.is_dir():
             raise FileNotFoundError(f"there is no folder {folder.absolute().parent} for {folder}.")
     how = {name: getattr(arguments, name) for name in ("n_steps", "step") if name in arguments}
-    _check_sampler(arguments.method, arguments.n, how)
+    check_plan(arguments.n, method=arguments.method, **how)
     table = read_table(arguments)
     print(describe_data(arguments.data, table), flush=True)
     # options not given keep the library's own defaults, which live there only
@@ -75,26 +76,6 @@ def sampling_seed(random_state: int | None) -> Any:
     if random_state is None:
         return None
     return np.random.default_rng([random_state, _SAMPLES])
-
-
-def _check_sampler(sampler: str, n: int, how: dict[str, Any]) -> None:
-    """What sampling would refuse, before the fit."""
-    from convexscore._tools.validation import check_choice, check_count
-    from convexscore.models.diffusion_sampling import SAMPLERS
-
-    check_choice(sampler, SAMPLERS, name="--method")
-    check_count(n, name="-n")
-    if "n_steps" in how:
-        check_count(how["n_steps"], name="--n-steps")
-    require_step_allowed(sampler, "step" in how, option="--method")
-
-
-def require_step_allowed(sampler: str, given: bool, *, option: str) -> None:
-    """--step is that of annealed Langevin; the others follow their grid."""
-    if given and sampler != "annealed_langevin":
-        raise ValueError(
-            f"--step belongs to {option} annealed_langevin; {sampler} has its steps from --n-steps."
-        )
 
 
 def add_diffuse(commands: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from convexscore import __version__
 from convexscore.cli.bench import add_bench_parser
 from convexscore.cli.data import add_data_options, read_table
-from convexscore.cli.diffuse import add_diffuse, require_step_allowed
+from convexscore.cli.diffuse import add_diffuse
 
 if TYPE_CHECKING:
     from convexscore.models.diffusion import ConvexDiffusion
@@ -116,11 +116,7 @@ def _draw_from_fit(fit: ConvexScore, arguments: Any, chain: dict[str, Any]) -> t
 def _draw_from_model(
     model: ConvexDiffusion, arguments: Any, chain: dict[str, Any]
 ) -> tuple[str, Any]:
-    from convexscore._tools.validation import check_choice
-    from convexscore.models.diffusion_sampling import SAMPLERS
-
-    method = check_choice(arguments.method or "ddpm", SAMPLERS, name="--method")
-    require_step_allowed(method, "step" in chain, option="--method")
+    method = arguments.method or "ddpm"
     seed = arguments.random_state
     return method, model.sample(arguments.n, method=method, random_state=seed, **chain)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from convexscore.cli.columns import Table
 from convexscore.objectives.objective import Denoising
-from convexscore.scores.activations import Activation, get_activation
+from convexscore.scores.activations import get_activation
 from convexscore.scores.base import SpaceScore
 
 if TYPE_CHECKING:
@@ -64,15 +64,10 @@ def describe_fit(fit: ConvexScore) -> str:
     return "\n".join(parts)
 
 
-def _activation_name(spelling: str | Activation) -> str:
-    name = get_activation(spelling).name
-    return {"relu": "ReLU", "abs": "absolute value"}.get(name, name.replace("_relu", " ReLU"))
-
-
 def _problem(fit: ConvexScore) -> str:
     words = [
         "score matching" if fit.objective == "score_matching" else "denoising score matching",
-        _activation_name(fit.activation),
+        _activation(fit),
         "skip connection" if fit.skip else "no skip connection",
     ]
     if fit.objective == "denoising":
@@ -84,6 +79,11 @@ def _problem(fit: ConvexScore) -> str:
     if fit.standardize is not None:
         words.append(f"standardised ({fit.standardize})")
     return "problem      " + ", ".join(words)
+
+
+def _activation(model: ConvexScore | ConvexDiffusion) -> str:
+    name = get_activation(model.activation).name
+    return {"relu": "ReLU", "abs": "absolute value"}.get(name, name)
 
 
 def _beta(fit: ConvexScore) -> str:
@@ -194,13 +194,13 @@ def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
 def _diffusion_problem(model: ConvexDiffusion) -> str:
     words = [
         f"diffusion ({model.schedule})",
-        _activation_name(model.activation),
+        _activation(model),
         "skip connection" if model.skip else "no skip connection",
         f"{model.n_draws_} draws a point",
         f"{model.labels} labels",
     ]
     if model.constraint is not None:
-        words.append("conservative")
+        words.append(f"constraint {model.constraint}")
     to_z = model.standardization_
     if to_z.name == "scale":
         words.append(f"unit of the levels {to_z.inverse[0, 0]:.6g}")
@@ -216,7 +216,7 @@ def _diffusion_betas(model: ConvexDiffusion) -> list[str]:
         return [f"beta         {what}"]
     lines = [
         f"beta         {selection.factor:.4g} times the gradient noise of each level "
-        f"({model.cv}-fold cross-validation on {len(selection.levels)} levels)",
+        f"({selection.n_folds}-fold cross-validation on {len(selection.levels)} levels)",
         f"             {'factor':>10} {'held-out loss':>14} {'std. error':>11}",
     ]
     for f in np.flatnonzero(np.isfinite(selection.loss)):

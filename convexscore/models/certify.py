@@ -147,16 +147,17 @@ def network_problem(
     )
     if not case.skip and network.skip is not None and network.skip.any():
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    if constraint == "gradient" and network.dim > 1 and not network.is_conservative():
-        raise ValueError(
-            "constraint='gradient' but the network is no gradient: every w_j must be parallel to u_j and "
-            "V symmetric. Use constraint=None."
-        )
     made = given_objective(X, objective, labels, sample_weight)
     if made.dim != network.dim:
         raise ValueError(
             f"X must have {network.dim} columns, like the network; got {made.dim}. Pass the points that "
             "the network was fitted to."
+        )
+    case.check_dimension(made.dim)
+    if constraint is not None and network.dim > 1 and not network.is_conservative():
+        raise ValueError(
+            f"constraint={constraint!r} but the network is no gradient: every w_j must be parallel to "
+            "u_j and V symmetric. Use constraint=None."
         )
     return made, case
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from convexscore import samplers
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_choice, check_count, check_points, check_positive
+from convexscore.objectives.options import refuse_without_effect
 from convexscore.objectives.standardization import Standardization
 from convexscore.samplers import DiffusionResult
 from convexscore.schedules import (
@@ -169,10 +170,7 @@ class DiffusionMethods:
             Names the step and the chains.
         """
         check_is_fitted(self)
-        check_choice(method, SAMPLERS, name="method")
-        check_count(n, name="n")
-        if n_steps is not None:
-            check_count(n_steps, name="n_steps")
+        check_plan(n, method=method, n_steps=n_steps, step=options.get("step"))
         start_seed, chain_seed = check_random_state(random_state).spawn(2)
         options["random_state"] = chain_seed
         if method in TIME_SAMPLERS:
@@ -252,6 +250,24 @@ class DiffusionMethods:
 
         trajectory = None if result.trajectory is None else back(result.trajectory)
         return replace(result, samples=back(result.samples), trajectory=trajectory)
+
+
+def check_plan(
+    n: int, *, method: str, n_steps: int | None = None, step: float | None = None
+) -> None:
+    """Refuse what no model samples, whatever it was fitted to.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument.
+    """
+    check_choice(method, SAMPLERS, name="method")
+    check_count(n, name="n")
+    if n_steps is not None:
+        check_count(n_steps, name="n_steps")
+    if method != "annealed_langevin":
+        refuse_without_effect("step", step, f"method={method!r}", "method='annealed_langevin'")
 
 
 def _refuse(value: object, name: str, method: str, instead: str) -> None:

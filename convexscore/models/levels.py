@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -15,7 +15,7 @@ from convexscore._tools.tables import aligned
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
 from convexscore.objectives.options import Problem
-from convexscore.scores.base import Score
+from convexscore.scores.base import Score, SpaceScore
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
 from convexscore.solvers.training_problem import problem_on
@@ -94,12 +94,17 @@ def fit_level(
         level=problem.noise,
         beta=beta,
         network=None if fit is None else fit.network,
-        score=None if fit is None else fit.score,
+        score=None if fit is None else _without_rows(fit.score),
         certificate=None if fit is None else fit.certificate,
         seconds=perf_counter() - started,
         error=error,
         messages=tuple(messages),
     )
+
+
+def _without_rows(score: Score) -> Score:
+    """No chain of a level starts at the data: a model need not carry them, once per level."""
+    return replace(score, rows=score.rows[:0].copy()) if isinstance(score, SpaceScore) else score
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -107,8 +107,9 @@ class CertificateDisplay:
             raise ValueError("X must be the data of the fit; got None. Pass the column you fitted.")
         if sample_weight is not None and fit.noisy_points_ is not None:
             weights = np.asarray(sample_weight, dtype=np.float64).ravel()
-            kept = weights[weights > 0]
-            sample_weight = np.tile(kept, np.shape(points)[0] // kept.size)
+            sample_weight = np.tile(
+                weights[weights > 0], np.size(points) // np.count_nonzero(weights)
+            )
         curve = certificate_curve(
             fit.network_,
             points,

@@ -55,7 +55,7 @@ def score_of(fit: object) -> PiecewiseLinearScore:
     if columns > 1:
         raise ValueError(
             f"this display is for one column; the fit has {columns}. For two use VectorFieldDisplay, or "
-            "LogDensityDisplay with conservative=True."
+            "LogDensityDisplay with constraint='gradient'."
         )
     raise TypeError(
         "fit must be a fitted ConvexScore, a PiecewiseLinearScore or a one-dimensional "

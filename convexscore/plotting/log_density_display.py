@@ -106,7 +106,7 @@ class LogDensityDisplay:
         n_grid: int = 241,
         **contour_options: Any,
     ) -> LogDensityDisplay:
-        """Draw the log-density of a fit with ``conservative=True``, or of a conservative network.
+        """Draw the log-density of a fit with ``constraint="gradient"``, or of a conservative network.
 
         Parameters
         ----------

@@ -53,6 +53,7 @@ class FactorSelection:
         constant; NaN where the path was not followed.
     standard_error : (F,) over folds.
     levels : (A,) the anchor levels.
+    n_folds : int
     """
 
     factor: float
@@ -60,6 +61,7 @@ class FactorSelection:
     loss: Floats
     standard_error: Floats
     levels: Floats
+    n_folds: int
 
     def __repr__(self) -> str:
         return (
@@ -133,7 +135,9 @@ def select_factor(
     losses, _ = follow(FACTORS, losses_of, held_weight, LADDER_RULE)
     mean, error = fold_statistics(losses, held_weight)
     chosen = LADDER_RULE.choose(losses, held_weight)
-    return FactorSelection(float(FACTORS[chosen]), FACTORS.copy(), mean, error, np.array(levels))
+    return FactorSelection(
+        float(FACTORS[chosen]), FACTORS.copy(), mean, error, np.array(levels), cv
+    )
 
 
 @dataclass(frozen=True, eq=False)
