@@ -8,7 +8,7 @@ import pytest
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, load
 from convexscore.cli import main
-from convexscore.cli.columns import Table
+from convexscore.cli.data import Table
 from convexscore.cli.diffuse import sampling_seed
 from convexscore.cli.figures import save_samples_figure
 from convexscore.objectives.options import DiffusionOptions
@@ -311,7 +311,8 @@ def test_clouds_share_their_axes(monkeypatch):
         (["--out", "no/model.npz"], "there is no folder"),
         (["--samples", "no/s.csv"], "there is no folder"),
         (["--plot", "no/s.png"], "there is no folder"),
-        (["--columns", "all"], "--column and --columns were both given"),
+        (["--beta", "auto"], "one per level; got 'auto'"),
+        (["--levels", "3;1"], "3;1"),
         (["--schedule", "cosine"], "schedule must be one of 'vp', 've'; got 'cosine'"),
         (["--beta", "1,2"], "one per level"),
         (["--sigma-max", "3"], "sigma_max = 3.0 has no effect with levels"),
@@ -329,11 +330,8 @@ def test_mistakes_stop_before_the_levels_are_fitted(column, capsys, monkeypatch,
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--levels", "3;1"], "--levels: must be numbers with commas between them, got '3;1'"),
-        (
-            ["--beta", "auto"],
-            "cv-per-level, rule, a number or one per level, got 'auto'",
-        ),
+        (["--columns", "all"], "--columns: not allowed with argument --column"),
+        (["--sigma-max", "wide"], "--sigma-max: invalid float value: 'wide'"),
         (["--width", "3"], "unrecognized arguments: --width 3"),
     ],
 )

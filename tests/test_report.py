@@ -11,7 +11,7 @@ from convexscore import fit_convex_score, load
 from convexscore._tools.tables import aligned
 from convexscore.cli import demo
 from convexscore.cli.demo import law_table, run_demo
-from convexscore.cli.demo_figure import demo_figure
+from convexscore.cli.figures import demo_figure
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_summary_states_the_numbers(report):
     proof = report.fit.certificate_
     for text in (
         "178 wines",
-        f"{report.fit.beta_:.4g}, chosen by 5-fold cross-validation",
+        f"beta         {report.fit.beta_:.6g} (5-fold cross-validation",
         f"{proof.objective:.10g}",
-        "certificate  optimal",
+        "certificate  optimal\n",
         f"{stats.kstest(report.x, report.fit.cdf).statistic:.4f}",
         f"{stats.kstest(report.samples, report.fit.cdf).statistic:.4f}",
         f"{report.fit.ppf(0.95):.4g}",

@@ -8,17 +8,15 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.tables import aligned
-from convexscore.cli.demo_figure import demo_figure
+from convexscore._tools.typing import Floats
+from convexscore.cli.figures import demo_figure
+from convexscore.cli.text import describe_fit
 from convexscore.metrics import kolmogorov_smirnov
 from convexscore.models.score import ConvexScore, fit_convex_score
 from convexscore.scores.piecewise import PiecewiseLinearScore
-from convexscore.solvers.certificate import Certificate
-
-Floats = NDArray[np.float64]
 
 _N_CHAINS = 5_000
 _N_STEPS = 3_000
@@ -97,79 +95,40 @@ def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) 
     rng = check_random_state(random_state)
     name, x = demo_column()
 
-    started = perf_counter()
-    constraint = None
+    times = [perf_counter()]
     fit = fit_convex_score(x, random_state=rng)
     if not fit.piecewise_.is_integrable:
-        constraint = "density"
-        fit = fit_convex_score(x, constraint=constraint, random_state=rng)
-    fit_seconds = perf_counter() - started
-    started = perf_counter()
+        fit = fit_convex_score(x, constraint="density", random_state=rng)
+    times.append(perf_counter())
     samples = fit.sample(_N_CHAINS, method="langevin", n_steps=_N_STEPS, random_state=rng)
-    chain_seconds = perf_counter() - started
+    times.append(perf_counter())
 
-    summary = _summary(name, x, fit, samples, constraint, fit_seconds, chain_seconds)
+    summary = _summary(name, x, fit, samples, np.diff(times))
     files = _write(folder, name, x, fit, samples, summary)
     listing = "\n".join(f"  {path}" for path in files)
     return DemoReport(folder, files, fit, x, samples, f"{summary}\nwritten to\n{listing}")
 
 
-def _summary(
-    name: str,
-    x: Floats,
-    fit: ConvexScore,
-    samples: Floats,
-    constraint: str | None,
-    fit_seconds: float,
-    chain_seconds: float,
-) -> str:
-    law, proof = fit.piecewise_, fit.certificate_
-    facts = [
-        ("data", f"{name} of {x.size} wines, {np.unique(x).size} distinct values"),
-        ("fit", f"score matching, ReLU with skip connection, constraint {constraint}"),
-        ("beta", f"{fit.beta_:.4g}, {_choice(fit)}"),
-        ("neurons", f"{proof.n_neurons}, kinks at {_positions(fit.network_.breakpoints())}"),
-        ("objective", f"{proof.objective:.10g}"),
-        ("duality gap", f"{_gap(proof)}: no network of any width is lower by more"),
-        ("violation", f"{proof.max_violation:.1e} of beta, the largest over all neurons"),
-        ("certificate", proof.message),
-        ("seconds", f"{fit_seconds:.2f} cross-validated fit ({proof.seconds:.3f} final solve), "
-         f"{chain_seconds:.2f} for {samples.size} chains of {_N_STEPS} steps"),
-    ]  # fmt: skip
-    distances = [
-        ("data to fitted law", kolmogorov_smirnov(x, law.cdf), x.size),
-        ("Langevin to fitted law", kolmogorov_smirnov(samples, law.cdf), samples.size),
-    ]
+def _summary(name: str, x: Floats, fit: ConvexScore, samples: Floats, seconds: Floats) -> str:
+    law = fit.piecewise_
     ks = [
-        (label, f"{distance:.4f}", f"({_KS_CRITICAL / np.sqrt(n):.4f})")
-        for label, distance, n in distances
+        (label, f"{kolmogorov_smirnov(y, law.cdf):.4f}", f"({_KS_CRITICAL / y.size**0.5:.4f})")
+        for label, y in (("data to fitted law", x), ("Langevin to fitted law", samples))
     ]
-    note = "in brackets: exceeded by 1 in 20 sets of as many exact draws"
     return "\n".join(
         [
-            *aligned(facts),
+            f"data         {name} of {x.size} wines, {np.unique(x).size} distinct values",
+            describe_fit(fit),
+            f"seconds      {seconds[0]:.2f} cross-validated fit, {seconds[1]:.2f} for {samples.size} "
+            f"chains of {_N_STEPS} steps",
             "",
             *law_table(x, law, samples),
             "",
-            f"Kolmogorov-Smirnov distance ({note})",
+            "Kolmogorov-Smirnov distance (in brackets: exceeded by 1 in 20 sets of as many exact draws)",
             *aligned(ks, indent="  "),
             "",
         ]
     )
-
-
-def _choice(fit: ConvexScore) -> str:
-    selection = fit.beta_selection_
-    return "given" if selection is None else f"chosen by {selection.n_folds}-fold cross-validation"
-
-
-def _gap(proof: Certificate) -> str:
-    rounding = float(np.finfo(float).eps) * abs(proof.objective)
-    return f"{proof.gap:.1e}" if proof.gap > rounding else f"below {rounding:.0e} (rounding)"
-
-
-def _positions(kinks: Floats) -> str:
-    return ", ".join(f"{t:.4g}" for t in kinks) if kinks.size else "none"
 
 
 def _write(
@@ -189,15 +148,14 @@ def _write(
 
 def law_table(x: Floats, law: PiecewiseLinearScore, samples: Floats) -> list[str]:
     """Mean, standard deviation and quantiles of the data, the fitted law and the samples."""
-    rows = [("", "data", "fitted law", "Langevin")]
-    rows.append(("mean", *_cells(x.mean(), law.mean(), samples.mean())))
-    rows.append(("std", *_cells(x.std(), np.sqrt(law.var()), samples.std())))
-    for q in (0.05, 0.25, 0.5, 0.75, 0.95):
-        found = _cells(np.quantile(x, q), float(law.ppf(q)), np.quantile(samples, q))
-        rows.append((f"{100 * q:g} % quantile", *found))
-    return aligned(rows, numbers=True)
-
-
-def _cells(*values: float) -> tuple[str, str, str]:
-    data, law, samples = (f"{value:.4g}" for value in values)
-    return data, law, samples
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    names = ["mean", "std", *(f"{100 * q:g} % quantile" for q in levels)]
+    columns = [
+        [x.mean(), x.std(), *np.quantile(x, levels)],
+        [law.mean(), law.var() ** 0.5, *law.ppf(levels)],
+        [samples.mean(), samples.std(), *np.quantile(samples, levels)],
+    ]
+    rows = [
+        (name, *(f"{cell:.4g}" for cell in row)) for name, *row in zip(names, *columns, strict=True)
+    ]
+    return aligned([("", "data", "fitted law", "Langevin"), *rows], numbers=True)

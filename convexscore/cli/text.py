@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convexscore.cli.columns import Table
+from convexscore._tools.typing import Floats
+from convexscore.cli.data import Table
 from convexscore.objectives.objective import Denoising
 from convexscore.scores.activations import get_activation
 from convexscore.scores.base import SpaceScore
+from convexscore.solvers.certificate import Outcome
 
 if TYPE_CHECKING:
     from convexscore.models.diffusion import ConvexDiffusion
     from convexscore.models.score import ConvexScore
     from convexscore.selection.cross_validation import BetaSelection
+    from convexscore.selection.ladder import FactorSelection
 
 _SHOWN_KINKS = 12
 _SHOWN_BETAS = 9
@@ -59,51 +63,65 @@ def _several_columns(path: str | os.PathLike[str], table: Table) -> str:
 
 def describe_fit(fit: ConvexScore) -> str:
     """The table under it."""
-    parts = [_problem(fit), _beta(fit), _certificate(fit)]
-    parts += [*_score(fit), _law(fit)] if fit.n_features_in_ == 1 else [_field(fit)]
-    return "\n".join(parts)
+    rest = [*_score(fit), _law(fit)] if fit.n_features_in_ == 1 else [_field(fit)]
+    return "\n".join([_problem(fit), *_beta(fit), _certificate(fit), *rest])
 
 
 def _problem(fit: ConvexScore) -> str:
+    objective = fit.problem_.objective
+    if not isinstance(objective, Denoising):
+        return _words(fit, "score matching")
+    detail = f"noise {objective.noise:g}", f"{objective.n_draws} draws a point"
+    return _words(fit, "denoising score matching", *detail, f"{objective.labels} labels")
+
+
+def _words(model: ConvexScore | ConvexDiffusion, title: str, *more: str) -> str:
+    """The problem in words."""
+    name = get_activation(model.activation).name
     words = [
-        "score matching" if fit.objective == "score_matching" else "denoising score matching",
-        _activation(fit),
-        "skip connection" if fit.skip else "no skip connection",
+        title,
+        {"relu": "ReLU", "abs": "absolute value"}.get(name, name),
+        "skip connection" if model.skip else "no skip connection",
+        *more,
     ]
-    if fit.objective == "denoising":
-        kind = fit.problem_.objective
-        assert isinstance(kind, Denoising)
-        words.append(f"noise {kind.noise:g}, {kind.n_draws} draws a point, {kind.labels} labels")
-    if fit.constraint is not None:
-        words.append(f"constraint {fit.constraint}")
-    if fit.standardize is not None:
-        words.append(f"standardised ({fit.standardize})")
+    if model.constraint is not None:
+        words.append(f"constraint {model.constraint}")
+    to_z = model.standardization_
+    if to_z.name == "scale":
+        words.append(f"unit of the levels {to_z.inverse[0, 0]:.6g}")
+    elif to_z.name is not None:
+        words.append(f"standardised ({to_z.name})")
     return "problem      " + ", ".join(words)
 
 
-def _activation(model: ConvexScore | ConvexDiffusion) -> str:
-    name = get_activation(model.activation).name
-    return {"relu": "ReLU", "abs": "absolute value"}.get(name, name)
-
-
-def _beta(fit: ConvexScore) -> str:
+def _beta(fit: ConvexScore) -> list[str]:
     selection = fit.beta_selection_
     if selection is None:
-        return f"beta         {fit.beta_:.6g} (given)"
+        return [f"beta         {fit.beta_:.6g} (given)"]
     rule = "one standard error" if fit.one_standard_error else "held-out loss"
     grid = selection.betas
-    lines = [
+    return [
         f"beta         {fit.beta_:.6g} ({selection.n_folds}-fold cross-validation, {rule}; "
         f"grid of {grid.size} from {grid[0]:.4g} to {grid[-1]:.4g})",
-        f"             {'beta':>10} {'held-out loss':>14} {'std. error':>11}",
+        *_curve("beta", grid, selection, selection.beta, _shown(selection)),
     ]
-    for b in _shown(selection):
-        mark = " <- chosen" if grid[b] == selection.beta else ""
+
+
+def _curve(
+    name: str,
+    grid: Floats,
+    selection: BetaSelection | FactorSelection,
+    chosen: float,
+    shown: Iterable[int],
+) -> list[str]:
+    """Held-out losses of some values of the grid."""
+    lines = [f"             {name:>10} {'held-out loss':>14} {'std. error':>11}"]
+    for k in shown:
         lines.append(
-            f"             {grid[b]:>10.4g} {selection.loss[b]:>14.6g} "
-            f"{selection.standard_error[b]:>11.2g}{mark}"
+            f"             {grid[k]:>10.4g} {selection.loss[k]:>14.6g} "
+            f"{selection.standard_error[k]:>11.2g}{' <- chosen' if grid[k] == chosen else ''}"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _shown(selection: BetaSelection) -> list[int]:
@@ -176,11 +194,13 @@ def _law(fit: ConvexScore) -> str:
 def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
     """The problem, the penalties, the certificates of all levels and the time it took."""
     table = model.certificates_
-    lines = [_diffusion_problem(model), *_diffusion_betas(model)]
+    labels = f"{model.n_draws_} draws a point", f"{model.labels} labels"
+    title = f"diffusion ({model.schedule})"
+    lines = [_words(model, title, *labels), *_diffusion_betas(model)]
     lines += [
         f"{'levels' if not k else '':<13}{line}" for k, line in enumerate(repr(table).splitlines())
     ]
-    optimal = sum(fit.certificate is not None and fit.certificate.optimal for fit in table)
+    optimal = np.count_nonzero(table["outcome"] == str(Outcome.OPTIMAL))
     lines.append(
         f"certificate  {optimal} of {len(table)} levels optimal, largest relative gap "
         f"{np.nanmax(table['gap']):.1e}; {table['neurons'].sum()} neurons in all"
@@ -191,41 +211,16 @@ def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _diffusion_problem(model: ConvexDiffusion) -> str:
-    words = [
-        f"diffusion ({model.schedule})",
-        _activation(model),
-        "skip connection" if model.skip else "no skip connection",
-        f"{model.n_draws_} draws a point",
-        f"{model.labels} labels",
-    ]
-    if model.constraint is not None:
-        words.append(f"constraint {model.constraint}")
-    to_z = model.standardization_
-    if to_z.name == "scale":
-        words.append(f"unit of the levels {to_z.inverse[0, 0]:.6g}")
-    elif to_z.name is not None:
-        words.append(f"standardised ({to_z.name})")
-    return "problem      " + ", ".join(words)
-
-
 def _diffusion_betas(model: ConvexDiffusion) -> list[str]:
     selection = model.factor_selection_
     if selection is None:
-        what = "by the rule" if model.beta in ("rule", "cv") else "given"
-        return [f"beta         {what}"]
-    lines = [
+        return [f"beta         {'by the rule' if model.beta in ('rule', 'cv') else 'given'}"]
+    seen = np.flatnonzero(np.isfinite(selection.loss))
+    return [
         f"beta         {selection.factor:.4g} times the gradient noise of each level "
         f"({selection.n_folds}-fold cross-validation on {len(selection.levels)} levels)",
-        f"             {'factor':>10} {'held-out loss':>14} {'std. error':>11}",
+        *_curve("factor", selection.factors, selection, selection.factor, seen),
     ]
-    for f in np.flatnonzero(np.isfinite(selection.loss)):
-        mark = " <- chosen" if selection.factors[f] == selection.factor else ""
-        lines.append(
-            f"             {selection.factors[f]:>10.4g} {selection.loss[f]:>14.6g} "
-            f"{selection.standard_error[f]:>11.2g}{mark}"
-        )
-    return lines
 
 
 def describe_samples(samples: Any, table: Table, sampler: str, seconds: float) -> str:
