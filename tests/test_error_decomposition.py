@@ -14,7 +14,7 @@ from convexscore.ddpm_errors.lab import SOURCES
 from convexscore.ddpm_errors.line_densities import EvenGrid, distance, total_variation
 from convexscore.ddpm_errors.marginals import Marginals, divergences
 from convexscore.ddpm_errors.transition import GaussianSources
-from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
+from convexscore.plotting import ErrorDecompositionDisplay
 from convexscore.samplers import ddpm
 from convexscore.schedules import exponential_grid, uniform_grid, vp
 from convexscore.scores import vp_score

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from sklearn.exceptions import NotFittedError
 
 from convexscore import ConvexScore, TwoLayerNetwork, fit_convex_score
+from convexscore.models.certificate_map import measure_along
 from convexscore.plotting import (
     CertificateMapDisplay,
     LogDensityDisplay,
     VectorFieldDisplay,
     certificate_map,
 )
-from convexscore.plotting.certificate_map import measure_along
-from convexscore.plotting.plane import Frame, clip_lines
+from convexscore.plotting.frames import Frame, clip_lines
 from convexscore.solvers.oracles.base import NeuronSet
 
 

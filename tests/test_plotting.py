@@ -29,7 +29,7 @@ from convexscore.plotting import (
     ScoreDisplay,
     certificate_curve,
 )
-from convexscore.plotting.certificate_display import _thin
+from convexscore.plotting.certificate import _thin
 
 
 @pytest.fixture(autouse=True)

@@ -107,11 +107,12 @@ def demo_figure(name: str, x: Floats, fit: ConvexScore, samples: Floats) -> Figu
     CertificateDisplay.from_estimator(fit, x, ax=low_left)
     SampleDisplay.from_estimator(fit, samples, bins=60, ax=low_right, name="Langevin samples")
 
-    gap = max(fit.certificate_.relative_gap, np.finfo(float).eps)
+    proof = fit.certificate_
+    gap = max(proof.relative_gap, np.finfo(float).eps)
     titles = (
         (top_left, f"{x.size} data and the density of the fitted score"),
-        (top_right, f"The optimal score: {fit.certificate_.n_neurons} neurons"),
-        (low_left, f"Why it is optimal: no neuron exceeds β (relative gap ≤ {gap:.0e})"),
+        (top_right, f"The score: {proof.n_neurons} neurons"),
+        (low_left, f"Certificate, {proof.outcome}: |G| ≤ β everywhere (relative gap ≤ {gap:.0e})"),
         (low_right, "Langevin dynamics on the score against the exact density"),
     )
     for ax, title in titles:
@@ -142,7 +143,7 @@ def save_samples_figure(samples: Any, table: Table, path: Path) -> None:
 
 def _draw_histograms(samples: Any, table: Table, ax: Axes) -> None:
     """Both over the same bins, fine enough for several modes."""
-    from convexscore.plotting.density_display import histogram
+    from convexscore.plotting.line import histogram
 
     data = table.values
     low, high = _range(data, samples)

@@ -49,8 +49,9 @@ def add_options(parser: argparse.ArgumentParser, options: type) -> None:
     >>> from convexscore.objectives.options import DiffusionOptions
     >>> parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
     >>> add_options(parser, DiffusionOptions)
-    >>> vars(parser.parse_args(["--levels", "3,1", "--standardize", "none", "--no-skip"]))
-    {'skip': False, 'levels': [3.0, 1.0], 'standardize': None}
+    >>> arguments = parser.parse_args(["--levels", "3,1", "--standardize", "none", "--no-skip"])
+    >>> arguments.levels, arguments.standardize, arguments.skip
+    ([3.0, 1.0], None, False)
     """
     group = parser.add_argument_group("model")
     for name, kind in get_type_hints(options).items():

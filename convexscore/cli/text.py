@@ -80,7 +80,7 @@ def _words(model: ConvexScore | ConvexDiffusion, title: str, *more: str) -> str:
     name = get_activation(model.activation).name
     words = [
         title,
-        {"relu": "ReLU", "abs": "absolute value"}.get(name, name),
+        {"relu": "ReLU", "abs": "absolute value"}.get(name, name.replace("_relu", " ReLU")),
         "skip connection" if model.skip else "no skip connection",
         *more,
     ]

@@ -3,19 +3,15 @@
 Nothing here shows a figure or changes global settings, and matplotlib is imported only on drawing.
 """
 
+from convexscore.models.certificate_curve import CertificateCurve, certificate_curve
+from convexscore.models.certificate_map import CertificateMap, certificate_map
 from convexscore.plotting.animation import SavedAnimation, animate_trajectory
-from convexscore.plotting.arrangement_display import ArrangementDisplay
-from convexscore.plotting.certificate_curve import CertificateCurve, certificate_curve
-from convexscore.plotting.certificate_display import CertificateDisplay
-from convexscore.plotting.certificate_map import CertificateMap, certificate_map
-from convexscore.plotting.certificate_map_display import CertificateMapDisplay
-from convexscore.plotting.density_display import DensityDisplay
-from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
-from convexscore.plotting.log_density_display import LogDensityDisplay
-from convexscore.plotting.path_display import PathDisplay
-from convexscore.plotting.sample_display import SampleDisplay
-from convexscore.plotting.score_display import ScoreDisplay
-from convexscore.plotting.vector_field_display import VectorFieldDisplay
+from convexscore.plotting.arrangement import ArrangementDisplay
+from convexscore.plotting.certificate import CertificateDisplay, CertificateMapDisplay
+from convexscore.plotting.errors import ErrorDecompositionDisplay
+from convexscore.plotting.line import DensityDisplay, SampleDisplay, ScoreDisplay
+from convexscore.plotting.path import PathDisplay
+from convexscore.plotting.plane import LogDensityDisplay, VectorFieldDisplay
 
 __all__ = [
     "ArrangementDisplay",

@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_choice, check_count, check_positive
-from convexscore.plotting.animation_files import gif_bytes, html_page, share_palette, snapshot
-from convexscore.plotting.animation_scene import (
-    Floats,
+from convexscore.plotting.film import (
     axes_of,
     cloud_film,
     column_name,
+    gif_bytes,
     histogram_film,
+    html_page,
     laws_of,
+    share_palette,
+    snapshot,
     window_of,
 )
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_column
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Floats = NDArray[np.float64]
 
 DATA_COLOR = "0.8"
 KINK_COLOR = "tab:red"
@@ -117,6 +116,21 @@ def draw_rug(ax: Axes, x: Floats) -> Any:
         label="data",
     )
     return rug
+
+
+def draw_kinks(ax: Axes, where: Floats, height: Floats, count: int) -> Any:
+    """A mark at each kink that is seen, of ``count`` altogether."""
+    (marks,) = ax.plot(
+        where,
+        height,
+        linestyle="none",
+        marker="o",
+        markersize=5,
+        color=KINK_COLOR,
+        zorder=3,
+        label=f"{count} kink{'s' * (count != 1)}",
+    )
+    return marks
 
 
 def legend_above(ax: Axes, share: float = 0.15) -> None:

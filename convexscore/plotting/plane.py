@@ -1,247 +1,376 @@
-"""What the displays of the plane share: networks, frames, and the kink lines that cross them."""
+"""Two columns: the score as arrows with the lines where it bends, the log-density as contours."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from convexscore._tools.validation import check_count, check_points
-from convexscore.plotting.drawing import KINK_COLOR
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_count
+from convexscore.plotting.drawing import axes_and_figure
+from convexscore.plotting.frames import (
+    Frame,
+    add_colorbar,
+    data_of,
+    draw_kink_lines,
+    draw_points,
+    frame_of,
+    grid_points,
+    legend_over,
+    network_of,
+    plane_points,
+)
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.scores.potential import middle_of_kinks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colorbar import Colorbar
-    from matplotlib.figure import Figure
+    from matplotlib.colors import Colormap
 
-Floats = NDArray[np.float64]
-
-# Margin around the data, relative to their range.
-_MARGIN = 0.15
-# Axes get equal units unless one range is this many times the other.
-_MOST_UNEQUAL = 5.0
-# Clouds of more points are a blot; an even choice of rows shows the same.
-_MAX_POINTS = 2_000
-# More kink lines than this are drawn fainter.
-_BUSY = 20
-# Share of the width that a colorbar leaves to its axes.
-_BESIDE_COLORBAR = 0.8
+# Share of a cell that the longest arrow fills, and of that what the shortest has.
+_LONGEST = 0.92
+_SHORTEST = 0.5
+# Colours end at this quantile of the norms; a few large ones would leave the rest one colour.
+_TOP = 0.95
+# Below this the density is less than 1e-5 of its maximum.
+_LOWEST = -12.0
 
 
-class Frame(NamedTuple):
-    """Rectangle to draw in: lower left and upper right corner, each (2,)."""
+class VectorFieldDisplay:
+    r"""Directions of a planar score, coloured by its norm.
 
-    low: Floats
-    high: Floats
+    Arrows start on a grid and show the direction; their length grows with the logarithm of the norm
+    only (scores are often hundreds of times larger in one corner than where the data are), the colour
+    tells the norm.  Kink lines :math:`u^\top x + b = 0`, where the score of a network bends, are the
+    bolder the larger \|u\| \|w\|.
 
-    @property
-    def size(self) -> Floats:
-        return self.high - self.low
+    Parameters
+    ----------
+    score : callable, (n, 2) -> (n, 2)
+    X : array_like of shape (n, 2), optional
+        Data to draw.
+    network : TwoLayerNetwork, optional
+        Whose kink lines to draw.
+    limits : ((x low, x high), (y low, y high)), optional
+        Default: around the data, without data around the kinks.
+    n_arrows : int
+        Arrows along the longer side.
 
-    @property
-    def equal(self) -> bool:
-        """Whether both axes get the same unit."""
-        return float(self.size.max() / self.size.min()) <= _MOST_UNEQUAL
+    Attributes
+    ----------
+    positions, vectors : (n, 2), where the arrows stand (their middles) and the score there
+    norms : (n,)
+    frame : lower left and upper right corner
+    ax_, figure_ : matplotlib Axes and Figure
+    arrows_ : Quiver
+    points_ : Line2D, the data, or None
+    kinks_ : LineCollection, or None
+    colorbar_ : Colorbar
 
-    def apply(self, ax: Axes) -> None:
-        ax.set(xlim=(self.low[0], self.high[0]), ylim=(self.low[1], self.high[1]))
-        ax.set(xlabel="x₁", ylabel="x₂")
-        if self.equal:
-            ax.set_aspect("equal", adjustable="box")
+    Raises
+    ------
+    ValueError
+        If the score is not finite or of the wrong shape, or the data have not two columns.
 
-
-def network_of(fit: object) -> TwoLayerNetwork:
-    """The planar network of a fit, or the network itself."""
-    if hasattr(fit, "get_params"):
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(fit)
-    network = fit if isinstance(fit, TwoLayerNetwork) else getattr(fit, "network_", None)
-    if not isinstance(network, TwoLayerNetwork):
-        raise TypeError(
-            f"fit must be a fitted ConvexScore or a TwoLayerNetwork; got {type(fit).__name__}."
-        )
-    if network.dim != 2:
-        raise ValueError(
-            f"fit must be of two columns to be drawn in the plane; got {network.dim}. Fit two columns, "
-            "for example X[:, :2]; for one there are ScoreDisplay, DensityDisplay and "
-            "CertificateDisplay."
-        )
-    return network
-
-
-def data_of(fit: object, X: ArrayLike | None) -> tuple[Floats | None, str]:
-    """Points to draw with their name: as given, else the noisy points kept in a denoising fit."""
-    if X is not None:
-        return plane_points(X), "data"
-    noisy = getattr(fit, "noisy_points_", None)
-    return (None, "data") if noisy is None else (plane_points(noisy), "noisy data")
-
-
-def plane_points(X: ArrayLike, name: str = "X") -> Floats:
-    """Finite points (n, 2)."""
-    points = check_points(X, name=name, min_distinct=1)
-    if points.shape[1] != 2:
-        raise ValueError(
-            f"{name} must have shape (n, 2) to be drawn in the plane; got {points.shape}. Pass two "
-            f"columns, for example {name}[:, :2]."
-        )
-    return points
-
-
-def frame_of(
-    limits: ArrayLike | None, points: Floats | None, network: TwoLayerNetwork | None
-) -> Frame:
-    """As given, ((x low, x high), (y low, y high)), else around the data, else around the kinks."""
-    if limits is not None:
-        given = np.asarray(limits, dtype=np.float64)
-        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-            raise ValueError(
-                f"limits must be ((x low, x high), (y low, y high)), increasing; got {limits!r}. "
-                "Leave limits=None to cover the data."
-            )
-        return Frame(given[:, 0], given[:, 1])
-    if points is not None:
-        low, high = points.min(axis=0), points.max(axis=0)
-    elif network is not None:
-        low, high = _corners(network)
-    else:
-        raise ValueError("X or limits must be given: a plain function does not say where to look.")
-    span = high - low
-    span = np.where(span > 0.0, span, float(span.max()) or 1.0)
-    middle = 0.5 * (low + high)
-    half = (0.5 + _MARGIN) * span
-    return Frame(middle - half, middle + half)
-
-
-def _corners(network: TwoLayerNetwork) -> tuple[Floats, Floats]:
-    """Where a network without data has something to see: its kinks, or two deviations of its law."""
-    V = np.zeros((2, 2)) if network.skip is None else network.skip
-    unit = network.unit_norm()
-    middle = middle_of_kinks(unit.u, unit.b, V, unit.offset)
-    # most of them: a kink far out would hide the others
-    distance = np.abs(unit.u @ middle + unit.b)
-    reach = 1.3 * float(np.quantile(distance, 0.9)) if distance.size else 0.0
-    pull = float(np.abs(np.linalg.eigvals(V)).min())
-    reach = max(reach, 2.0 / np.sqrt(pull) if pull > 0.0 else 0.0) or 1.0
-    return middle - reach, middle + reach
-
-
-def grid_points(frame: Frame, n: int) -> tuple[Floats, Floats]:
-    """About n columns of a grid of (where units are equal, square) cells: centres on each axis."""
-    columns, rows = n, n
-    if frame.equal:
-        widest = float(frame.size.max())
-        columns, rows = (max(2, round(n * float(side) / widest)) for side in frame.size)
-    step = frame.size / (columns, rows)
-    return (
-        frame.low[0] + step[0] * (np.arange(columns) + 0.5),
-        frame.low[1] + step[1] * (np.arange(rows) + 0.5),
-    )
-
-
-def clip_lines(u: Floats, b: Floats, frame: Frame) -> tuple[Floats, NDArray[np.intp]]:
-    r"""Pieces of the lines :math:`u_k^\top x + b_k = 0`, \|u_k\| = 1, inside the frame.
-
-    Returns
-    -------
-    segments : (K, 2, 2), end points of those that cross it
-    index : (K,), which lines these are
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import VectorFieldDisplay
+    >>> net = TwoLayerNetwork([[1, 0]], [[-1, 0]], [0], skip=[[-1, 0], [0, -1]], offset=[0, 0])
+    >>> display = VectorFieldDisplay.from_estimator(net, ax=Figure().subplots())
+    >>> display.kinks_.get_label()
+    '1 kink line'
     """
-    along = np.stack([-u[:, 1], u[:, 0]], axis=1)
-    middle, half = 0.5 * (frame.low + frame.high), 0.5 * frame.size
-    # from the middle of the frame, which keeps the digits of frames far from zero
-    foot = -(u @ middle + b)[:, None] * u
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, second = (-half - foot) / along, (half - foot) / along
-    parallel = along == 0.0
-    outside = (parallel & (np.abs(foot) > half)).any(axis=1)
-    enter = np.where(parallel, -np.inf, np.minimum(first, second)).max(axis=1)
-    leave = np.where(parallel, np.inf, np.maximum(first, second)).min(axis=1)
-    crosses = (enter < leave) & ~outside
-    ends = np.stack([enter, leave], axis=1)[crosses]
-    segments = middle + foot[crosses, None, :] + ends[:, :, None] * along[crosses, None, :]
-    return segments, np.flatnonzero(crosses)
+
+    def __init__(
+        self,
+        score: Callable[..., Any],
+        X: ArrayLike | None = None,
+        *,
+        network: TwoLayerNetwork | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        data_name: str = "data",
+    ) -> None:
+        self.score = score
+        self.X = None if X is None else plane_points(X)
+        self.network = network
+        self.data_name = data_name
+        self.frame: Frame = frame_of(limits, self.X, network)
+        columns, rows = grid_points(self.frame, check_count(n_arrows, name="n_arrows", minimum=2))
+        self.positions: Floats = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+        self.vectors = _evaluate(score, self.positions)
+        self.norms: Floats = np.hypot(self.vectors[:, 0], self.vectors[:, 1])
+        self._cell = self.frame.size / (len(columns), len(rows))
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: object,
+        X: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        max_lines: int = 80,
+        **arrow_options: Any,
+    ) -> VectorFieldDisplay:
+        """Draw the score of a fitted ConvexScore of two columns, or of a planar network.
+
+        Parameters
+        ----------
+        fit : ConvexScore or TwoLayerNetwork
+        X : array_like of shape (n, 2), optional
+            Data to draw; default after denoising: the noisy points kept in the fit.
+        ax : Axes, optional
+        limits, n_arrows
+            As for the class.
+        max_lines : int
+            Draw the kink lines of at most so many neurons, the heaviest.
+        **arrow_options
+            Passed to ``Axes.quiver``.
+        """
+        network = network_of(fit)
+        points, name = data_of(fit, X)
+        display = cls(
+            network, points, network=network, limits=limits, n_arrows=n_arrows, data_name=name
+        )
+        return display.plot(ax=ax, max_lines=max_lines, **arrow_options)
+
+    @classmethod
+    def from_score(
+        cls,
+        score: Callable[..., Any],
+        X: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        limits: ArrayLike | None = None,
+        n_arrows: int = 24,
+        **arrow_options: Any,
+    ) -> VectorFieldDisplay:
+        """Draw any function from points (n, 2) to vectors (n, 2); ``X`` or ``limits`` is needed.
+
+        Options are as in :meth:`from_estimator`.
+        """
+        return cls(score, X, limits=limits, n_arrows=n_arrows).plot(ax=ax, **arrow_options)
+
+    def plot(
+        self, *, ax: Axes | None = None, max_lines: int = 80, **arrow_options: Any
+    ) -> VectorFieldDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        from matplotlib.colors import Normalize
+
+        self.kinks_: Any = None
+        if self.network is not None:
+            self.kinks_ = draw_kink_lines(self.ax_, self.network, self.frame, max_lines)
+        self.points_ = (
+            None if self.X is None else draw_points(self.ax_, self.X, self.data_name, color="0.45")
+        )
+        arrows = self._arrows()
+        top = float(np.quantile(self.norms, _TOP))
+        options: dict[str, Any] = {
+            "cmap": _dark_colors(),
+            "norm": Normalize(0.0, top or 1.0),
+            "pivot": "mid",
+            "width": 0.0034,
+            "headwidth": 3.2,
+            "headlength": 3.6,
+            "headaxislength": 3.2,
+            "zorder": 3.0,
+        }
+        self.arrows_ = self.ax_.quiver(
+            self.positions[:, 0],
+            self.positions[:, 1],
+            arrows[:, 0],
+            arrows[:, 1],
+            self.norms,
+            angles="xy",
+            scale_units="xy",
+            scale=1.0,
+            **(options | arrow_options),
+        )
+        extend = "max" if self.norms.max() > top else "neither"
+        self.colorbar_ = add_colorbar(
+            self.ax_, self.arrows_, self.frame, label="‖s(x)‖", extend=extend
+        )
+        self.frame.apply(self.ax_)
+        legend_over(self.ax_)
+        return self
+
+    def _arrows(self) -> Floats:
+        """Direction on the paper, length by the logarithm of the norm, in units of the data."""
+        unit = np.full(2, self.frame.size.max()) if self.frame.equal else self.frame.size
+        on_paper = self.vectors / unit
+        length = np.hypot(on_paper[:, 0], on_paper[:, 1])
+        middle = float(np.median(self.norms[self.norms > 0.0])) if self.norms.any() else 1.0
+        growth = np.log1p(self.norms / middle)
+        share = _SHORTEST + (1.0 - _SHORTEST) * growth / (growth.max() or 1.0)
+        wanted = _LONGEST * float((self._cell / unit).min()) * share
+        arrows: Floats = on_paper / np.where(length > 0.0, length, 1.0)[:, None]
+        return arrows * wanted[:, None] * unit
 
 
-def draw_kink_lines(ax: Axes, network: TwoLayerNetwork, frame: Frame, max_lines: int) -> Any:
-    """Kink lines of the heaviest neurons in the frame, the heavier the bolder; None without any."""
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgba
+class LogDensityDisplay:
+    r"""Filled contours of the log-density, its largest value in the picture set to 0.
 
-    check_count(max_lines, name="max_lines", minimum=0)
-    unit = network.unit_norm()
-    segments, index = clip_lines(unit.u, unit.b, frame)
-    weight = np.linalg.norm(unit.w[index], axis=1)
-    order = np.argsort(-weight, kind="stable")[:max_lines][::-1]
-    if not order.size:
-        return None
-    # by size on the paper: roots, so that the lightest remain visible
-    share = np.sqrt(weight[order] / weight.max())
-    colors = np.tile(to_rgba(KINK_COLOR), (order.size, 1))
-    # many of them would bury the arrows
-    colors[:, 3] = (0.15 + 0.65 * share) * min(1.0, np.sqrt(_BUSY / order.size))
-    total = len(index)
-    label = f"{total} kink line{'s' * (total != 1)}"
-    if order.size < total:
-        label = f"{order.size} heaviest of {label}"
-    lines = LineCollection(
-        cast(Any, segments[order]),
-        colors=cast(Any, colors),
-        linewidths=cast(Any, 0.4 + 1.3 * share),
-        label=label,
-        zorder=1.5,
-    )
-    ax.add_collection(lines, autolim=False)
-    return lines
+    Only conservative networks have one (:math:`w_k = y_k u_k`, V symmetric); it is known up to a
+    constant, and whether it has a finite integral is not checked: a maximum at the rim of the picture
+    is a warning.
+
+    Parameters
+    ----------
+    network : TwoLayerNetwork
+        Conservative, of two dimensions.
+    X : array_like of shape (n, 2), optional
+        Data to draw.
+    limits : ((x low, x high), (y low, y high)), optional
+        Default: around the data, without data around the kinks.
+    n_grid : int
+        Grid points along the longer side.
+
+    Attributes
+    ----------
+    columns, rows : (A,), (B,) grid positions on the two axes
+    values : (B, A) log-density on the grid, largest value 0
+    frame : lower left and upper right corner
+    ax_, figure_ : matplotlib Axes and Figure
+    contours_ : QuadContourSet
+    points_ : Line2D, the data, or None
+    colorbar_ : Colorbar
+
+    Raises
+    ------
+    ValueError
+        If the network is not conservative; nothing is drawn.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import LogDensityDisplay
+    >>> net = TwoLayerNetwork([[1, 0]], [[-1, 0]], [0], skip=[[-1, 0], [0, -1]], offset=[0, 0])
+    >>> display = LogDensityDisplay.from_estimator(net, n_grid=51, ax=Figure().subplots())
+    >>> float(display.values.max())
+    0.0
+    """
+
+    def __init__(
+        self,
+        network: TwoLayerNetwork,
+        X: ArrayLike | None = None,
+        *,
+        limits: ArrayLike | None = None,
+        n_grid: int = 241,
+        data_name: str = "data",
+    ) -> None:
+        self.network = network_of(network)
+        self.X = None if X is None else plane_points(X)
+        self.data_name = data_name
+        self.frame: Frame = frame_of(limits, self.X, self.network)
+        check_count(n_grid, name="n_grid", minimum=2)
+        cells = [len(side) for side in grid_points(self.frame, n_grid)]
+        # to the rim: cell centres would leave a white one
+        self.columns: Floats = np.linspace(self.frame.low[0], self.frame.high[0], cells[0])
+        self.rows: Floats = np.linspace(self.frame.low[1], self.frame.high[1], cells[1])
+        values = self.network.log_density(np.stack(np.meshgrid(self.columns, self.rows), axis=-1))
+        self.values: Floats = values - values.max()
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: object,
+        X: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+        levels: int | ArrayLike | None = None,
+        limits: ArrayLike | None = None,
+        n_grid: int = 241,
+        **contour_options: Any,
+    ) -> LogDensityDisplay:
+        """Draw the log-density of a fit with ``constraint="gradient"``, or of a conservative network.
+
+        Parameters
+        ----------
+        fit : ConvexScore or TwoLayerNetwork
+        X : array_like of shape (n, 2), optional
+            Data to draw; default after denoising: the noisy points kept in the fit.
+        ax : Axes, optional
+        levels : int or array_like, optional
+            Number of bands between -12 and 0 (default 12), or the increasing levels themselves.
+            Everything below the lowest has one colour.
+        limits, n_grid
+            As for the class.
+        **contour_options
+            Passed to ``Axes.contourf``.
+        """
+        network = network_of(fit)
+        points, name = data_of(fit, X)
+        display = cls(network, points, limits=limits, n_grid=n_grid, data_name=name)
+        return display.plot(ax=ax, levels=levels, **contour_options)
+
+    def plot(
+        self,
+        *,
+        ax: Axes | None = None,
+        levels: int | ArrayLike | None = None,
+        **contour_options: Any,
+    ) -> LogDensityDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        bounds = _levels(levels)
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        extend = "min" if self.values.min() < bounds[0] else "neither"
+        options: dict[str, Any] = {"cmap": "viridis", "extend": extend, "levels": bounds}
+        self.contours_ = self.ax_.contourf(
+            self.columns, self.rows, self.values, **(options | contour_options)
+        )
+        self.colorbar_ = add_colorbar(
+            self.ax_, self.contours_, self.frame, label="log p(x) − largest value shown"
+        )
+        style: dict[str, Any] = {"color": "white", "markeredgecolor": "0.2", "alpha": 0.9}
+        style |= {"markeredgewidth": 0.4, "markersize": 3.5}
+        self.points_ = (
+            None if self.X is None else draw_points(self.ax_, self.X, self.data_name, **style)
+        )
+        self.frame.apply(self.ax_)
+        legend_over(self.ax_)
+        return self
 
 
-def draw_points(ax: Axes, points: Floats, name: str, **options: Any) -> Any:
-    """The data as small dots."""
-    shown = points
-    if len(points) > _MAX_POINTS:
-        shown = points[np.linspace(0, len(points) - 1, _MAX_POINTS).astype(int)]
-    style: dict[str, Any] = {"markersize": 3.0, "color": "0.25", "alpha": 0.55, "zorder": 2.0}
-    style |= {"markeredgewidth": 0.0}
-    (dots,) = ax.plot(
-        shown[:, 0], shown[:, 1], linestyle="none", marker="o", label=name, **(style | options)
-    )
-    return dots
+def _dark_colors() -> Colormap:
+    """Viridis without its yellow, which thin arrows on white would vanish in."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("dark", colormaps["viridis"](np.linspace(0, 0.87, 64)))
 
 
-def add_colorbar(ax: Axes, drawn: Any, frame: Frame, **options: Any) -> Colorbar:
-    """A colorbar as high as the axes will be, which equal units may make lower than their place."""
-    figure = cast("Figure", ax.figure)
-    box = ax.get_position(original=True)
-    room = figure.bbox.height * box.height / (figure.bbox.width * box.width)
-    shrink = 1.0
-    if frame.equal:
-        shrink = float(_BESIDE_COLORBAR * frame.size[1] / frame.size[0] / room)
-    bar: Colorbar = figure.colorbar(drawn, ax=ax, shrink=min(1.0, shrink), **options)
-    return bar
+def _evaluate(score: Callable[..., Any], positions: Floats) -> Floats:
+    values = np.asarray(score(positions), dtype=np.float64)
+    if values.shape != positions.shape:
+        raise ValueError(
+            f"score must map points {positions.shape} to vectors of the same shape; got "
+            f"{values.shape}."
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
+        raise ValueError(
+            f"score must be finite; at {bad} of {len(values)} positions it is not. Choose other limits."
+        )
+    return values
 
 
-def legend_over(ax: Axes) -> None:
-    """A legend in a strip above the axes, where it hides nothing."""
-    from matplotlib.lines import Line2D
-
-    handles, labels = ax.get_legend_handles_labels()
-    if not handles:
-        return
-    # lines of many strengths: in the legend one of full strength
-    plain = [
-        Line2D([], [], color=KINK_COLOR, linewidth=1.3) if hasattr(handle, "get_paths") else handle
-        for handle in handles
-    ]
-    ax.legend(
-        plain,
-        labels,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=len(labels),
-        fontsize="small",
-        frameon=False,
-    )
+def _levels(levels: int | ArrayLike | None) -> Floats:
+    if levels is None:
+        return np.linspace(_LOWEST, 0.0, 13)
+    if np.ndim(levels) == 0:
+        return np.linspace(_LOWEST, 0.0, check_count(levels, name="levels") + 1)
+    given = np.asarray(levels, dtype=np.float64)
+    if given.ndim != 1 or given.size < 2 or not (np.diff(given) > 0).all():
+        raise ValueError(
+            f"levels must be a number of bands or at least two increasing values; got {levels!r}."
+        )
+    return given

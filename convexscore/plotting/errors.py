@@ -43,7 +43,7 @@ class ErrorDecompositionDisplay:
     >>> from matplotlib.figure import Figure
     >>> from convexscore import scores, targets
     >>> from convexscore.ddpm_errors import error_sweep
-    >>> from convexscore.plotting.error_decomposition_display import ErrorDecompositionDisplay
+    >>> from convexscore.plotting import ErrorDecompositionDisplay
     >>> law = targets.GaussianMixture([0.3, 0.7], [-1.5, 1.0], [0.1, 0.2])
     >>> exact = scores.vp_score(law)
     >>> few = dict(horizons=[1.0, 2.0], n_steps=[8, 16], strengths=[0.5, 1.0], steps=16)

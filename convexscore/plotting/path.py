@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convexscore._tools.typing import Floats
 from convexscore.models.path import RegularizationPath
-from convexscore.plotting.drawing import KINK_COLOR, Floats, axes_and_figure, subplots
+from convexscore.plotting.drawing import KINK_COLOR, axes_and_figure, subplots
 from convexscore.selection.cross_validation import BetaSelection
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ class PathDisplay:
         )
         self.loss_ = self.error_bars_.lines[0]
         ax.set_ylabel("held-out loss per point")
+        _end_above(ax, selection.loss[seen])
 
 
 def _end_above(ax: Axes, loss: Floats) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_positive
 from convexscore.models.certify import network_problem
 from convexscore.scores.network import TwoLayerNetwork
@@ -14,8 +15,6 @@ from convexscore.solvers.line.certificate import dual_point
 from convexscore.solvers.line.solve import solve
 from convexscore.solvers.line.training import LineTraining
 from convexscore.solvers.training_problem import training_problem
-
-Floats = NDArray[np.float64]
 
 
 class CertificateCurve(NamedTuple):
@@ -27,7 +26,7 @@ class CertificateCurve(NamedTuple):
 
 def certificate_curve(
     network: TwoLayerNetwork,
-    x: ArrayLike,
+    X: ArrayLike,
     *,
     beta: float,
     objective: str = "score_matching",
@@ -48,7 +47,7 @@ def certificate_curve(
 
     Parameters
     ----------
-    network, x, beta, objective, labels, skip, sample_weight
+    network, X, beta, objective, labels, skip, sample_weight
         As in :func:`convexscore.certify`.
     constraint
         Of the constrained problem, if the network is the optimum of one: the multipliers of the
@@ -83,7 +82,7 @@ def certificate_curve(
     [4.0, 3.364, 2.727, 3.061, 4.0]
     """
     given, case = network_problem(
-        network, x, objective, labels, sample_weight, skip=skip, constraint=constraint
+        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
     )
     training = training_problem(given, case)
     if not isinstance(training, LineTraining):

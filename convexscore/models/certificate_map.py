@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.models.certify import network_problem
-from convexscore.plotting.drawing import Floats
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.space.certificate import residual_rows
@@ -195,6 +195,7 @@ def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: F
     between = np.stack([np.bincount(lines, t, minlength=len(offsets) + 1) for t in terms], axis=1)
     beyond = np.cumsum(between[::-1], axis=0)[::-1]
     total, active = beyond[0], beyond[1:]
+    # slope 1 on the active side, that of negative arguments on the other
     sigma = neurons.activation
     active = sigma.slope_jump * active + sigma.negative_slope * total
     t = offsets[:, None]

@@ -1,22 +1,27 @@
-"""What a film shows: bars or a cloud of chains, and the densities they belong to."""
+"""A film: bars or a cloud of chains with their densities, and its frames as a GIF or an HTML page."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore.schedules.levels import vp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
-Floats = NDArray[np.float64]
 Density = Callable[[Floats], Floats]
 
 _MAX_POINTS = 1_000  # of a cloud; more are a blot, and a megabyte
@@ -24,6 +29,7 @@ _OUTSIDE = 0.002  # share of the states beyond either end of the axes
 _CURVE_POINTS = 400
 _CELLS = 90  # per axis, for the contours of a planar density
 _SHARES = (0.03, 0.15, 0.3, 0.5, 0.7, 0.9, 1.0001)  # contour levels, of the highest density
+_COLORS = 32  # flat colours: a small palette is not seen, and halves the file
 _CHAINS, _LAW = "tab:orange", "tab:blue"
 
 
@@ -184,3 +190,83 @@ def cloud_film(ax: Axes, states: Floats, window: Floats, laws: Laws) -> Callable
         ax.set(xlim=tuple(window[0]), ylim=tuple(window[1]))
 
     return draw
+
+
+def snapshot(figure: Figure) -> Image:
+    from PIL import Image
+
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def share_palette(images: list[Image]) -> list[Image]:
+    """All frames in the colours of the first, the middle and the last: small, and no flicker."""
+    from PIL import Image
+
+    width, height = images[0].size
+    sample = Image.new("RGB", (width, 3 * height))
+    for row, image in enumerate((images[0], images[len(images) // 2], images[-1])):
+        sample.paste(image, (0, row * height))
+    palette = sample.quantize(_COLORS, method=Image.Quantize.MEDIANCUT)
+    colors = np.array(palette.getpalette() or [])[: 3 * _COLORS].reshape(-1, 3)
+    colors[(colors >= 248).all(axis=1)] = 255  # Pillow would take the greyer of two whites
+    palette.putpalette(colors.ravel().tolist())
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+
+
+def gif_bytes(images: list[Image], fps: float, hold: float) -> bytes:
+    # hundredths of a second are all the format knows
+    each = round(100.0 / fps) * 10
+    durations = [each] * (len(images) - 1) + [each + round(100.0 * hold) * 10]
+    buffer = io.BytesIO()
+    images[0].save(
+        buffer, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+    )
+    return buffer.getvalue()
+
+
+def html_page(images: list[Image], fps: float, hold: float, title: str) -> str:
+    """Frames, slider and button in one file that loads nothing."""
+    frames = []
+    for image in images:
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", optimize=True)
+        frames.append(base64.b64encode(buffer.getvalue()).decode())
+    # several films in one notebook must not steal each other's slider
+    name = "film-" + hashlib.sha256("".join(frames).encode()).hexdigest()[:12]
+    each, last = round(1e3 / fps), round(1e3 * (1.0 / fps + hold))
+    joined = ",\n".join(f'"{frame}"' for frame in frames)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{escape(title)}</title></head>
+<body>
+<div id="{name}" style="display:inline-block; font:14px sans-serif">
+<img alt="{escape(title)}" src="data:image/png;base64,{frames[0]}" width="{images[0].width}"
+ height="{images[0].height}" style="display:block"><button type="button"
+ style="width:5em">Pause</button>
+<input type="range" aria-label="frame" min="0" max="{len(frames) - 1}" value="0"
+ style="width:70%; vertical-align:middle">
+</div>
+<script>
+(function () {{
+  const root = document.getElementById("{name}");
+  const image = root.querySelector("img"), button = root.querySelector("button");
+  const slider = root.querySelector("input");
+  const frames = [{joined}];
+  let timer = null;
+  function show(k) {{ image.src = "data:image/png;base64," + frames[k]; slider.value = k; }}
+  function tick() {{
+    show((Number(slider.value) + 1) % frames.length);
+    timer = setTimeout(tick, Number(slider.value) === frames.length - 1 ? {last} : {each});
+  }}
+  function play() {{ button.textContent = "Pause"; timer = setTimeout(tick, {each}); }}
+  function pause() {{ button.textContent = "Play"; clearTimeout(timer); timer = null; }}
+  button.onclick = function () {{ if (timer === null) {{ play(); }} else {{ pause(); }} }};
+  slider.oninput = function () {{ pause(); show(Number(slider.value)); }};
+  play();
+}})();
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,402 @@
+"""Why a network is optimal: no neuron anywhere, no kink and no line, is worth its price."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from convexscore._tools.typing import Floats
+from convexscore.models.certificate_curve import CertificateCurve, certificate_curve
+from convexscore.models.certificate_map import CertificateMap, certificate_map
+from convexscore.plotting.drawing import KINK_COLOR, axes_and_figure, draw_kinks
+from convexscore.plotting.frames import network_of
+from convexscore.scores.network import TwoLayerNetwork
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+
+    from convexscore.models.score import ConvexScore
+
+# More vertices than this are thinned, keeping every local extreme of a stretch of the curve.
+_MAX_VERTICES = 8_000
+# Ratios above 1 by no more than this are drawn as 1: fits stop at a tolerance.
+_TOLERANCE = 1e-2
+# Fewer neurons than this get the larger mark.
+_FEW = 60
+
+
+class CertificateDisplay:
+    r"""The curve \|G(t)\| over all kink positions t, under or over the price beta.
+
+    Where the curve is below beta a new neuron would cost more than it gains; the network's own
+    kinks sit where it touches beta.  A curve above beta says where a neuron is missing (and a kink
+    well below beta is one that does not pay).
+
+    Parameters
+    ----------
+    curve : CertificateCurve
+    beta : float
+    kinks : (K,) positions of the network's kinks
+
+    Attributes
+    ----------
+    max_violation : float
+        max \|G\| / beta - 1.
+    kinks : (K,) kinks inside the range of the data, the only ones marked
+    ax_, figure_ : matplotlib Axes and Figure
+    line_ : Line2D, the curve
+    bound_ : Line2D, the bound beta
+    kinks_ : Line2D, one mark per kink
+    zero_line_ : Line2D
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import gaussian_regime
+    >>> from convexscore.plotting import CertificateDisplay
+    >>> x = [-1.5, -0.5, 0.25, 0.75, 1.0]
+    >>> best = gaussian_regime(x).network(4.0)
+    >>> display = CertificateDisplay.from_network(best, x, beta=4.0, ax=Figure().subplots())
+    >>> display.kinks_.get_ydata().round(9).tolist()     # both kinks touch beta
+    [4.0, 4.0]
+    """
+
+    def __init__(self, curve: CertificateCurve, beta: float, kinks: ArrayLike) -> None:
+        self.curve = curve
+        self.beta = float(beta)
+        self.max_violation = float(curve.G_abs.max()) / self.beta - 1.0
+        kinks = np.asarray(kinks, dtype=np.float64)
+        low, high = float(curve.t[0]), float(curve.t[-1])
+        # score matching puts a kink one rounding unit beside its data value
+        reach = 1e-9 * (high - low)
+        inside = (kinks >= low - reach) & (kinks <= high + reach)
+        self.kinks: Floats = np.clip(kinks[inside], low, high)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: ConvexScore,
+        X: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        ax: Axes | None = None,
+        name: str | None = None,
+        **line_options: Any,
+    ) -> CertificateDisplay:
+        """Draw the certificate of a fitted ConvexScore.
+
+        Parameters
+        ----------
+        fit : ConvexScore
+        X : array_like of shape (n,) or (n, 1)
+            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
+        sample_weight : array_like of shape (n,), optional
+            The weights of the fit.
+        ax : Axes, optional
+        name : str, optional
+            Label of the curve.
+        **line_options
+            Passed to ``Axes.plot`` for the curve.
+        """
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(fit)
+        if fit.n_features_in_ > 1:
+            raise ValueError(
+                f"CertificateDisplay draws fits of one column; this one has {fit.n_features_in_}. "
+                "For two use CertificateMapDisplay; print(fit.certificate_) works in any dimension."
+            )
+        curve = certificate_curve(**_problem_of(fit, X, sample_weight))
+        display = cls(curve, fit.beta_, fit.network_.breakpoints())
+        return display.plot(ax=ax, name=name, **line_options)
+
+    @classmethod
+    def from_network(
+        cls,
+        network: TwoLayerNetwork,
+        x: ArrayLike,
+        *,
+        beta: float,
+        objective: str = "score_matching",
+        labels: ArrayLike | None = None,
+        skip: bool | None = None,
+        sample_weight: ArrayLike | None = None,
+        ax: Axes | None = None,
+        name: str | None = None,
+        **line_options: Any,
+    ) -> CertificateDisplay:
+        """Draw the certificate of any one-dimensional network, also a badly trained one.
+
+        Parameters
+        ----------
+        network, x, beta, objective, labels, skip, sample_weight
+            As in :func:`convexscore.certify`.
+        ax, name, **line_options
+            As in :meth:`from_estimator`.
+        """
+        curve = certificate_curve(
+            network,
+            x,
+            beta=beta,
+            objective=objective,
+            labels=labels,
+            skip=skip,
+            sample_weight=sample_weight,
+        )
+        return cls(curve, beta, network.breakpoints()).plot(ax=ax, name=name, **line_options)
+
+    def plot(
+        self, *, ax: Axes | None = None, name: str | None = None, **line_options: Any
+    ) -> CertificateDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        self.zero_line_ = self.ax_.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+        self.bound_ = self.ax_.axhline(
+            self.beta, color="black", linestyle="--", linewidth=1.0, label=f"β = {self.beta:.4g}"
+        )
+        t, height = _thin(self.curve)
+        label = "|G(t)|" if name is None else name
+        options: dict[str, Any] = {"label": label, "linewidth": 1.3}
+        (self.line_,) = self.ax_.plot(t, height, **(options | line_options))
+        height = np.interp(self.kinks, self.curve.t, self.curve.G_abs)
+        self.kinks_ = draw_kinks(self.ax_, self.kinks, height, self.kinks.size)
+        self.ax_.set(xlabel="kink position t", ylabel="|G(t)|, gain of a neuron at t")
+        # room above the bound for the legend, which would hide kinks that touch it
+        top = max(self.beta, float(self.curve.G_abs.max()), self.ax_.get_ylim()[1] / 1.4)
+        self.ax_.set_ylim(-0.05 * top, 1.4 * top)
+        self.ax_.legend(loc="upper center", ncols=3, fontsize="small")
+        return self
+
+
+class CertificateMapDisplay:
+    r"""Map of \|\|G\|\| / beta over all lines of the plane: direction across, offset up.
+
+    Every point of the map is a neuron, the line :math:`u^\top(x - \bar x) = t` with u in direction
+    theta.  Its colour is what it would gain over what it costs.  Of an optimal network the map stays
+    at or below 1, and its own neurons (dots) sit where it touches 1.  Where it exceeds 1 (red, with a
+    black line around) a neuron is missing; dots well below 1 do not pay.
+
+    Parameters
+    ----------
+    map : CertificateMap
+    coordinates : str
+        What the axis labels call the coordinates; for standardised fits "standardised".
+
+    Attributes
+    ----------
+    max_violation : float
+        Largest ratio on the grid and at the network's neurons, minus 1; at most that of the fit's
+        certificate.
+    ax_, figure_ : matplotlib Axes and Figure
+    mesh_ : QuadMesh
+    bound_ : QuadContourSet, the level 1, or None where nothing exceeds it
+    neurons_ : Line2D, one mark per neuron
+    colorbar_ : Colorbar
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> from convexscore import TwoLayerNetwork
+    >>> from convexscore.plotting import CertificateMapDisplay
+    >>> X = np.random.default_rng(0).normal(size=(30, 2))
+    >>> gaussian = TwoLayerNetwork(
+    ...     np.zeros((0, 2)), np.zeros((0, 2)), [], skip=-np.eye(2), offset=[0, 0]
+    ... )
+    >>> display = CertificateMapDisplay.from_network(gaussian, X, beta=25.0, ax=Figure().subplots())
+    >>> display.max_violation < 0      # no line is worth its price
+    True
+    """
+
+    def __init__(self, map: CertificateMap, *, coordinates: str = "") -> None:
+        self.map = map
+        self.coordinates = coordinates
+        self.max_violation = map.largest - 1.0
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: Any,
+        X: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        ax: Axes | None = None,
+        n_angles: int = 361,
+        n_offsets: int = 301,
+        **mesh_options: Any,
+    ) -> CertificateMapDisplay:
+        """Draw the certificate of a ConvexScore fitted to two columns.
+
+        Parameters
+        ----------
+        fit : ConvexScore
+            With ``standardize`` the map is in the standardised coordinates, where the problem was
+            solved and its certificate holds; the axis labels say so.
+        X : array_like of shape (n, 2)
+            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
+        sample_weight : array_like of shape (n,), optional
+            The weights of the fit.
+        ax : Axes, optional
+        n_angles, n_offsets : int
+            Size of the grid.
+        **mesh_options
+            Passed to ``Axes.pcolormesh``.
+        """
+        if isinstance(fit, TwoLayerNetwork):
+            raise TypeError(
+                "fit must be a fitted ConvexScore; got a TwoLayerNetwork. Use from_network, which takes "
+                "the data and beta."
+            )
+        network_of(fit)  # refuses what is not of two columns
+        problem = _problem_of(fit, X, sample_weight)
+        seen = certificate_map(**problem, n_angles=n_angles, n_offsets=n_offsets)
+        coordinates = "" if fit.standardize is None else "standardised"
+        return cls(seen, coordinates=coordinates).plot(ax=ax, **mesh_options)
+
+    @classmethod
+    def from_network(
+        cls,
+        network: TwoLayerNetwork,
+        X: ArrayLike,
+        *,
+        beta: float,
+        objective: str = "score_matching",
+        labels: ArrayLike | None = None,
+        skip: bool | None = None,
+        sample_weight: ArrayLike | None = None,
+        constraint: str | None = None,
+        ax: Axes | None = None,
+        n_angles: int = 361,
+        n_offsets: int = 301,
+        **mesh_options: Any,
+    ) -> CertificateMapDisplay:
+        """Draw the certificate of any planar network, also a badly trained one.
+
+        Parameters
+        ----------
+        network, X, beta, objective, labels, skip, sample_weight, constraint
+            As in :func:`certificate_map`.
+        ax, n_angles, n_offsets, **mesh_options
+            As in :meth:`from_estimator`.
+        """
+        seen = certificate_map(
+            network,
+            X,
+            beta=beta,
+            objective=objective,
+            labels=labels,
+            skip=skip,
+            sample_weight=sample_weight,
+            constraint=constraint,
+            n_angles=n_angles,
+            n_offsets=n_offsets,
+        )
+        return cls(seen).plot(ax=ax, **mesh_options)
+
+    def plot(self, *, ax: Axes | None = None, **mesh_options: Any) -> CertificateMapDisplay:
+        """Draw; options as in :meth:`from_estimator`."""
+        seen = self.map
+        self.ax_, self.figure_ = axes_and_figure(ax)
+        degrees = np.degrees(seen.angles)
+        violated = self.max_violation > _TOLERANCE
+        cmap, norm = _colors(seen.largest if violated else 1.0)
+        options: dict[str, Any] = {"cmap": cmap, "norm": norm, "shading": "nearest"}
+        options |= {"rasterized": True}
+        ratio = seen.ratio if violated else np.minimum(seen.ratio, 1.0)
+        self.mesh_ = self.ax_.pcolormesh(degrees, seen.offsets, ratio.T, **(options | mesh_options))
+        self.bound_: Any = None
+        if float(seen.ratio.max()) > 1.0 + _TOLERANCE:
+            self.bound_ = self.ax_.contour(
+                degrees, seen.offsets, seen.ratio.T, levels=[1.0], colors="black", linewidths=0.9
+            )
+        count = seen.neuron_angles.size
+        (self.neurons_,) = self.ax_.plot(
+            np.degrees(seen.neuron_angles),
+            seen.neuron_offsets,
+            linestyle="none",
+            marker="o",
+            markersize=5.5 if count <= _FEW else 3.5,
+            color=KINK_COLOR,
+            markeredgecolor="white",
+            markeredgewidth=0.8 if count <= _FEW else 0.4,
+            clip_on=True,
+            zorder=3,
+            label=f"{count} neuron{'s' * (count != 1)}",
+        )
+        self.colorbar_ = self.figure_.colorbar(
+            self.mesh_, ax=self.ax_, label=f"{seen.measure} / β,  β = {seen.beta:.4g}"
+        )
+        x_unit = f", {self.coordinates} coordinates" if self.coordinates else ""
+        y_unit = f" ({self.coordinates})" if self.coordinates else ""
+        self.ax_.set(
+            xlim=(degrees[0], degrees[-1]),
+            ylim=(seen.offsets[0], seen.offsets[-1]),
+            xticks=np.arange(0.0, degrees[-1] + 1.0, 90.0 if degrees[-1] > 200.0 else 45.0),
+            xlabel=f"direction θ of u (degrees{x_unit})",
+            ylabel=f"offset of the line from the mean{y_unit}",
+        )
+        self.ax_.set_title(
+            f"largest {seen.measure} / β seen: {seen.largest:.5g}", fontsize="medium"
+        )
+        self.ax_.legend(loc="upper right", fontsize="small", framealpha=0.85)
+        return self
+
+
+def _problem_of(
+    fit: ConvexScore, X: ArrayLike | None, sample_weight: ArrayLike | None
+) -> dict[str, Any]:
+    """What a fit is the answer to: its network and its very points, labels and weights, standardised."""
+    points, labels = fit.noisy_points_, fit.noise_labels_
+    if points is None:
+        if X is None:
+            raise ValueError("X must be the data of the fit; got None. Pass what you fitted.")
+        points = np.asarray(X)
+    elif sample_weight is not None:
+        weights = np.asarray(sample_weight, dtype=np.float64).ravel()
+        sample_weight = np.tile(weights[weights > 0], len(points) // np.count_nonzero(weights))
+    network = fit.network_
+    if fit.standardize is not None:
+        to_z = fit.standardization_
+        network, points = to_z.network_forward(network), to_z.points(points)
+        labels = None if labels is None else to_z.labels(labels)
+    return {
+        "network": network,
+        "X": points,
+        "beta": fit.beta_,
+        "objective": fit.objective,
+        "labels": labels,
+        "skip": bool(fit.skip),
+        "constraint": fit.constraint,
+        "sample_weight": sample_weight,
+    }
+
+
+def _thin(curve: CertificateCurve) -> tuple[Floats, Floats]:
+    """The curve, or the lowest and highest vertex of each of a few thousand stretches of it."""
+    t, height = curve.t, curve.G_abs
+    if t.size <= _MAX_VERTICES:
+        return t, height
+    width = -(-t.size // (_MAX_VERTICES // 2))
+    starts = np.arange(0, t.size - width + 1, width)
+    block = height[: starts.size * width].reshape(starts.size, width)
+    rest = np.arange(starts.size * width, t.size)
+    keep = np.unique(
+        np.concatenate(([0], starts + block.argmin(axis=1), starts + block.argmax(axis=1), rest))
+    )
+    return t[keep], height[keep]
+
+
+def _colors(largest: float) -> tuple[Colormap, Normalize]:
+    """White to blue up to 1; beyond, if anything is there, yellow to red."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
+
+    below = colormaps["YlGnBu"](np.linspace(0.0, 0.95, 128))
+    if largest <= 1.0:
+        return LinearSegmentedColormap.from_list("below", below), Normalize(0.0, 1.0)
+    above = colormaps["YlOrRd"](np.linspace(0.2, 0.9, 128))
+    both = LinearSegmentedColormap.from_list("around one", np.concatenate([below, above]), N=512)
+    return both, TwoSlopeNorm(1.0, 0.0, largest)
