@@ -251,6 +251,7 @@ def test_options_of_several_columns(plane, capsys):
     assert "2-fold cross-validation" in out and "asymmetry" not in out
 
 
+@pytest.mark.slow
 def test_a_local_search_is_named_in_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).normal(size=(30, 14))
@@ -514,6 +515,7 @@ def program(*arguments, **options):
     )
 
 
+@pytest.mark.slow
 def test_exit_code_and_streams_of_the_program(saved):
     path = str(saved.resolve())
     done = program("sample", "no.npz", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -537,6 +539,7 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
 
 
+@pytest.mark.slow
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = blocks("python")
@@ -546,6 +549,7 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), names)
 
 
+@pytest.mark.slow
 def test_commands_of_the_readme_run(data):
     commands = [
         line.split("  #")[0].strip()

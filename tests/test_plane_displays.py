@@ -8,6 +8,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from oracles import ACTIVATIONS, sigma, slope
 from sklearn.exceptions import NotFittedError
 
 from convexscore import ConvexScore, TwoLayerNetwork, fit_convex_score
@@ -252,7 +253,7 @@ def test_without_a_log_density_there_is_no_figure(fit, conservative):
 
 
 # -------------------------------------------------------------------------- certificate map
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("divergence", [0.0, 1.0])
 @pytest.mark.parametrize("conservative, sign", [(False, 0), (True, 0), (True, -1)])
 def test_partial_sums_against_the_definition(activation, divergence, conservative, sign):
@@ -285,14 +286,12 @@ def slow_ratio(network, X, labels, weight, delta, skip, beta, angle, position):
     r = r - design @ np.linalg.solve(design.T @ (m * design), moments - target)
     u = np.array([np.cos(angle), np.sin(angle)])
     z = X @ u - position
-    relu = network.activation == "relu"
-    value = np.maximum(z, 0.0) if relu else np.abs(z)
-    slope = (z >= 0).astype(float) if relu else np.where(z >= 0, 1.0, -1.0)
-    return np.linalg.norm((m * r).T @ value + delta * (weight @ slope) * u) / beta
+    value, slopes = sigma(network.activation, z), slope(network.activation, z, 1.0)
+    return np.linalg.norm((m * r).T @ value + delta * (weight @ slopes) * u) / beta
 
 
 @pytest.mark.parametrize("objective", ["score_matching", "denoising"])
-@pytest.mark.parametrize("activation", ["relu", "abs"])
+@pytest.mark.parametrize("activation", ACTIVATIONS[:3])
 @pytest.mark.parametrize("skip", [True, False])
 def test_map_against_the_definition_far_from_zero(X, objective, activation, skip):
     rng = np.random.default_rng(2)
@@ -320,7 +319,7 @@ def test_map_against_the_definition_far_from_zero(X, objective, activation, skip
         n_offsets=18,
     )
     np.testing.assert_allclose(seen.centre, weight @ shifted / weight.sum())
-    whole = not skip and activation == "relu"
+    whole = not skip and activation != "abs"
     assert seen.angles[-1] == pytest.approx(2 * np.pi if whole else np.pi)
     target = np.zeros_like(X) if labels is None else labels
     options = (network, shifted, target, weight, float(not denoise), skip, 7.0)
