@@ -11,6 +11,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -28,3 +31,71 @@ def pytest_xdist_auto_num_workers():
 def pytest_collection_modifyitems(items):
     """Slow tests first, in their order: a worker that came to them last would work on alone."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+# ---------------------------------------------------------------------------------------- small data
+
+
+def bimodal(n=60):
+    """Two modes on the line."""
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(-2.0, 1.0, n - n // 3), rng.normal(2.0, 0.5, n // 3)])
+
+
+def planar(n=40):
+    """Two clouds in the plane."""
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(n, 2)) @ [[1.0, 0.4], [0.0, 0.6]]
+    points[: n // 3] += 3.0
+    return points
+
+
+@pytest.fixture
+def line_file(tmp_path, monkeypatch):
+    """data.csv: an index, `bimodal` and weights, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{value!r},{1 + i % 3}" for i, value in enumerate(bimodal().tolist())]
+    Path("data.csv").write_text("\n".join(["id,value,weight", *rows]) + "\n")
+    return Path("data.csv")
+
+
+@pytest.fixture
+def plane_file(tmp_path, monkeypatch):
+    """plane.csv: an index, `planar` (one name has a comma in it) and weights."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{a!r},{b!r},{1 + i % 3}" for i, (a, b) in enumerate(planar().tolist())]
+    Path("plane.csv").write_text("\n".join(['id,height,"width, cm",weight', *rows]) + "\n")
+    return Path("plane.csv")
+
+
+def fails(capsys, *arguments):
+    """A command that ends with exit code 2 and one line on stderr, which is returned."""
+    from convexscore.cli import main
+
+    assert main([str(argument) for argument in arguments]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("convexscore: error: ")
+    return line
+
+
+# ------------------------------------------------------------------------------------------- figures
+
+
+@pytest.fixture
+def no_side_effects(monkeypatch):
+    """Nothing is shown, no setting changes; pyplot's figures are closed afterwards."""
+    from matplotlib import pyplot, rcParams
+
+    monkeypatch.setattr(pyplot, "show", lambda *_, **__: pytest.fail("show() was called"))
+    before = dict(rcParams)
+    yield
+    pyplot.close("all")
+    assert dict(rcParams) == before
+
+
+@pytest.fixture
+def ax():
+    """Axes that pyplot does not know of."""
+    from matplotlib.figure import Figure
+
+    return Figure().subplots()

@@ -7,7 +7,6 @@ import io
 import re
 from types import SimpleNamespace
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -18,23 +17,16 @@ from convexscore.plotting import animation
 from convexscore.plotting.animation import animate_trajectory
 from convexscore.scores import ve_score, vp_score
 
+
+@pytest.fixture(autouse=True)
+def no_figure_of_pyplot(no_side_effects):
+    yield
+    assert plt.get_fignums() == []
+
+
 LAW = targets.GaussianMixture([0.8, 0.2], [-2.0, 2.0], 0.25)
 RING = targets.ring_of_gaussians(8)
 SMALL = {"dpi": 50.0, "n_frames": 6}
-
-
-@pytest.fixture(autouse=True)
-def no_side_effects(monkeypatch):
-    """Nothing is shown, no setting changes, pyplot never hears of a figure."""
-
-    def show(*args, **kwargs):
-        raise AssertionError("an animation called show()")
-
-    monkeypatch.setattr(plt, "show", show)
-    before = dict(matplotlib.rcParams)
-    yield
-    assert plt.get_fignums() == []
-    assert dict(matplotlib.rcParams) == before
 
 
 @pytest.fixture(scope="module")

@@ -382,18 +382,6 @@ def test_bad_options():
 
 
 # ------------------------------------------------------------------------------------- display
-@pytest.fixture
-def no_side_effects(monkeypatch):
-    def show(*args, **kwargs):
-        raise AssertionError("a display called show()")
-
-    monkeypatch.setattr(plt, "show", show)
-    before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == before
-
-
 def test_importing_arrangements_and_programs_is_light():
     code = (
         "import sys, convexscore.arrangements, convexscore.plotting, convexscore.programs as programs;"

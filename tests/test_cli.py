@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import bimodal, fails, planar
 
 import convexscore
 from convexscore import ConvexScore, fit_convex_score, load, save
@@ -19,34 +20,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FEW = ["--n-betas", "6", "--cv", "3", "--random-state", "0"]
 
 
-def bimodal(n=60):
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(-2.0, 1.0, n - n // 3), rng.normal(2.0, 0.5, n // 3)])
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """A file with three columns, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    rows = [f"{i},{value!r},{1 + i % 3}" for i, value in enumerate(bimodal().tolist())]
-    Path("data.csv").write_text("\n".join(["id,value,weight", *rows]) + "\n")
-    return Path("data.csv")
-
-
-def fails(capsys, *arguments):
-    """Exit code 2, one line on stderr, which is returned."""
-    assert main([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("convexscore: error: ")
-    assert "Traceback" not in captured.err
-    return lines[0]
-
-
 # ------------------------------------------------------------------------------------------ fit
 
 
-def test_fit_prints_a_table_and_saves_the_library_s_fit(data, capsys):
+def test_fit_prints_a_table_and_saves_the_library_s_fit(line_file, capsys):
     assert main(["fit", "data.csv", "--column", "value", "--out", "fit.npz", *FEW]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -67,7 +44,7 @@ def test_fit_prints_a_table_and_saves_the_library_s_fit(data, capsys):
     assert re.search(r"^saved +fit\.npz$", out, re.M)
 
 
-def test_every_option_of_the_function_is_an_option_of_the_command(data, capsys):
+def test_every_option_of_the_function_is_an_option_of_the_command(line_file, capsys):
     assert set(ScoreOptions.__annotations__) == set(ConvexScore().get_params())
     command = (
         "fit data.csv --column 1 --weights weight --out fit.npz --objective denoising "
@@ -93,13 +70,13 @@ def test_every_option_of_the_function_is_an_option_of_the_command(data, capsys):
     assert "noise 0.5, 2 draws a point, smoothed labels, constraint log-concave" in out
 
 
-def test_defaults_are_the_library_s(data, capsys):
+def test_defaults_are_the_library_s(line_file, capsys):
     assert main(["fit", "data.csv", "--column", "value", "--beta", "9", "--out", "f.npz"]) == 0
     assert "beta         9 (given)" in capsys.readouterr().out
     assert load("f.npz").get_params() == ConvexScore(beta=9.0).get_params()
 
 
-def test_plot_writes_a_figure(data, capsys):
+def test_plot_writes_a_figure(line_file, capsys):
     assert main("fit data.csv --column value --beta 9 --plot a.png".split()) == 0
     assert Path("a.png").read_bytes().startswith(b"\x89PNG")
     # no density: the score alone is drawn
@@ -116,11 +93,11 @@ def test_plot_writes_a_figure(data, capsys):
     assert main(command.split()) == 0
     assert "<svg" in Path("c.svg").read_text()
     assert "convexscore: error: " in fails(
-        capsys, "fit", data, "--column", 1, "--beta", 9, "--plot", "d.text"
+        capsys, "fit", line_file, "--column", 1, "--beta", 9, "--plot", "d.text"
     )
 
 
-def test_warnings_are_one_readable_line_on_stderr(data, capsys):
+def test_warnings_are_one_readable_line_on_stderr(line_file, capsys):
     assert main("fit data.csv --column value --beta 1.05".split()) == 0
     out, err = capsys.readouterr()
     assert len(err.splitlines()) == 1
@@ -128,7 +105,7 @@ def test_warnings_are_one_readable_line_on_stderr(data, capsys):
     assert "optimal" in out
 
 
-def test_remedy_for_a_score_without_density_is_one_not_tried_yet(data, capsys):
+def test_remedy_for_a_score_without_density_is_one_not_tried_yet(line_file, capsys):
     command = "fit data.csv --column value --beta 100 --no-skip"  # beta > n: the score is zero
     assert main(command.split()) == 0
     assert "refit with --constraint density" in capsys.readouterr().out
@@ -138,8 +115,8 @@ def test_remedy_for_a_score_without_density_is_one_not_tried_yet(data, capsys):
     assert err.startswith("convexscore: warning: constraint='density'")
 
 
-def test_errors_of_the_library(data, capsys):
-    fit = ["fit", data, "--column", "value"]
+def test_errors_of_the_library(line_file, capsys):
+    fit = ["fit", line_file, "--column", "value"]
     assert "beta = 0.5 is not above the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)
     assert "beta must be a number > 0 or 'cv'; got 'auto'" in fails(capsys, *fit, "--beta", "auto")
     assert "beta must be finite and > 0; got -1" in fails(capsys, *fit, "--beta", -1)
@@ -175,29 +152,13 @@ def test_misuse_exits_with_2_and_usage(capsys, arguments, message):
 # ------------------------------------------------------------------------------- several columns
 
 
-def planar(n=40):
-    rng = np.random.default_rng(3)
-    points = rng.normal(size=(n, 2)) @ [[1.0, 0.4], [0.0, 0.6]]
-    points[: n // 3] += 3.0
-    return points
-
-
-@pytest.fixture
-def plane(tmp_path, monkeypatch):
-    """A file with an index, two columns (one with a comma in its name) and weights."""
-    monkeypatch.chdir(tmp_path)
-    rows = [f"{i},{a!r},{b!r},{1 + i % 3}" for i, (a, b) in enumerate(planar().tolist())]
-    Path("plane.csv").write_text("\n".join(['id,height,"width, cm",weight', *rows]) + "\n")
-    return Path("plane.csv")
-
-
 @pytest.mark.parametrize(
     "choice",
     [["--column", "height", "--column", "width, cm"], ["--columns", "1,2"],
      ["--columns", "height, 2"], ["--column", "1", "--column", "width, cm"]],
     ids=" ".join,
 )  # fmt: skip
-def test_columns_can_be_chosen_in_several_ways(plane, capsys, choice):
+def test_columns_can_be_chosen_in_several_ways(plane_file, capsys, choice):
     assert main(["fit", "plane.csv", *choice, "--beta", "9", "--out", "fit.npz"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -220,9 +181,11 @@ def test_columns_can_be_chosen_in_several_ways(plane, capsys, choice):
     assert "kinks" not in out and "tail slopes" not in out
 
 
-def test_all_columns_but_the_weights(plane, capsys):
-    text = plane.read_text().replace("id,", "").splitlines()
-    plane.write_text("\n".join([text[0], *(line.split(",", 1)[1] for line in text[1:])]) + "\n")
+def test_all_columns_but_the_weights(plane_file, capsys):
+    text = plane_file.read_text().replace("id,", "").splitlines()
+    plane_file.write_text(
+        "\n".join([text[0], *(line.split(",", 1)[1] for line in text[1:])]) + "\n"
+    )
     command = "fit plane.csv --columns all --weights weight --beta 9 --out fit.npz"
     assert main(command.split()) == 0
     assert "weights sum to 79" in capsys.readouterr().out
@@ -230,7 +193,7 @@ def test_all_columns_but_the_weights(plane, capsys):
     assert np.array_equal(load("fit.npz").network_.w, fit.network_.w)
 
 
-def test_options_of_several_columns(plane, capsys):
+def test_options_of_several_columns(plane_file, capsys):
     command = (
         "fit plane.csv --columns 1,2 --constraint log-concave --standardize whitening "
         "--tol 1e-3 --objective denoising --noise 0.5 --beta cv --cv 2 --n-betas 3 "
@@ -265,7 +228,7 @@ def test_a_local_search_is_named_in_the_table(tmp_path, monkeypatch, capsys):
     assert "'l': " in out and "'m': " not in out and "... (2 more)" in out
 
 
-def test_figure_of_the_plane(plane, capsys):
+def test_figure_of_the_plane(plane_file, capsys):
     fit = ["fit", "plane.csv", "--columns", "1,2", "--beta", "12"]
     assert main([*fit, "--plot", "field.png"]) == 0
     assert main([*fit, "--plot", "both.svg", "--constraint", "gradient"]) == 0
@@ -278,8 +241,8 @@ def test_figure_of_the_plane(plane, capsys):
     assert "--plot draws fits of one or two columns; 4 were chosen" in message
 
 
-def test_errors_of_several_columns(plane, capsys):
-    fit = ["fit", plane, "--beta", 9]
+def test_errors_of_several_columns(plane_file, capsys):
+    fit = ["fit", plane_file, "--beta", 9]
     assert "column 'height' was chosen twice" in fails(capsys, *fit, "--columns", "1,height")
     assert "has no column ''" in fails(capsys, *fit, "--columns", "1,,2")
     assert "has no column 'depth'" in fails(capsys, *fit, "--columns", "height,depth")
@@ -292,11 +255,11 @@ def test_errors_of_several_columns(plane, capsys):
         capsys, *fit, "--column", "1", "--standardize", "columns"
     )
     assert "cv = 3 has no effect with beta = 9" in fails(capsys, *fit, "--column", 1, "--cv", 3)
-    low = fails(capsys, "fit", plane, "--columns", "1,2", "--beta", 0.1)
+    low = fails(capsys, "fit", plane_file, "--columns", "1,2", "--beta", 0.1)
     assert "beta = 0.1 is too small" in low
-    lines = plane.read_text().splitlines()
+    lines = plane_file.read_text().splitlines()
     lines[4] = lines[4].replace(lines[4].split(",")[2], "much")
-    plane.write_text("\n".join(lines))
+    plane_file.write_text("\n".join(lines))
     bad = fails(capsys, *fit, "--columns", "1,2")
     assert "line 5: column 'width, cm' holds 'much'" in bad
     assert main([*map(str, fit), "--columns", "1,2", "--drop-missing"]) == 0
@@ -305,7 +268,7 @@ def test_errors_of_several_columns(plane, capsys):
     assert "no column but the weights" in only
 
 
-def test_samples_of_several_columns(plane, capsys):
+def test_samples_of_several_columns(plane_file, capsys):
     main("fit plane.csv --columns 1,2 --beta 9 --constraint gradient --out fit.npz".split())
     capsys.readouterr()
     for method in ("langevin", "mala"):
@@ -342,7 +305,7 @@ def column_of(text, *options, capsys=None):
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_delimiters_are_found(data, delimiter, newline):
+def test_delimiters_are_found(line_file, delimiter, newline):
     x = bimodal()
     rows = [delimiter.join(["name", " the value ", "other"])]
     rows += [delimiter.join([f'"a, b; {i}"', f"{v!r}", "1"]) for i, v in enumerate(x.tolist())]
@@ -351,19 +314,19 @@ def test_delimiters_are_found(data, delimiter, newline):
         assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
 
 
-def test_one_column_needs_no_name_and_blank_lines_do_not_count(data, capsys):
+def test_one_column_needs_no_name_and_blank_lines_do_not_count(line_file, capsys):
     x = bimodal().tolist()
     fit = column_of("value\n\n" + "\n".join(map(repr, x)) + "\n\n")
     assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
     assert "n = 60," in capsys.readouterr().out
 
 
-def test_delimiter_can_be_given(data):
+def test_delimiter_can_be_given(line_file):
     rows = "\n".join(f"{value!r}:1" for value in bimodal().tolist())
     assert column_of("value:one\n" + rows, "--column", "value", "--delimiter", ":").beta_ == 30.0
 
 
-def test_a_name_goes_before_an_index(data, capsys):
+def test_a_name_goes_before_an_index(line_file, capsys):
     rows = "\n".join(f"{i},{value!r}" for i, value in enumerate(bimodal().tolist()))
     column_of("1,x\n" + rows, "--column", "1")
     assert "column '1': n = 60, 60 distinct, 0 to 59" in capsys.readouterr().out
@@ -376,12 +339,12 @@ def test_a_name_goes_before_an_index(data, capsys):
     [("", "is empty"), ("NA", "holds 'NA'"), ("nan", "holds 'nan'"), ("inf", "holds 'inf'"),
      ("1_000", "holds '1_000'"), ("two", "holds 'two', which is not a finite number")],
 )  # fmt: skip
-def test_bad_cells_are_named_or_dropped(data, capsys, cell, what):
-    lines = data.read_text().splitlines()
+def test_bad_cells_are_named_or_dropped(line_file, capsys, cell, what):
+    lines = line_file.read_text().splitlines()
     number = lines[7].split(",")[1]
     lines[7] = lines[7].replace(number, cell)
-    data.write_text("\n".join(lines))
-    line = fails(capsys, "fit", data, "--column", "value", "--beta", 30)
+    line_file.write_text("\n".join(lines))
+    line = fails(capsys, "fit", line_file, "--column", "value", "--beta", 30)
     assert f"data.csv, line 8: column 'value' {what}" in line and "--drop-missing" in line
     assert main("fit data.csv --column value --beta 30 --drop-missing --out d.npz".split()) == 0
     out = capsys.readouterr().out
@@ -390,17 +353,17 @@ def test_bad_cells_are_named_or_dropped(data, capsys, cell, what):
     assert np.array_equal(load("d.npz").network_.offset, rest.network_.offset)
 
 
-def test_a_row_is_dropped_with_its_weight(data, capsys):
-    lines = data.read_text().splitlines()
+def test_a_row_is_dropped_with_its_weight(line_file, capsys):
+    lines = line_file.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0]  # a short row: no weight
-    data.write_text("\n".join(lines))
-    command = ["fit", data, "--column", "value", "--weights", "weight", "--beta", 30]
+    line_file.write_text("\n".join(lines))
+    command = ["fit", line_file, "--column", "value", "--weights", "weight", "--beta", 30]
     assert "line 4: column 'weight' is empty" in fails(capsys, *command)
     assert main([*map(str, command), "--drop-missing"]) == 0
     assert "n = 59," in capsys.readouterr().out
 
 
-def test_bad_files_and_columns(data, capsys):
+def test_bad_files_and_columns(line_file, capsys):
     def fit(text, *options):
         Path("bad.csv").write_bytes(text)
         return fails(capsys, "fit", "bad.csv", "--beta", 30, *options)
@@ -432,7 +395,7 @@ def test_bad_files_and_columns(data, capsys):
 
 
 @pytest.fixture
-def saved(data):
+def saved(line_file):
     main("fit data.csv --column value --beta 9 --out fit.npz".split())
     return Path("fit.npz")
 
@@ -550,7 +513,7 @@ def test_python_of_the_readme_runs(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_commands_of_the_readme_run(data):
+def test_commands_of_the_readme_run(line_file):
     commands = [
         line.split("  #")[0].strip()
         for block in blocks("sh")

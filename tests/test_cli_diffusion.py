@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import bimodal, fails, planar
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, load
 from convexscore.cli import main
@@ -17,41 +18,14 @@ QUICK = ["--levels", "4,1.5,0.5,0.2", "--beta", "2", "--n-draws", "4", "--random
 FIXED = {"levels": [4.0, 1.5, 0.5, 0.2], "beta": 2.0, "n_draws": 4, "random_state": 0}
 
 
-def bimodal(n=60):
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(-2.0, 1.0, n - n // 3), rng.normal(2.0, 0.5, n // 3)])
-
-
-def planar(n=40):
-    rng = np.random.default_rng(3)
-    points = rng.normal(size=(n, 2)) @ [[1.0, 0.4], [0.0, 0.6]]
-    points[: n // 3] += 3.0
-    return points
+@pytest.fixture
+def column(line_file):
+    return ["diffuse", line_file.name, "--column", "value"]
 
 
 @pytest.fixture
-def column(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = [f"{i},{value!r},{1 + i % 3}" for i, value in enumerate(bimodal().tolist())]
-    Path("data.csv").write_text("\n".join(["id,value,weight", *rows]) + "\n")
-    return ["diffuse", "data.csv", "--column", "value"]
-
-
-@pytest.fixture
-def plane(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    rows = [f"{i},{a!r},{b!r},{1 + i % 3}" for i, (a, b) in enumerate(planar().tolist())]
-    Path("plane.csv").write_text("\n".join(['id,height,"width, cm",weight', *rows]) + "\n")
-    return ["diffuse", "plane.csv", "--columns", "1,2"]
-
-
-def fails(capsys, *arguments):
-    """Exit code 2, one line on stderr, which is returned."""
-    assert main([str(argument) for argument in arguments]) == 2
-    captured = capsys.readouterr()
-    lines = captured.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("convexscore: error: ")
-    return lines[0]
+def plane(plane_file):
+    return ["diffuse", plane_file.name, "--columns", "1,2"]
 
 
 # -------------------------------------------------------------------------------------- the model

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -22,19 +21,7 @@ from convexscore.plotting import (
 from convexscore.plotting.frames import Frame, clip_lines
 from convexscore.solvers.oracles.base import NeuronSet
 
-
-@pytest.fixture(autouse=True)
-def no_side_effects(monkeypatch):
-    """No display shows a figure or changes a setting; nothing stays open."""
-
-    def show(*args, **kwargs):
-        raise AssertionError("a display called show()")
-
-    monkeypatch.setattr(plt, "show", show)
-    before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == before
+pytestmark = pytest.mark.usefixtures("no_side_effects")
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +41,6 @@ def conservative(X):
     return fit_convex_score(
         X, objective="denoising", noise=0.5, beta=4.0, random_state=1, constraint="gradient"
     )
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
 
 
 def gaussian(precision=((1.0, 0.0), (0.0, 1.0)), mean=(0.0, 0.0)):

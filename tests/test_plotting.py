@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -31,19 +30,7 @@ from convexscore.plotting import (
 )
 from convexscore.plotting.certificate import _thin
 
-
-@pytest.fixture(autouse=True)
-def no_side_effects(monkeypatch):
-    """No display shows a figure or changes a setting; nothing stays open."""
-
-    def show(*args, **kwargs):
-        raise AssertionError("a display called show()")
-
-    monkeypatch.setattr(plt, "show", show)
-    before = dict(matplotlib.rcParams)
-    yield
-    plt.close("all")
-    assert dict(matplotlib.rcParams) == before
+pytestmark = pytest.mark.usefixtures("no_side_effects")
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +42,6 @@ def x():
 @pytest.fixture(scope="module")
 def fit(x):
     return fit_convex_score(x, beta=12.0)
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
 
 
 def labels(ax):
