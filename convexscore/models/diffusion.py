@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Unpack
@@ -272,11 +273,11 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
         if self.n_starts is not None:
             check_count(self.n_starts, name="n_starts")
-        if self.cv is not None:
+        if not isinstance(self.beta, str) or self.beta == "rule":
+            where = f"beta = {reprlib.repr(self.beta)}"
+            refuse_without_effect("cv", self.cv, where, "beta='cv' or 'cv-per-level'")
+        elif self.cv is not None:
             check_count(self.cv, name="cv", minimum=2)
-            if not isinstance(self.beta, str) or self.beta == "rule":
-                needs = "beta='cv' or 'cv-per-level'"
-                refuse_without_effect("cv", self.cv, f"beta = {self.beta!r}", needs)
 
     def _standardize_mode(self) -> str | None:
         if self.standardize == "auto":
