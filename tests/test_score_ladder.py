@@ -220,6 +220,7 @@ def test_noise_by_row_is_the_loop_over_the_rows(law):
         with pytest.raises(ValueError, match=r"one a row.* 3 "):
             method(y, np.ones(3))
     # negative control: the noise of another row
+    y, sigmas = y[sigmas < 1e3], sigmas[sigmas < 1e3]
     assert not np.allclose(ladder.score(y, sigmas[::-1]), ladder.score(y, sigmas), rtol=1e-3)
 
 

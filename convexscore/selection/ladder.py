@@ -18,6 +18,7 @@ from convexscore._tools.parallel import RunJobs
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
 from convexscore.objectives.options import Problem
+from convexscore.objectives.standardization import Standardization
 from convexscore.selection.cross_validation import Fold, check_folds, follow
 from convexscore.selection.held_out import HeldOut
 from convexscore.selection.rules import FOLD_EXPONENT, LADDER_RULE, fold_statistics
@@ -134,6 +135,8 @@ class _Planned:
     seeds: tuple[int, ...]
 
     def set_up(self) -> Fold:
+        # given, not found: a fold may hold one point many times
+        to_z = Standardization.identity(self.X.shape[1])
         noise_seed, search_seed, held_seed = self.seeds
         inside = problem_on(
             self.X,
@@ -142,11 +145,12 @@ class _Planned:
             rng=np.random.default_rng(noise_seed),
             searches=np.random.default_rng(search_seed),
             n_starts=_N_STARTS if self.X.shape[1] > 1 else None,
+            to_z=to_z,
             rough=True,
         )
         noise = self.problem.noise
         assert noise is not None
-        held = HeldOut(self.held, self.held_weight, noise, noise, inside.standardization, held_seed)
+        held = HeldOut(self.held, self.held_weight, noise, noise, to_z, held_seed)
         return Fold(inside, held)
 
 
