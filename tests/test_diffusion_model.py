@@ -5,17 +5,16 @@ import itertools
 import pickle
 import warnings
 from dataclasses import replace
-from inspect import signature
 
 import joblib
 import numpy as np
 import pytest
 from oracles import conic_optimum
+from scipy.stats import gmean
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import check_estimator
 
-import convexscore.models.levels as level_fits
 from convexscore import (
     ConvexDiffusion,
     certify,
@@ -26,7 +25,12 @@ from convexscore import (
 )
 from convexscore._tools.exceptions import ConvergenceWarning, SolverError
 from convexscore.models.diffusion_sampling import SAMPLERS
-from convexscore.schedules import exponential_grid, geometric_levels, vp
+from convexscore.objectives.objective import Denoising
+from convexscore.objectives.options import DiffusionOptions
+from convexscore.schedules import exponential_grid, geometric_levels, vp, vp_time
+from convexscore.solvers.certificate import Outcome
+from convexscore.solvers.line.training import LineTraining
+from convexscore.solvers.space.training import SpaceTraining
 
 LINE = targets.GaussianMixture([0.6, 0.4], [-2.0, 2.0], [0.36, 0.16])
 CASES = list(itertools.product(["relu", "abs"], [True, False]))
@@ -43,7 +47,9 @@ def plane(n=40, seed=0):
 
 
 def quick(data, **options):
-    fixed = {"n_levels": 4, "beta": 4.0, "n_draws": 3, "random_state": 0}
+    fixed = {"beta": 4.0, "n_draws": 3, "random_state": 0}
+    if "levels" not in options:
+        fixed["n_levels"] = 4
     return fit_convex_diffusion(data, **{**fixed, **options})
 
 
@@ -80,13 +86,13 @@ def brute_force_labels(x, at, noise):
 def recorded(monkeypatch):
     """Every objective that a fit builds."""
     seen = []
-    build = ProblemOptions.build
+    build = Denoising.build
 
-    def recorder(self, *arguments, **named):
-        seen.append(build(self, *arguments, **named))
+    def recorder(self, *arguments):
+        seen.append(build(self, *arguments))
         return seen[-1]
 
-    monkeypatch.setattr(ProblemOptions, "build", recorder)
+    monkeypatch.setattr(Denoising, "build", recorder)
     return seen
 
 
@@ -127,7 +133,7 @@ def test_levels_of_one_column_are_the_conic_optimum(recorded, labels, activation
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"activation": "abs", "skip": False, "conservative": True}]
+    "options", [{}, {"activation": "abs", "skip": False, "constraint": "gradient"}]
 )
 def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
     x, tol = plane(25), 1e-3
@@ -142,7 +148,7 @@ def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
         proof = certify(
             model.networks_[k], problem.points, beta=model.betas_[k], objective="denoising",
             labels=wanted, tol=tol, skip=options.get("skip", True),
-            conservative=options.get("conservative", False),
+            constraint=options.get("constraint"),
         )  # fmt: skip
         row = model.certificates_[k].certificate
         assert proof.optimal and proof.relative_gap <= tol
@@ -151,7 +157,7 @@ def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
         other = certify(
             model.networks_[1 - k], problem.points, beta=model.betas_[k], objective="denoising",
             labels=wanted, tol=tol, skip=options.get("skip", True),
-            conservative=options.get("conservative", False),
+            constraint=options.get("constraint"),
         )  # fmt: skip
         assert not other.optimal
 
@@ -180,39 +186,41 @@ def test_table_of_certificates(on_line):
     assert table["neurons"].tolist() == [f.certificate.n_neurons for f in table]
     assert (table["gap"] <= 1e-8).all() and (table["violation"] <= 1e-8).all()
     assert table["exact"].all() and (table["seconds"] > 0).all()
-    assert set(table["status"]) == {"optimal"}
+    assert set(table["outcome"]) == {"optimal"}
     columns = table.to_dict()
     assert list(columns) == list(table.COLUMNS)
     assert all(isinstance(column, list) and len(column) == 4 for column in columns.values())
     shown = repr(table).splitlines()
     assert shown[0].split() == list(table.COLUMNS) and len(shown) == 5
     assert len({len(row.rstrip()) for row in shown}) == 1
-    with pytest.raises(KeyError, match="no column 'width'; choose from level, beta"):
+    with pytest.raises(KeyError, match=r"'width'.*level, beta"):
         table["width"]
     pandas = pytest.importorskip("pandas")
     assert pandas.DataFrame(columns).shape == (4, len(table.COLUMNS))
 
 
+def fails(monkeypatch, failing, error):
+    """Levels (by position, in serial fits) whose solver raises."""
+    fit, calls = LineTraining.fit, itertools.count()
+
+    def perhaps(self, *arguments, **named):
+        if next(calls) in failing:
+            raise error
+        return fit(self, *arguments, **named)
+
+    monkeypatch.setattr(LineTraining, "fit", perhaps)
+
+
 def test_a_level_that_fails_is_left_out_and_named(monkeypatch):
     x = line()
-    solve = level_fits.univariate.solve
     whole = quick(x)
-    calls = itertools.count()
-
-    def fails_second(*arguments, **named):
-        if next(calls) == 1:
-            raise FloatingPointError("no luck today")
-        return solve(*arguments, **named)
-
-    monkeypatch.setattr(level_fits.univariate, "solve", fails_second)
+    fails(monkeypatch, [1], FloatingPointError("no luck today"))
     lost = f"{whole.levels_[1]:.3g}"
-    with pytest.warns(
-        ConvergenceWarning, match=rf"1 of 4 noise levels failed.*levels {lost}\).*luck"
-    ):
+    with pytest.warns(ConvergenceWarning, match=rf"1 of 4 noise levels.*levels {lost}\).*luck"):
         model = quick(x)
     table = model.certificates_
-    assert len(table) == 4 and not table.optimal
-    assert table["status"][1] == "failed: FloatingPointError: no luck today"
+    assert len(table) == 4 and not table.optimal and not table.converged
+    assert table["outcome"][1] == "failed: FloatingPointError: no luck today"
     assert np.isnan(table["gap"][1]) and table["neurons"][1] == 0 and not table["exact"][1]
     assert "no luck today" in repr(table)
     # the others are what they were, and the model works without the lost one
@@ -226,16 +234,8 @@ def test_a_level_that_fails_is_left_out_and_named(monkeypatch):
 
 
 def test_only_one_level_left_still_samples(monkeypatch):
-    solve = level_fits.univariate.solve
-    calls = itertools.count()
-
-    def only_first(*arguments, **named):
-        if next(calls) > 0:
-            raise ValueError("broken")
-        return solve(*arguments, **named)
-
-    monkeypatch.setattr(level_fits.univariate, "solve", only_first)
-    with pytest.warns(ConvergenceWarning, match="3 of 4 noise levels failed"):
+    fails(monkeypatch, [1, 2, 3], ValueError("broken"))
+    with pytest.warns(ConvergenceWarning, match="3 of 4 noise levels"):
         model = quick(line())
     assert len(model.levels_) == 1
     assert np.isfinite(model.score_function(GRID, 0.01)).all()
@@ -245,31 +245,28 @@ def test_only_one_level_left_still_samples(monkeypatch):
 
 
 def test_all_levels_fail(monkeypatch):
-    def broken(*arguments, **named):
-        raise ValueError("broken")
-
-    monkeypatch.setattr(level_fits.univariate, "solve", broken)
+    fails(monkeypatch, range(9), ValueError("broken"))
     model = ConvexDiffusion(n_levels=2, beta=1.0, n_draws=1)
-    with pytest.raises(SolverError, match=r"no noise level could be fitted.*ValueError: broken"):
+    with pytest.raises(SolverError, match=r"no noise level.*ValueError: broken"):
         model.fit(line())
     with pytest.raises(NotFittedError):
         model.score_function(0.0, 1.0)
 
 
 def test_levels_short_of_the_tolerance_are_kept_with_a_warning(monkeypatch):
-    fit_problem = level_fits.fit_problem
+    fit = SpaceTraining.fit
 
-    def stopped_early(*arguments, **named):
-        fit = fit_problem(*arguments, **named)
-        loose = replace(fit.certificate, relative_gap=0.25, status="stopped early")
-        return replace(fit, certificate=loose)
+    def stopped_early(self, *arguments, **named):
+        done = fit(self, *arguments, **named)
+        certificate = replace(done.certificate, relative_gap=0.25, outcome=Outcome.NOT_OPTIMAL)
+        return replace(done, certificate=certificate)
 
-    monkeypatch.setattr(level_fits, "fit_problem", stopped_early)
-    wanted = "2 of 2 noise levels are not optimal.*largest relative gap 0.25"
-    with pytest.warns(ConvergenceWarning, match=wanted):
+    monkeypatch.setattr(SpaceTraining, "fit", stopped_early)
+    with pytest.warns(ConvergenceWarning, match="2 of 2 noise levels.*gap 0.25"):
         model = quick(plane(15), n_levels=2, n_draws=1)
-    assert len(model.levels_) == 2 and not model.certificates_.optimal
-    assert model.certificates_["status"].tolist() == ["stopped early"] * 2
+    table = model.certificates_
+    assert len(model.levels_) == 2 and not table.optimal and not table.converged
+    assert table["outcome"].tolist() == [str(Outcome.NOT_OPTIMAL)] * 2
 
 
 # --------------------------------------------------------------------------- randomness and workers
@@ -298,9 +295,9 @@ def test_threads_leave_the_warnings_of_the_process_alone():
         warnings.warn("still heard", UserWarning, stacklevel=1)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_seed_is_a_sample_whatever_runs_beside_it(on_plane, sampler):
-    how = {"sampler": sampler, "n_steps": 8}
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_a_seed_is_a_sample_whatever_runs_beside_it(on_plane, method):
+    how = {"method": method, "n_steps": 8}
     many = on_plane.sample(130, random_state=3, **how)
     np.testing.assert_array_equal(many, on_plane.sample(130, random_state=3, **how))
     few = on_plane.sample(40, random_state=3, **how)
@@ -507,8 +504,10 @@ def test_default_ladder_spans_the_data():
     np.testing.assert_allclose(ratios, ratios[0], rtol=1e-9)
     assert model.levels_[0] == pytest.approx(10.0)  # standard deviations
     assert 0.01 < model.levels_[-1] < 0.3
-    assert model.horizon_ == pytest.approx(0.5 * np.log(101.0))
-    assert model.end_ == pytest.approx(0.5 * np.log1p(model.levels_[-1] ** 2))
+    # in time: from 0.5 log(101) to 0.5 log(1 + last^2)
+    path = model.sample(2, n_steps=3, keep_trajectory=True, return_result=True).times
+    assert path[0] == pytest.approx(0.5 * np.log(101.0)) and path[-1] == 0.0
+    assert path[-2] == pytest.approx(0.5 * np.log1p(model.levels_[-1] ** 2))
 
 
 @pytest.mark.slow
@@ -533,10 +532,10 @@ HOW = {
 }
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_all_samplers_agree_with_the_law(good_model, sampler):
+@pytest.mark.parametrize("method", SAMPLERS)
+def test_all_samplers_agree_with_the_law(good_model, method):
     n = 2000
-    y = good_model.sample(n, sampler=sampler, random_state=1, **HOW[sampler])
+    y = good_model.sample(n, method=method, random_state=1, **HOW[method])
     assert y.shape == (n,) and np.isfinite(y).all()
     others = good_model.sample(n, method="heun", n_steps=60, random_state=2)
     floor = metrics.noise_floor(metrics.kolmogorov_smirnov, LINE.sample, n, random_state=0)
@@ -567,14 +566,14 @@ def test_ve_levels_in_the_units_of_the_data():
     np.testing.assert_allclose(one_start, x0[:3], atol=1e-2)  # x0 is in units of X
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("method", SAMPLERS)
 @pytest.mark.parametrize("name", ["on_line", "on_plane"])
-def test_results_and_trajectories_are_in_the_units_of_the_data(name, sampler, request):
+def test_results_and_trajectories_are_in_the_units_of_the_data(name, method, request):
     model = request.getfixturevalue(name)
     shift = 1000.0 if name == "on_line" else np.array([1000.0, -500.0])
     fine = {} if name == "on_line" else {"n_levels": 3, "n_draws": 2, "tol": 1e-3}
     moved = quick((line() if name == "on_line" else plane()) + shift, **fine)
-    how = {"sampler": sampler, "n_steps": 4, "random_state": 0, "return_result": True}
+    how = {"method": method, "n_steps": 4, "random_state": 0, "return_result": True}
     result = moved.sample(6, keep_trajectory=True, **how)
     shape = (6,) if name == "on_line" else (6, 2)
     assert result.samples.shape == shape and result.trajectory.shape[1:] == shape
@@ -601,7 +600,7 @@ def test_default_start_is_the_gaussian_with_the_moments(on_plane):
     result = on_plane.sample(4000, n_steps=1, final_denoising=False, keep_trajectory=True,
                              return_result=True, random_state=0)  # fmt: skip
     start = result.trajectory[0]
-    scale, sigma = vp(on_plane.horizon_)
+    scale, sigma = vp(vp_time(on_plane.levels_[0]))
     x, unit = plane(), on_plane.standardization_.inverse[0, 0]
     wanted = scale**2 * np.cov(x.T, bias=True) + sigma**2 * unit**2 * np.eye(2)
     error = 5.0 * np.sqrt(2.0 / 4000) * wanted.max()
@@ -633,7 +632,7 @@ def test_one_column_keeps_every_shape(on_line, shape):
         assert np.shape(value) == shape
 
 
-@pytest.mark.parametrize("shape", [(2,), (1, 2), (5, 2), (0, 2)])
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (5, 2), (0, 2), (2, 3, 2)])
 def test_two_columns_keep_their_shape(on_plane, shape):
     x = np.random.default_rng(0).normal(size=shape)
     for value in (on_plane.score_function(x, 0.3), on_plane.denoise(x, 0.3)):
@@ -684,12 +683,15 @@ def test_input_is_not_changed():
 
 
 def test_function_and_estimator_have_the_same_options():
-    of_function = {
-        name: parameter.default
-        for name, parameter in signature(fit_convex_diffusion).parameters.items()
-        if name not in ("X", "sample_weight")
-    }
-    assert of_function == ConvexDiffusion().get_params()
+    assert DiffusionOptions.__annotations__.keys() == ConvexDiffusion().get_params().keys()
+    options = {"n_levels": 2, "beta": 4.0, "schedule": "ve", "random_state": 0}
+    weight = np.linspace(1.0, 2.0, 60)
+    model = fit_convex_diffusion(line(), sample_weight=weight, **options)
+    own = ConvexDiffusion(**options).fit(line(), sample_weight=weight)
+    assert model.get_params() == own.get_params()
+    assert all(np.array_equal(p, q) for p, q in zip(parts(model), parts(own), strict=True))
+    with pytest.raises(TypeError, match="sampler"):
+        fit_convex_diffusion(line(), sampler="ddpm")
 
 
 def test_clone_and_parameters(on_line):
@@ -738,14 +740,14 @@ def test_refit_with_another_number_of_columns():
 def test_scikit_learn_s_own_checks():
     # As for ConvexScore: a plain (n,) vector is welcome, and a dictionary as a cell is a ValueError.
     by_design = {"check_fit1d", "check_dtype_object"}
-    estimator = ConvexDiffusion(
-        n_levels=2, beta=9.0, n_draws=1, tol=0.1, n_starts=8, random_state=0
-    )
+    estimator = ConvexDiffusion(n_levels=2, beta=9.0, n_draws=1, tol=0.1, random_state=0)
     results = check_estimator(estimator, on_fail=None, on_skip=None)
     surprising = [
         f"{result['check_name']}: {result['exception']}"
         for result in results
-        if result["status"] == "failed" and result["check_name"] not in by_design
+        if result["status"] == "failed"
+        and result["check_name"] not in by_design
+        and "cv = " not in str(result["exception"])  # it sets folds, which a fixed beta refuses
     ]
     assert surprising == []
     passed = {result["check_name"] for result in results if result["status"] == "passed"}
@@ -767,62 +769,77 @@ def test_progress_bars(capsys):
 # -------------------------------------------------------------------------------------- bad input
 
 BAD_OPTIONS = [
-    ({"schedule": "vpp"}, "schedule must be one of 'vp', 've'; got 'vpp'"),
-    ({"n_levels": 1}, "n_levels must be an integer >= 2; got 1"),
-    ({"n_levels": 2.5}, "n_levels must be an integer"),
-    ({"levels": [1.0, 2.0]}, "levels must be at least 2 strictly decreasing.*geometric_levels"),
-    ({"levels": [1.0]}, "levels must be at least 2"),
-    (
-        {"levels": [2.0, 0.0]},
-        "levels must be at least 2 strictly decreasing noise levels sigma > 0",
-    ),
+    ({"schedule": "vpp"}, "schedule .*'vp', 've'; got 'vpp'"),
+    ({"n_levels": 1}, "n_levels .*>= 2; got 1"),
+    ({"n_levels": 2.5}, "n_levels .*integer.*2.5"),
+    ({"levels": [1.0, 2.0]}, "levels .*at least 2 .*decreasing.*geometric_levels"),
+    ({"levels": [1.0]}, "levels .*at least 2"),
+    ({"levels": [2.0, 0.0]}, "levels .*sigma > 0"),
     ({"levels": ["a"]}, "levels must be numeric"),
-    ({"levels": [2.0, 1.0], "sigma_max": 3.0}, "levels and sigma_max/sigma_min were both given"),
-    ({"levels": [2.0, 1.0], "sigma_min": 0.3}, "levels and sigma_max/sigma_min were both given"),
-    ({"sigma_max": 1e-3}, "sigma_max = 0.001 is not above the default sigma_min.*give sigma_min"),
-    ({"sigma_max": -1.0}, "sigma_max must be finite and > 0; got -1"),
-    ({"sigma_max": "a"}, "sigma_max must be a number > 0; got 'a'"),
-    ({"sigma_min": 0.0}, "sigma_min must be finite and > 0; got 0"),
-    ({"sigma_max": 1.0, "sigma_min": 2.0}, "sigma_min must be < sigma_max.*Swap them"),
-    ({"beta": [1.0, 2.0]}, "beta must be.*3 of them, one per level.*got \\[1.0, 2.0\\]"),
-    ({"beta": -1.0}, "beta must be.*got -1.0"),
-    ({"beta": np.nan}, "beta must be.*got nan"),
-    (
-        {"beta": "auto"},
-        "beta must be 'cv',.* 'rule', a number > 0 or one per level; got 'auto'",
-    ),
-    ({"beta": None}, "beta must be.*got None"),
-    ({"n_draws": 0}, "n_draws must be an integer >= 1; got 0"),
-    ({"labels": "exact"}, "labels must be one of 'noisy', 'smoothed'; got 'exact'"),
-    ({"standardize": True}, "standardize must be one of 'auto', 'scale', None.*got True"),
-    ({"cv": 1, "beta": "cv"}, "cv must be an integer >= 2; got 1"),
-    ({"tol": 0.0}, "tol must be finite and > 0; got 0"),
-    ({"n_starts": 0}, "n_starts must be an integer >= 1; got 0"),
+    ({"levels": [2.0, 1.0], "sigma_max": 3.0}, "sigma_max = 3.0 has no effect with levels"),
+    ({"levels": [2.0, 1.0], "sigma_min": 0.3}, "sigma_min = 0.3 has no effect with levels"),
+    ({"levels": [2.0, 1.0], "n_levels": 2}, "n_levels = 2 has no effect with levels"),
+    ({"sigma_max": 1e-3}, "sigma_max = 0.001 .*default sigma_min.*give sigma_min"),
+    ({"sigma_max": -1.0}, "sigma_max .*> 0; got -1"),
+    ({"sigma_max": "a"}, "sigma_max .*> 0; got 'a'"),
+    ({"sigma_min": 0.0}, "sigma_min .*> 0; got 0"),
+    ({"sigma_max": 1.0, "sigma_min": 2.0}, "sigma_min .*< sigma_max.*Swap them"),
+    ({"beta": [1.0, 2.0]}, "beta .*3 of them, one per level.*got \\[1.0, 2.0\\]"),
+    ({"beta": -1.0}, "beta .*got -1.0"),
+    ({"beta": np.nan}, "beta .*got nan"),
+    ({"beta": "auto"}, "beta .*'cv',.* 'rule', .*got 'auto'"),
+    ({"beta": None}, "beta .*got None"),
+    ({"n_draws": 0}, "n_draws .*>= 1; got 0"),
+    ({"labels": "exact"}, "labels .*'noisy', 'smoothed'; got 'exact'"),
+    ({"standardize": True}, "standardize .*'auto', 'scale', None.*got True"),
+    ({"cv": 1, "beta": "cv"}, "cv .*>= 2; got 1"),
+    ({"cv": 3}, "cv = 3 has no effect with beta = 1.0.*beta='cv'"),
+    ({"cv": 3, "beta": "rule"}, "cv = 3 has no effect with beta = 'rule'.*beta='cv'"),
+    ({"tol": 0.0}, "tol .*> 0; got 0"),
+    ({"n_starts": 0}, "n_starts .*>= 1; got 0"),
+    ({"n_starts": 9}, "n_starts = 9 has no effect.*three columns"),
     ({"n_jobs": 0}, "n_jobs"),
-    ({"activation": "tanh"}, "activation must be one of 'relu', 'abs'.*; got 'tanh'"),
-    ({"skip": "yes"}, "skip must be one of True, False; got 'yes'"),
-    ({"conservative": 2}, "conservative must be one of True, False; got 2"),
-    ({"sample_weight": [1.0, 2.0]}, r"sample_weight must have shape \(60,\).*got \(2,\)"),
-    ({"sample_weight": np.full(60, -1.0)}, "sample_weight must be finite and >= 0"),
+    ({"activation": "tanh"}, "activation .*'relu', 'abs'.*got 'tanh'"),
+    ({"skip": "yes"}, "skip .*True, False; got 'yes'"),
+    ({"constraint": "convex"}, "constraint .*'density', 'gradient', 'log-concave'; got 'convex'"),
+    ({"sample_weight": [1.0, 2.0]}, r"sample_weight .*\(60,\).*got \(2,\)"),
+    ({"sample_weight": np.full(60, -1.0)}, "sample_weight .*>= 0"),
 ]
 
 
 @pytest.mark.parametrize("options, message", BAD_OPTIONS, ids=[str(o)[:40] for o, _ in BAD_OPTIONS])
 def test_bad_options_are_refused(options, message):
+    short = {} if "levels" in options else {"n_levels": 3}
     with pytest.raises(ValueError, match=message):
-        quick(line(), **{"n_levels": 3, "n_draws": 1, "beta": 1.0, **options})
+        quick(line(), **{**short, "n_draws": 1, "beta": 1.0, **options})
+
+
+def test_starts_of_searches_are_refused_where_every_neuron_is_looked_at():
+    small = {"n_levels": 2, "n_starts": 8}
+    for beta in (4.0, "rule", "cv", "cv-per-level"):
+        with pytest.raises(ValueError, match="n_starts = 8 has no effect"):
+            quick(plane(), n_draws=2, beta=beta, **small)
+    # they search: three columns, and folds of many noisy points in the plane
+    assert quick(np.random.default_rng(0).normal(size=(30, 3)), **small).n_starts == 8
+    many = {"n_draws": 40, "cv": 2, "tol": 0.1, **small}
+    betas = quick(plane(), beta="cv-per-level", **many).betas_
+    assert not np.array_equal(
+        betas, quick(plane(), beta="cv-per-level", **many | {"n_starts": 1}).betas_
+    )
+    with pytest.raises(ValueError, match="n_starts = 8 has no effect"):
+        quick(plane(), beta="cv", **many)
 
 
 BAD_DATA = [
-    ([1.0], "x must hold at least 2 values; got 1"),
-    ([2.0, 2.0, 2.0], "x is constant"),
-    (np.ones((5, 2)), "X is constant: all rows are equal"),
-    ([1.0, np.nan, 2.0], "x must be finite; 1 of 3 values"),
+    ([1.0], "X .*at least 2 values; got 1"),
+    ([2.0, 2.0, 2.0], "X is constant"),
+    (np.ones((5, 2)), "X is constant"),
+    ([1.0, np.nan, 2.0], "X must be finite; 1 of 3"),
     (np.array([[1.0, np.inf], [0.0, 1.0]]), "X must be finite.*row 0"),
     (np.ones((2, 2, 2)), r"X must have shape \(n,\) or \(n, d\).*\(2, 2, 2\)"),
     (np.ones((3, 0)), "X must have at least one column"),
     ([[1.0, 2.0]], "X must hold at least 2 points; got 1.*X.ravel"),
-    (["a", "b"], "x must be numeric"),
+    (["a", "b"], "X must be numeric"),
     ([1j, 2j], "Complex data not supported"),
 ]
 
@@ -836,35 +853,42 @@ def test_bad_data_are_refused(data, message):
 @pytest.mark.parametrize("mode", ["columns", "whitening"])
 def test_constant_column_cannot_be_standardised(mode):
     x = np.column_stack([line(20), np.ones(20)])
-    with pytest.raises(ValueError, match="needs columns that vary, but column 1 of X is constant"):
+    with pytest.raises(ValueError, match="column 1 of X is constant"):
         quick(x, standardize=mode)
 
 
 BAD_SAMPLE = [
-    ({"sampler": "langevin"}, "sampler must be one of 'ddpm'.*got 'langevin'"),
-    ({"n_steps": 0}, "n_steps must be an integer >= 1; got 0"),
-    ({"n_steps": 5, "grid": [2.0, 1.0]}, "n_steps and grid were both given"),
-    ({"grid": [1.0, 2.0]}, "times must be at least two strictly decreasing"),
-    ({"grid": [2.0, -1.0]}, "times must be at least two strictly decreasing numbers >= 0"),
-    ({"grid": [[2.0, 1.0]]}, r"grid must have shape.*\(1, 2\)"),
+    ({"method": "langevin"}, "method .*'ddpm'.*got 'langevin'"),
+    ({"n_steps": 0}, "n_steps .*>= 1; got 0"),
+    ({"n_steps": 5, "grid": [2.0, 1.0]}, "n_steps = 5 has no effect with grid"),
+    ({"grid": [1.0, 2.0]}, "times .*strictly decreasing"),
+    ({"grid": [2.0, -1.0]}, "times .*strictly decreasing numbers >= 0"),
+    ({"grid": [[2.0, 1.0]]}, r"grid .*\(1, 2\)"),
     ({"grid": "abc"}, "grid must be numeric"),
-    ({"grid": []}, "grid must have shape .*not empty"),
+    ({"grid": []}, "grid .*not empty"),
     ({"grid": [np.nan, 1.0]}, "grid must be finite"),
-    ({"levels": [2.0, 1.0]}, "levels has no meaning for sampler='ddpm'; use grid"),
-    ({"sampler": "annealed_langevin", "grid": [2.0, 1.0]}, "grid has no meaning.*use levels"),
-    ({"sampler": "annealed_langevin", "levels": [1.0, 2.0]}, "levels must be.*decreasing"),
-    ({"sampler": "annealed_langevin", "levels": "abc"}, "levels must be numeric"),
-    ({"sampler": "annealed_langevin", "levels": []}, "levels must have shape .*not empty"),
-    ({"sampler": "annealed_langevin", "step": -1.0}, "step must be finite and > 0"),
-    ({"sampler": "predictor_corrector", "levels": [2.0, 1.0], "n_steps": 7}, "both given"),
-    ({"x0": np.ones(4)}, r"x0 must have shape \(5, 1\), one row per chain; got \(4,\)"),
-    ({"x0": np.ones((5, 2))}, r"x0 must have shape \(5, 1\).*got \(5, 2\)"),
+    ({"levels": [2.0, 1.0]}, "levels = .*method='ddpm'.*'annealed_langevin' or 'predictor_corr"),
+    ({"method": "annealed_langevin", "grid": [2.0, 1.0]}, "grid = .*'annealed_langevin'.*'heun'"),
+    ({"method": "annealed_langevin", "levels": [1.0, 2.0]}, "levels .*decreasing"),
+    ({"method": "annealed_langevin", "levels": "abc"}, "levels must be numeric"),
+    ({"method": "annealed_langevin", "levels": []}, "levels .*not empty"),
+    ({"method": "annealed_langevin", "step": -1.0}, "step .*> 0"),
+    ({"method": "predictor_corrector", "levels": [2.0, 1.0], "n_steps": 7}, "n_steps = 7 .*levels"),
+    ({"step": 0.1}, "step = 0.1 has no effect with method='ddpm'.*'annealed_langevin'"),
+    ({"variance": "forward"}, "variance .*'ddpm'.*'ancestral' or 'predictor_corrector'"),
+    ({"n_corrector": 2, "method": "heun"}, "n_corrector = 2 .*'heun'.*'predictor_corrector'"),
+    ({"corrector_step": 0.1}, "corrector_step = 0.1 .*'ddpm'.*'predictor_corrector'"),
+    ({"method": "ancestral", "variance": "both"}, "variance .*'both'"),
+    ({"keep_trajectory": True}, "keep_trajectory = True has no effect without return_result"),
+    ({"thin": 3, "return_result": True}, "thin=3 has no effect without a trajectory"),
+    ({"x0": np.ones(4)}, r"x0 .*\(5, 1\), one row per chain; got \(4,\)"),
+    ({"x0": np.ones((5, 2))}, r"x0 .*\(5, 1\).*got \(5, 2\)"),
     ({"x0": np.full(5, np.nan)}, "x0 must be finite"),
     ({"x0": ["a"] * 5}, "x0 must be numeric"),
-    ({"batch_size": 0}, "batch_size must be an integer >= 1"),
-    ({"random_state": -1}, "random_state must be None, an int >= 0"),
-    ({"n": 0}, "n must be an integer >= 1; got 0"),
-    ({"n": 2.5}, "n must be an integer >= 1; got 2.5"),
+    ({"batch_size": 0}, "batch_size .*>= 1"),
+    ({"random_state": -1}, "random_state .*>= 0"),
+    ({"n": 0}, "n must be .*>= 1; got 0"),
+    ({"n": 2.5}, "n must be .*>= 1; got 2.5"),
 ]
 
 
@@ -874,15 +898,35 @@ def test_bad_requests_for_samples_are_refused(on_line, options, message):
         on_line.sample(**{"n": 5, **options})
 
 
-def test_unknown_options_of_a_sampler_are_refused(on_line):
-    with pytest.raises(TypeError, match="variances"):
-        on_line.sample(5, method="ancestral", variances="posterior")
-    with pytest.raises(ValueError, match="variance"):
-        on_line.sample(5, method="ancestral", variance="both")
+@pytest.mark.parametrize("option, meant", [
+    ("variances", "variance"), ("random_sate", "random_state"), ("n_step", "n_steps"),
+    ("return_results", "return_result"), ("keep_trajectories", "keep_trajectory"),
+    ("sampler", "method"), ("burn_in", "burn_in"), ("n_samples", "n_samples"),
+])  # fmt: skip
+def test_unknown_options_of_samples_are_refused(on_line, option, meant):
+    """Whatever the method; the message names one that is close, or what is allowed."""
+    for method in ("ancestral", "annealed_langevin"):
+        with pytest.raises(TypeError, match=rf"{option}\b.*\b{meant}|^{meant} has no effect"):
+            on_line.sample(5, method=method, **{option: 1})
+
+
+def test_options_of_single_methods_reach_them(on_line):
+    how = {"n_steps": 6, "random_state": 0}
+    for method, own in (
+        ("ancestral", {"variance": "forward"}), ("annealed_langevin", {"step": 1e-3}),
+        ("predictor_corrector", {"n_corrector": 2}), ("predictor_corrector", {"corrector_step": 0.3}),
+        ("predictor_corrector", {"variance": "posterior"}),
+    ):  # fmt: skip
+        plain = on_line.sample(5, method=method, **how)
+        assert not np.array_equal(on_line.sample(5, method=method, **own, **how), plain)
+    assert np.array_equal(
+        on_line.sample(5, method="ancestral", variance="posterior", **how),
+        on_line.sample(5, method="ancestral", **how),
+    )
 
 
 @pytest.mark.parametrize("t, message", [
-    (-1.0, "t must be finite and >= 0; got -1.*Ornstein"), (np.nan, "t must be finite"),
+    (-1.0, "t .*>= 0; got -1.*Ornstein"), (np.nan, "t must be finite"),
     ("a", "t must be a number >= 0; got 'a'"), (None, "t must be a number"),
     (True, "t must be a number"), (np.inf, "t must be finite"),
 ])  # fmt: skip
@@ -896,14 +940,16 @@ def test_bad_times_are_refused(on_line, t, message):
 
 def test_bad_points_are_refused(on_line, on_plane):
     for method in (on_plane.score_function, on_plane.denoise, on_plane.ve_score):
-        for x in (np.ones((3, 3)), np.ones(3), 1.0, np.ones((2, 2, 2))):
-            with pytest.raises(ValueError, match=r"x must have shape \(n, 2\) or \(2,\); got"):
+        for x in (np.ones((3, 3)), np.ones(3), 1.0, np.ones((2, 2, 4))):
+            with pytest.raises(ValueError, match=r"X .*ConvexDiffusion is expecting 2"):
                 method(x, 0.3)
-        with pytest.raises(ValueError, match="x must be finite"):
+        with pytest.raises(ValueError, match="X must be finite"):
             method([np.nan, 1.0], 0.3)
-    with pytest.raises(ValueError, match="x must be finite; 1 of 2 values are NaN"):
+        with pytest.raises(ValueError, match="X must be numeric"):
+            method(["a", "b"], 0.3)
+    with pytest.raises(ValueError, match="X must be finite; 1 of 2 values are NaN"):
         on_line.score_function([np.nan, 1.0], 0.3)
-    with pytest.raises(ValueError, match=r"t must be finite and >= 0.*noise sigma"):
+    with pytest.raises(ValueError, match=r"t must be .*>= 0.*noise sigma"):
         quick(line(), schedule="ve", n_levels=2).score_function(GRID, -1.0)
 
 
@@ -918,13 +964,19 @@ def test_cross_validation_of_each_level_is_that_of_the_single_fit(d):
     assert model.factor_selection_ is None and model.certificates_.optimal
     again = fit_convex_diffusion(X, beta="cv-per-level", n_jobs=2, **options)
     assert np.array_equal(model.betas_, again.betas_)
-    # of the size that a single fit chooses with other folds and other noise
-    for level, beta in zip(model.levels_, model.betas_, strict=True):
+    # of the size that single fits choose with other folds and other noise; one choice scatters by ten
+    seeds = range(4 if d == 1 else 3)
+    models = [
+        fit_convex_diffusion(X, beta="cv-per-level", **options | {"random_state": seed})
+        for seed in seeds
+    ]
+    for k, level in enumerate(model.levels_):
         chosen = [
             fit_convex_score(
                 X, objective="denoising", noise=level, n_draws=2, labels="smoothed", cv=3,
                 random_state=seed, tol=None if d == 1 else 1e-2,
             ).beta_
-            for seed in range(3)
+            for seed in seeds
         ]  # fmt: skip
-        assert min(chosen) / 10 < beta < max(chosen) * 10
+        ratio = gmean([other.betas_[k] for other in models]) / gmean(chosen)
+        assert 1 / 4 < ratio < 4

@@ -6,47 +6,47 @@ from oracles import sigma
 
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
+from convexscore.objectives.options import make_problem
 from convexscore.objectives.smoothed_labels import smoothed_score
 from convexscore.selection import gradient_noise as penalty_rule
 from convexscore.selection.gradient_noise import gradient_noise
-from convexscore.selection.ladder import FACTORS, RULE_FACTOR, anchors, betas_from, explicit_betas
+from convexscore.selection.ladder import FACTORS, anchors
+from convexscore.selection.ladder_betas import RULE_FACTOR, betas_from, explicit_betas
 
 REPLICATES = 9
 
 
-def options_of(noise, **more):
-    return ProblemOptions("denoising", noise=noise, **{"labels": "smoothed", **more})
+def problem_of(noise, **more):
+    return make_problem(objective="denoising", noise=noise, **{"labels": "smoothed", **more})
 
 
-def replicate_residuals(x, options, weights, seed):
+def replicate_residuals(x, objective, weights, seed):
     """Noisy points, their masses and the residuals of all replicates, by definition."""
-    n = len(x)
+    n, noise, n_draws = len(x), objective.noise, objective.n_draws
     rng = np.random.default_rng(seed)
-    given = None if weights is None else weights
-    problem = denoising(
-        x, noise=options.noise, n_draws=options.n_draws, labels=options.labels,
-        sample_weight=given, random_state=rng,
+    built = denoising(
+        x, noise=noise, n_draws=n_draws, labels=objective.labels, sample_weight=weights,
+        random_state=rng,
     )  # fmt: skip
     multipliers = rng.standard_normal((n, REPLICATES))
     weights = np.ones(n) if weights is None else weights
-    mass = np.tile(weights, options.n_draws)
+    mass = np.tile(weights, n_draws)
     residuals = []
     for xi in multipliers.T:
-        if options.labels == "noisy":
-            mean = smoothed_score(x, problem.points, noise=options.noise, sample_weight=weights)
-            own = np.tile(xi, options.n_draws)[:, None]
-            residuals.append(own * (problem.labels - mean))
+        if objective.labels == "noisy":
+            mean = smoothed_score(x, built.points, noise=noise, sample_weight=weights)
+            residuals.append(np.tile(xi, n_draws)[:, None] * (built.labels - mean))
             continue
         # the derivative of the label in the weights of the points, by central differences
         h = 1e-4
         up, down = (
             smoothed_score(
-                x, problem.points, noise=options.noise, sample_weight=weights * (1 + sign * h * xi)
+                x, built.points, noise=noise, sample_weight=weights * (1 + sign * h * xi)
             )
             for sign in (1.0, -1.0)
         )
         residuals.append((up - down) / (2 * h))
-    return problem.points, mass, residuals
+    return built.points, mass, residuals
 
 
 def without_free_part(y, mass, residual, skip):
@@ -71,10 +71,12 @@ def largest_gradient(y, mass, residual, activation, skip, directions):
     return best
 
 
-def brute_force(x, options, weights=None, seed=0, directions=((1.0,),)):
-    y, mass, residuals = replicate_residuals(x, options, weights, seed)
+def brute_force(x, problem, weights=None, seed=0, directions=((1.0,),)):
+    y, mass, residuals = replicate_residuals(x, problem.objective, weights, seed)
     return np.median([
-        largest_gradient(y, mass, r, options.activation, options.skip, np.asarray(directions))
+        largest_gradient(
+            y, mass, r, problem.case.activation.name, problem.case.skip, np.asarray(directions)
+        )
         for r in residuals
     ])  # fmt: skip
 
@@ -87,11 +89,11 @@ def test_gradient_noise_on_the_line_is_brute_force(labels, activation, skip):
     x = np.random.default_rng(1).normal(size=(30, 1))
     for noise, weighted in ((0.3, False), (2.0, True)):
         weights = np.random.default_rng(2).uniform(0.5, 2.0, 30) if weighted else None
-        options = options_of(noise, n_draws=2, labels=labels, activation=activation, skip=skip)
-        got = gradient_noise(x, options, sample_weight=weights, rng=np.random.default_rng(0))
-        assert got == pytest.approx(brute_force(x, options, weights), rel=1e-6)
+        problem = problem_of(noise, n_draws=2, labels=labels, activation=activation, skip=skip)
+        got = gradient_noise(x, problem, sample_weight=weights, rng=np.random.default_rng(0))
+        assert got == pytest.approx(brute_force(x, problem, weights), rel=1e-6)
         # negative control: the multipliers of another seed
-        assert got != pytest.approx(brute_force(x, options, weights, seed=1), rel=1e-2)
+        assert got != pytest.approx(brute_force(x, problem, weights, seed=1), rel=1e-2)
 
 
 def test_gradient_noise_in_the_plane_is_brute_force():
@@ -99,45 +101,45 @@ def test_gradient_noise_in_the_plane_is_brute_force():
     angles = np.linspace(0.0, np.pi, 721)
     directions = np.column_stack([np.cos(angles), np.sin(angles)])
     for labels in ("smoothed", "noisy"):
-        options = options_of(0.4, n_draws=1, labels=labels)
-        got = gradient_noise(x, options, rng=np.random.default_rng(0))
-        assert got == pytest.approx(brute_force(x, options, directions=directions), rel=0.02)
+        problem = problem_of(0.4, n_draws=1, labels=labels)
+        got = gradient_noise(x, problem, rng=np.random.default_rng(0))
+        assert got == pytest.approx(brute_force(x, problem, directions=directions), rel=0.02)
 
 
-def mean_noise(x, options, repeats=6):
+def mean_noise(x, problem, repeats=6):
     return np.mean(
-        [gradient_noise(x, options, rng=np.random.default_rng(k)) for k in range(repeats)]
+        [gradient_noise(x, problem, rng=np.random.default_rng(k)) for k in range(repeats)]
     )
 
 
 @pytest.mark.slow
 def test_noise_grows_like_the_root_of_n_and_like_the_draws():
     x = np.random.default_rng(0).normal(size=(800, 1))
-    base = mean_noise(x[:200], options_of(0.2, n_draws=4), 25)
+    base = mean_noise(x[:200], problem_of(0.2, n_draws=4), 25)
     # one median scatters by a fifth, the mean of 25 by a twentieth
-    assert mean_noise(x, options_of(0.2, n_draws=4), 25) / base == pytest.approx(2.0, rel=0.2)
-    assert mean_noise(x[:200], options_of(0.2, n_draws=12), 25) / base == pytest.approx(3, rel=0.2)
+    assert mean_noise(x, problem_of(0.2, n_draws=4), 25) / base == pytest.approx(2.0, rel=0.2)
+    assert mean_noise(x[:200], problem_of(0.2, n_draws=12), 25) / base == pytest.approx(3, rel=0.2)
 
 
 @pytest.mark.slow
 def test_a_part_of_many_points_stands_for_all(monkeypatch):
     x = np.random.default_rng(0).normal(size=(3000, 1))
-    options = options_of(0.2, n_draws=1)
-    part = mean_noise(x, options, repeats=15)
+    problem = problem_of(0.2, n_draws=1)
+    part = mean_noise(x, problem, repeats=15)
     monkeypatch.setattr(penalty_rule, "_MOST_POINTS", 10_000)
-    assert part == pytest.approx(mean_noise(x, options, repeats=15), rel=0.2)
+    assert part == pytest.approx(mean_noise(x, problem, repeats=15), rel=0.2)
 
 
 def test_noise_has_no_unit_and_the_scale_of_the_weights():
     x = np.random.default_rng(0).normal(size=(60, 1))
-    base = gradient_noise(x, options_of(0.3, n_draws=2), rng=np.random.default_rng(0))
+    base = gradient_noise(x, problem_of(0.3, n_draws=2), rng=np.random.default_rng(0))
     for scale in (1e-8, 1e8):
         scaled = gradient_noise(
-            scale * x, options_of(0.3 * scale, n_draws=2), rng=np.random.default_rng(0)
+            scale * x, problem_of(0.3 * scale, n_draws=2), rng=np.random.default_rng(0)
         )
         assert scaled == pytest.approx(base, rel=1e-6)
     heavy = gradient_noise(
-        x, options_of(0.3, n_draws=2), sample_weight=np.full(60, 7.0), rng=np.random.default_rng(0)
+        x, problem_of(0.3, n_draws=2), sample_weight=np.full(60, 7.0), rng=np.random.default_rng(0)
     )
     assert heavy == pytest.approx(7.0 * base, rel=1e-9)
 
@@ -147,7 +149,7 @@ def test_noisy_labels_are_noisier_until_the_draws_average_them():
 
     def excess(n_draws):
         smoothed, noisy = (
-            mean_noise(x, options_of(0.5, labels=labels, n_draws=n_draws), 12)
+            mean_noise(x, problem_of(0.5, labels=labels, n_draws=n_draws), 12)
             for labels in ("smoothed", "noisy")
         )
         return noisy / smoothed
@@ -170,7 +172,7 @@ def test_rule_is_a_multiple_of_the_noise():
     z = model.standardization_.points(x[:, None])
     betas = np.mean([other.betas_ for other in models], axis=0)
     for level, beta in zip(model.levels_, betas, strict=True):
-        unit = mean_noise(z, options_of(float(level), n_draws=2), repeats=32)
+        unit = mean_noise(z, problem_of(float(level), n_draws=2), repeats=32)
         assert beta == pytest.approx(RULE_FACTOR * unit, rel=0.35)
     assert model.factor_selection_ is None
 

@@ -194,3 +194,50 @@ def test_vp_and_ve_are_the_same_family():
         unscaled = ladder.score(z[:, None], sigma / scale)[:, 0]  # negative control: z not divided
         if scale < 0.8:
             assert np.sqrt(np.mean((unscaled - wanted) ** 2)) > 0.05
+
+
+# --------------------------------------------------------------------------- every row its own noise
+
+
+def noise_of_rows(levels):
+    """On levels, between them, above and below the ladder."""
+    between = np.sqrt(levels[1:] * levels[:-1])
+    sigmas = np.concatenate([levels, between, between * 1.1, [0.0, LOW / 3, TOP * 1.5, 1e3, 1e200]])
+    return np.random.default_rng(4).permutation(np.tile(sigmas, 3))
+
+
+@every_law
+def test_noise_by_row_is_the_loop_over_the_rows(law):
+    ladder = exact_ladder(law, geometric_levels(TOP, LOW, 5))
+    sigmas = noise_of_rows(ladder.levels)
+    y = np.random.default_rng(5).normal(size=(len(sigmas), law.dim)) * (1.0 + sigmas[:, None])
+    for method in (ladder.score, ladder.denoise):
+        rows = [method(y[[k]], float(sigma))[0] for k, sigma in enumerate(sigmas)]
+        np.testing.assert_allclose(method(y, sigmas), rows, rtol=1e-12, atol=1e-14)
+        for few in (sigmas > TOP, sigmas < LOW, sigmas == LOW, sigmas < 0.0):
+            got, wanted = method(y[few], sigmas[few]), np.reshape(rows, y.shape)[few]
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-14)
+        with pytest.raises(ValueError, match=r"one a row.* 3 "):
+            method(y, np.ones(3))
+    # negative control: the noise of another row
+    y, sigmas = y[sigmas < 1e3], sigmas[sigmas < 1e3]
+    assert not np.allclose(ladder.score(y, sigmas[::-1]), ladder.score(y, sigmas), rtol=1e-3)
+
+
+def test_every_score_is_asked_once_and_at_its_own_rows():
+    levels = geometric_levels(TOP, LOW, 5)
+    plain, asked = exact_ladder(PLANE, levels), {}
+
+    def counted(k):
+        def score(y):
+            asked.setdefault(k, []).append(y[:, 0].tolist())
+            return plain.scores[k](y)
+
+        return score
+
+    ladder = ScoreLadder(levels, [counted(k) for k in range(5)], plain.mean, plain.covariance)
+    between = float(np.sqrt(levels[2] * levels[3]))
+    sigmas = np.array([levels[1], between, 99.0, levels[4], between, 0.0, levels[1]])
+    y = np.column_stack([np.arange(7.0), np.zeros(7)])
+    ladder.score(y, sigmas)
+    assert asked == {1: [[0, 6]], 2: [[1, 4]], 3: [[1, 4]], 4: [[3, 5]]}

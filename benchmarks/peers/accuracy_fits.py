@@ -25,7 +25,7 @@ from benchmarks.peers.silu_network import SiluNet, train_silu_score
 from convexscore import ConvexScore, fit_convex_score
 from convexscore.objectives.options import make_problem
 from convexscore.selection.gradient_noise import gradient_noise
-from convexscore.selection.ladder import RULE_FACTOR
+from convexscore.selection.ladder_betas import RULE_FACTOR
 from convexscore.solvers.space.training import bandwidth
 from convexscore.training import Adam, train_score_network
 

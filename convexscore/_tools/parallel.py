@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from joblib import Parallel
 from joblib.parallel import get_active_backend
 
 from convexscore._tools.progress import progress_bar
 
+# What ``joblib.delayed`` makes.
+Job: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class RunJobs(Protocol):
+    """`run_jobs` with its workers and its bar chosen."""
+
+    def __call__(self, jobs: Sequence[Job], *, description: str) -> list[Any]: ...
+
 
 def run_jobs(
-    jobs: Sequence[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]],
+    jobs: Sequence[Job],
     *,
     n_jobs: int | None,
     progress: bool,

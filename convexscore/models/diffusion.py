@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import reprlib
 from dataclasses import dataclass
-from math import ceil
+from functools import partial
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from convexscore._tools.exceptions import ConvergenceWarning, DataWarning, SolverError
+from convexscore._tools.exceptions import SolverError
 from convexscore._tools.parallel import run_jobs
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.typing import Floats
@@ -25,7 +24,8 @@ from convexscore._tools.validation import (
     check_weighted_points,
 )
 from convexscore.models.diffusion_sampling import DiffusionMethods
-from convexscore.models.levels import LevelTable, fit_level
+from convexscore.models.ladder_plan import moments, noise_levels, noisy_copies
+from convexscore.models.levels import LevelTable, fit_level, warn_of_levels
 from convexscore.objectives.options import (
     DiffusionOptions,
     Problem,
@@ -33,35 +33,15 @@ from convexscore.objectives.options import (
     refuse_without_effect,
 )
 from convexscore.objectives.standardization import Standardization, standardization
-from convexscore.schedules.levels import check_levels, geometric_levels
 from convexscore.scores.activations import Activation
 from convexscore.scores.ladder import ScoreLadder
-from convexscore.selection.gradient_noise import gradient_noise
-from convexscore.selection.ladder import (
-    FEWEST_POINTS,
-    RULE_FACTOR,
-    FactorSelection,
-    anchors,
-    betas_from,
-    cross_validated_beta,
-    explicit_betas,
-    select_factor,
-)
-from convexscore.solvers.space.training import bandwidth
+from convexscore.selection.ladder import FactorSelection
+from convexscore.selection.ladder_betas import choose_betas
+from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
 
 SCHEDULES = ("vp", "ve")
 STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
-# Largest noise in standard deviations of the data: what is left of their law is its second moments.
-_LARGEST_LEVEL = 10.0
-# Smallest level: the final denoising step takes as much variance as it hides, so it lies below a
-# bandwidth.  At least so many standard deviations: narrower features are not looked for unless
-# sigma_min says so.
-_SMALLEST_LEVEL = 1e-3
-# Noisy points that stand for the smoothed law, at least; two copies of a point are a pair of opposite
-# displacements, whose label noise nearly cancels.
-_LINE_POINTS, _SPACE_POINTS = 8000, 2000
-_LEAST_DRAWS, _MOST_DRAWS = 2, 50
-_N_LEVELS, _FOLDS = 20, 3
+_FOLDS = 3
 # Relative gap of a level with several columns: far below what sampling noise leaves undecided.
 _SPACE_TOL = 1e-2
 
@@ -114,12 +94,13 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         root mean variance; "columns" and "whitening" as in :class:`~convexscore.ConvexScore`; None:
         Z = X.  "auto": "scale" for "vp", None for "ve".
     cv : int, optional
-        Folds of ``beta="cv"`` and ``"cv-per-level"``, default 3.
+        Only with ``beta="cv"`` and ``"cv-per-level"``: folds, default 3.
     tol : float, optional
         Relative duality gap of each level; default 1e-8 for one column and 0.01 for several, far below
         what sampling noise leaves undecided.
     n_starts : int, optional
-        As in :class:`~convexscore.ConvexScore`.
+        Only where not all neurons can be looked at (more than 12000 noisy points in the plane, several
+        hundred in the folds of "cv-per-level", three columns): local searches per round, default 64.
     n_jobs : int, optional
         Workers of joblib; -1 for all.  The backend is the user's: inside
         ``joblib.parallel_config(backend="dask")`` the levels run on a cluster.  The fits do not depend
@@ -217,29 +198,38 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         """
         self._check_options()
         points, weights = check_weighted_points(X, sample_weight)
-        d = points.shape[1]
-        rng = check_random_state(self.random_state)
-        seeds = [np.random.SeedSequence(int(word)) for word in rng.integers(2**63, size=3)]
+        words = check_random_state(self.random_state).integers(2**63, size=3)
+        noise_seed, fold_seed, level_seed = (np.random.SeedSequence(int(word)) for word in words)
         to_z = standardization(points, self._standardize_mode(), sample_weight=weights)
         z = to_z.points(points)
-        mean, covariance = _moments(z, weights)
-        levels = self._ladder_levels(z, weights, covariance)
-        draws = _default_draws(*z.shape) if self.n_draws is None else int(self.n_draws)
-        problem = make_problem(
-            objective="denoising",
-            activation=self.activation,
-            skip=self.skip,
-            constraint=self.constraint,
-            noise=float(levels[0]),
-            n_draws=draws,
-            labels=self.labels,
+        mean, covariance = moments(z, weights)
+        levels = noise_levels(
+            z,
+            weights,
+            np.sqrt(np.trace(covariance) / len(covariance)),
+            levels=self.levels,
+            n_levels=self.n_levels,
+            sigma_max=self.sigma_max,
+            sigma_min=self.sigma_min,
         )
-        problem.check_dimension(d)
-        if d == 1:
-            where = "one column, whose neurons are all looked at"
-            refuse_without_effect("n_starts", self.n_starts, where, "several columns")
-        tol = _SPACE_TOL if self.tol is None and d > 1 else self.tol
-        betas, selection = self._choose_betas(z, weights, problem, levels, seeds)
+        draws = noisy_copies(*z.shape, n_draws=self.n_draws)
+        problem = self._problem(levels[0], draws)
+        problem.check_dimension(z.shape[1])
+        self._refuse_idle_starts(z, weights, problem)
+        run = partial(run_jobs, n_jobs=self.n_jobs, progress=self.progress)
+        betas, selection = choose_betas(
+            z,
+            problem,
+            levels,
+            self.beta,
+            sample_weight=weights,
+            cv=_FOLDS if self.cv is None else self.cv,
+            n_starts=self.n_starts,
+            noise_seed=noise_seed,
+            fold_seed=fold_seed,
+            run=run,
+        )
+        tol = _SPACE_TOL if self.tol is None and z.shape[1] > 1 else self.tol
         jobs = [
             # every level spawns the same children: the same displacements, the same search starts
             delayed(fit_level)(
@@ -249,16 +239,11 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
                 float(beta),
                 tol=tol,
                 n_starts=self.n_starts,
-                seed=np.random.SeedSequence(seeds[2].entropy),
+                seed=np.random.SeedSequence(level_seed.entropy),
             )
             for level, beta in zip(levels, betas, strict=True)
         ]
-        fits = run_jobs(
-            jobs,
-            n_jobs=self.n_jobs,
-            progress=self.progress,
-            description="noise levels",
-        )
+        fits = run(jobs, description="noise levels")
         good = tuple(fit for fit in fits if fit.network is not None)
         if not good:
             raise SolverError(
@@ -273,15 +258,14 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         self.networks_ = tuple(to_z.network_back(fit.network) for fit in good)
         self.ladder_ = ScoreLadder(self.levels_, tuple(fit.score for fit in good), mean, covariance)
         self.n_draws_ = draws
-        self.n_features_in_ = points.shape[1]
-        if hasattr(X, "columns"):
+        self.n_features_in_ = z.shape[1]
+        if hasattr(X, "columns"):  # names of a data frame, as scikit-learn keeps them
             validate_data(self, X, skip_check_array=True)
         else:
             self.__dict__.pop("feature_names_in_", None)
-        _warn_of_levels(self.certificates_)
+        warn_of_levels(self.certificates_)
         return self
 
-    # ------------------------------------------------------------------ choices
     def _check_options(self) -> None:
         check_choice(self.schedule, SCHEDULES, name="schedule")
         check_choice(self.standardize, STANDARDIZE, name="standardize")
@@ -289,162 +273,34 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
         if self.n_starts is not None:
             check_count(self.n_starts, name="n_starts")
-        if self.cv is not None:
+        if not isinstance(self.beta, str) or self.beta == "rule":
+            where = f"beta = {reprlib.repr(self.beta)}"
+            refuse_without_effect("cv", self.cv, where, "beta='cv' or 'cv-per-level'")
+        elif self.cv is not None:
             check_count(self.cv, name="cv", minimum=2)
-            if not isinstance(self.beta, str) or self.beta == "rule":
-                needs = "beta='cv' or 'cv-per-level'"
-                refuse_without_effect("cv", self.cv, f"beta = {self.beta!r}", needs)
-        if self.n_draws is not None:
-            check_count(self.n_draws, name="n_draws")
-        if self.n_levels is not None:
-            check_count(self.n_levels, name="n_levels", minimum=2)
-        if self.levels is not None:
-            for name in ("n_levels", "sigma_max", "sigma_min"):
-                refuse_without_effect(
-                    name, getattr(self, name), "levels, which say everything", "levels=None"
-                )
 
     def _standardize_mode(self) -> str | None:
         if self.standardize == "auto":
             return "scale" if self.schedule == "vp" else None
         return self.standardize
 
-    def _ladder_levels(self, z: Floats, weights: Floats | None, covariance: Floats) -> Floats:
-        if self.levels is not None:
-            return check_levels(self.levels, at_least=2)
-        spread = float(np.sqrt(np.trace(covariance) / len(covariance)))
-        top = self.sigma_max
-        if top is None:
-            top = _LARGEST_LEVEL * spread
-        low = self.sigma_min
-        if low is None:
-            size = len(z) if weights is None else float(weights.sum() ** 2 / (weights**2).sum())
-            low = max(bandwidth(z / spread, size), _SMALLEST_LEVEL) * spread
-            if low >= check_positive(top, name="sigma_max"):
-                raise ValueError(
-                    f"sigma_max = {top:g} is not above the default sigma_min = {low:.3g} (from a "
-                    "bandwidth of the data); give sigma_min as well, or a larger sigma_max."
-                )
-        return geometric_levels(top, low, _N_LEVELS if self.n_levels is None else self.n_levels)
-
-    def _choose_betas(
-        self,
-        z: Floats,
-        weights: Floats | None,
-        problem: Problem,
-        levels: Floats,
-        seeds: Sequence[np.random.SeedSequence],
-    ) -> tuple[Floats, FactorSelection | None]:
-        given = explicit_betas(self.beta, len(levels))
-        if given is not None:
-            return given, None
-        cv = _FOLDS if self.cv is None else self.cv
-        enough = len(z) >= max(FEWEST_POINTS, 2 * cv)
-        if self.beta == "cv-per-level" and enough:
-            return self._each_level(z, weights, problem, levels, seeds[1]), None
-        jobs = [
-            delayed(gradient_noise)(
-                z,
-                problem.at_level(level),
-                sample_weight=weights,
-                rng=np.random.default_rng(seeds[0]),
-            )
-            for level in levels
-        ]
-        noise = np.array(
-            run_jobs(
-                jobs,
-                n_jobs=self.n_jobs,
-                progress=self.progress,
-                description="gradient noise",
-            )
+    def _problem(self, level: float, n_draws: int) -> Problem:
+        return make_problem(
+            objective="denoising",
+            activation=self.activation,
+            skip=self.skip,
+            constraint=self.constraint,
+            noise=float(level),
+            n_draws=n_draws,
+            labels=self.labels,
         )
-        if self.beta == "rule" or not enough:
-            return betas_from(RULE_FACTOR, noise), None
-        chosen = anchors(len(levels), one_column=z.shape[1] == 1)
-        selection = select_factor(
-            z,
-            problem,
-            levels[chosen],
-            noise[chosen],
-            sample_weight=weights,
-            cv=cv,
-            n_jobs=self.n_jobs,
-            progress=self.progress,
-            rng=np.random.default_rng(seeds[1]),
-        )
-        return betas_from(selection.factor, noise), selection
 
-    def _each_level(
-        self,
-        z: Floats,
-        weights: Floats | None,
-        problem: Problem,
-        levels: Floats,
-        seed: np.random.SeedSequence,
-    ) -> Floats:
-        """Beta of every level by cross-validation of its own."""
-        jobs = [
-            delayed(cross_validated_beta)(
-                z,
-                problem.at_level(level),
-                sample_weight=weights,
-                cv=_FOLDS if self.cv is None else self.cv,
-                n_starts=self.n_starts,
-                seed=int(word),
-            )
-            for level, word in zip(levels, seed.generate_state(len(levels)), strict=True)
-        ]
-        betas = run_jobs(
-            jobs,
-            n_jobs=self.n_jobs,
-            progress=self.progress,
-            description="cross-validation of each level",
-        )
-        return np.array(betas)
-
-
-def _moments(z: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
-    share = np.full(len(z), 1.0 / len(z)) if weights is None else weights / weights.sum()
-    mean = share @ z
-    away = z - mean
-    return mean, (share[:, None] * away).T @ away
-
-
-def _default_draws(n: int, d: int) -> int:
-    wanted = _LINE_POINTS if d == 1 else _SPACE_POINTS
-    return min(_MOST_DRAWS, max(_LEAST_DRAWS, ceil(wanted / n)))
-
-
-def _warn_of_levels(table: LevelTable) -> None:
-    """One warning for all failed levels, one for all that are not certified, one for the rest."""
-    failed = [fit for fit in table if fit.error]
-    if failed:
-        warnings.warn(
-            f"{len(failed)} of {len(table)} noise levels failed and are left out (levels "
-            f"{_listed([fit.level for fit in failed])}): {failed[0].error}. The model interpolates "
-            "over them; see certificates_.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    loose = [fit for fit in table if fit.certificate and not fit.certificate.converged]
-    if loose:
-        worst = max(fit.certificate.relative_gap for fit in loose if fit.certificate)
-        warnings.warn(
-            f"{len(loose)} of {len(table)} noise levels did not converge to the tolerance (levels "
-            f"{_listed([fit.level for fit in loose])}; largest relative gap {worst:.2g}); see "
-            "certificates_, or use a larger tol or beta.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-    said = {m for fit in table for m in fit.messages if not m.startswith("column generation")}
-    if said:
-        warnings.warn(" ".join(sorted(said)), DataWarning, stacklevel=3)
-
-
-def _listed(levels: Sequence[float]) -> str:
-    shown = ", ".join(f"{level:.3g}" for level in levels[:5])
-    return shown + (", ..." if len(levels) > 5 else "")
+    def _refuse_idle_starts(self, z: Floats, weights: Floats | None, problem: Problem) -> None:
+        """All levels have as many noisy points, so what searches at one does at all."""
+        if self.n_starts is not None:
+            one = problem_on(z, problem, sample_weight=weights, rng=np.random.default_rng(0))
+            rough = isinstance(self.beta, str) and self.beta == "cv-per-level"
+            refuse_idle_starts(self.n_starts, one, rough=rough)
 
 
 def fit_convex_diffusion(

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from inspect import signature
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from convexscore import samplers
-from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import check_choice, check_count, check_points, check_positive
+from convexscore._tools.random import check_random_state
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_choice, check_count, check_points
+from convexscore.models.denoiser import LadderDenoiser
+from convexscore.models.door import as_rows, row_levels, squeezed
 from convexscore.objectives.options import refuse_without_effect
 from convexscore.objectives.standardization import Standardization
-from convexscore.samplers import DiffusionResult
-from convexscore.schedules import (
-    TimeGrid,
-    exponential_grid,
-    geometric_levels,
-    vp,
-    vp_time,
-)
-from convexscore.schedules.levels import check_levels
+from convexscore.samplers import DiffusionResult, RunOptions
+from convexscore.samplers.options import NOT_OF_LEVELS, read_options
+from convexscore.schedules import TimeGrid, exponential_grid, geometric_levels, vp, vp_time
+from convexscore.schedules.levels import Level, LevelScore, by_row, check_level, check_levels
 from convexscore.schedules.time_grids import as_time_grid
 from convexscore.scores.ladder import ScoreLadder
 from convexscore.scores.noised import ve_score_to_vp
 
-Floats = NDArray[np.float64]
-
-# Samplers along a grid of times, and along a ladder of noise levels.
-TIME_SAMPLERS: dict[str, Callable[..., DiffusionResult]] = {
-    "ddpm": samplers.ddpm,
-    "ancestral": samplers.ancestral,
-    "probability_flow": samplers.probability_flow,
-    "heun": samplers.heun,
+# The samplers; what a method takes, a grid of times or a ladder of levels among it, its signature says.
+METHODS: dict[str, Callable[..., DiffusionResult]] = {
+    sampler.__name__: sampler
+    for sampler in (
+        samplers.ddpm,
+        samplers.ancestral,
+        samplers.probability_flow,
+        samplers.heun,
+        samplers.annealed_langevin,
+        samplers.predictor_corrector,
+    )
 }
-LEVEL_SAMPLERS = ("annealed_langevin", "predictor_corrector")
-SAMPLERS = (*TIME_SAMPLERS, *LEVEL_SAMPLERS)
+SAMPLERS = tuple(METHODS)
 # Steps along the grid; steps at each level for annealed Langevin.
 _N_STEPS, _STEPS_PER_LEVEL = 250, 50
 # Annealed Langevin: step at the last level in units of its noise variance.
 _LANGEVIN_STEP = 0.1
 # OU time beyond which nothing changes, and before exp(-t) leaves the range of floats.
 _ALL_NOISE = 100.0
+_MEANING = {
+    "vp": "With schedule='vp' it is the Ornstein-Uhlenbeck time.",
+    "ve": "With schedule='ve' it is the noise sigma.",
+}
 
 
 class DiffusionMethods:
@@ -57,65 +62,73 @@ class DiffusionMethods:
     n_features_in_: int
 
     # ------------------------------------------------------------------ scores
-    def score_function(self, x: ArrayLike, t: float) -> Floats:
-        r"""Score of the noised law at x, in the shape of ``x`` and in 1 / units of x.
+    def score_function(self, X: ArrayLike, t: Level) -> Floats:
+        r"""Score of the noised law at X, in the shape of ``X`` and in 1 / units of X.
 
         Parameters
         ----------
-        x : array_like
-            One column: any shape; d columns: (n, d) or (d,).
-        t : float >= 0
+        X : array_like
+            One column: any shape; d columns: (..., d).
+        t : float >= 0, or (n,), one a row of X
             ``schedule="vp"``: OU time of :math:`X_t = \mu + e^{-t}(X - \mu) + \sqrt{1 - e^{-2t}}\,
             M^{-1}G`, with :math:`\mu` and M of ``standardization_`` (zero and the identity for
             ``standardize=None``).  ``"ve"``: noise sigma of :math:`X + \sigma M^{-1} G`.
         """
-        check_is_fitted(self)
-        rows, shape = self._rows(x)
+        z, shape, t = self._rows(X, t, "t", _MEANING[self.schedule])
         scale, sigma = self._noise(t)
-        z = self.standardization_.points(rows)
-        score = self.ladder_.score(z / scale, sigma / scale) / scale
+        factor = by_row(scale, z)
+        score = self.ladder_.score(z / factor, sigma / scale) / factor
         return self.standardization_.labels_back(score).reshape(shape)
 
-    def denoise(self, x: ArrayLike, t: float) -> Floats:
-        r"""E[X | X_t = x] by Tweedie's formula, in the shape and units of ``x``; t as above."""
-        check_is_fitted(self)
-        rows, shape = self._rows(x)
+    def denoise(self, X: ArrayLike, t: Level) -> Floats:
+        r"""E[X | X_t = x] by Tweedie's formula, in the shape and units of ``X``; t as above."""
+        z, shape, t = self._rows(X, t, "t", _MEANING[self.schedule])
         scale, sigma = self._noise(t)
-        z = self.standardization_.points(rows)
-        clean = self.ladder_.denoise(z / scale, sigma / scale)
+        clean = self.ladder_.denoise(z / by_row(scale, z), sigma / scale)
         return self.standardization_.points_back(clean).reshape(shape)
 
-    def ve_score(self, x: ArrayLike, sigma: float) -> Floats:
-        r"""Score of :math:`X + \sigma M^{-1}G` at x, whatever the schedule (M = 1/scale for "scale")."""
+    def ve_score(self, X: ArrayLike, sigma: Level) -> Floats:
+        r"""Score of :math:`X + \sigma M^{-1}G` at X, whatever the schedule (M = 1/scale for "scale")."""
+        z, shape, level = self._rows(X, sigma, "sigma")
+        return self.standardization_.labels_back(self.ladder_.score(z, level)).reshape(shape)
+
+    @property
+    def denoiser(self) -> LadderDenoiser:
+        r"""E[X | scale X + sigma G = z] in the units of X, a :class:`~convexscore.denoisers.Denoiser`.
+
+        Called as ``denoiser(z, scale, sigma)``: for :func:`~convexscore.scores.vp_score`,
+        :func:`~convexscore.scores.ve_score`, :class:`~convexscore.targets.Noised` and every sampler.
+
+        Raises
+        ------
+        AttributeError
+            If noise that is the same in all directions of X is not so in those of Z: several columns
+            and ``standardize="columns"`` or ``"whitening"``.
+        """
         check_is_fitted(self)
-        rows, shape = self._rows(x)
-        level = check_positive(sigma, name="sigma", strict=False)
-        score = self.ladder_.score(self.standardization_.points(rows), level)
-        return self.standardization_.labels_back(score).reshape(shape)
-
-    def _noise(self, t: float) -> tuple[float, float]:
-        """(scale, sigma) of the second argument."""
-        if self.schedule == "ve":
-            hint = "With schedule='ve' it is the noise sigma."
-            return 1.0, check_positive(t, name="t", strict=False, hint=hint)
-        hint = "With schedule='vp' it is the Ornstein-Uhlenbeck time."
-        time = check_positive(t, name="t", strict=False, hint=hint)
-        scale, sigma = vp(min(time, _ALL_NOISE))
-        return scale, sigma
-
-    def _rows(self, x: ArrayLike) -> tuple[Floats, tuple[int, ...]]:
-        d = self.n_features_in_
-        shape = np.shape(x)
-        array = np.asarray(x)
-        if d > 1 and (array.ndim == 0 or array.ndim > 2 or shape[-1] != d):
-            raise ValueError(
-                f"x must have shape (n, {d}) or ({d},); got {shape}. The model was fitted to {d} "
-                "columns."
+        to_z = self.standardization_
+        if self.n_features_in_ > 1 and to_z.name in ("columns", "whitening"):
+            raise AttributeError(
+                f"denoiser is E[X | scale X + sigma G] with noise G alike in all directions of X; with "
+                f"standardize = {to_z.name!r} the fit knows noise alike in all directions of Z only. "
+                "Fit with standardize='scale' or None, or use denoise(X, t) and score_function(X, t)."
             )
-        if array.size == 0:
-            return np.empty((0, d)), shape
-        rows = check_points(array.reshape(-1, d), name="x", min_distinct=1)
-        return rows, shape
+        return LadderDenoiser(self.ladder_, to_z.centre, float(to_z.inverse[0, 0]))
+
+    def _noise(self, t: Level) -> tuple[Any, Level]:
+        """(scale, sigma) of the second argument."""
+        return (1.0, t) if self.schedule == "ve" else vp(np.minimum(t, _ALL_NOISE))
+
+    def _rows(
+        self, X: ArrayLike, level: Level, name: str, hint: str = ""
+    ) -> tuple[Floats, tuple[int, ...], Level]:
+        """Rows of Z, the shape of X and the checked noise of every row."""
+        check_is_fitted(self)
+        rows, shape = as_rows(X, self.n_features_in_, model=type(self).__name__)
+        if rows.size:
+            check_points(rows, name="X", min_distinct=1)
+        levels = row_levels(check_level(level, name=name, hint=hint), shape, self.n_features_in_)
+        return self.standardization_.points(rows), shape, levels
 
     # ------------------------------------------------------------------ samples
     def sample(
@@ -127,9 +140,12 @@ class DiffusionMethods:
         grid: TimeGrid | ArrayLike | None = None,
         levels: ArrayLike | None = None,
         x0: ArrayLike | None = None,
-        random_state: RandomState = None,
+        step: float | None = None,
+        variance: str | None = None,
+        n_corrector: int | None = None,
+        corrector_step: float | None = None,
         return_result: bool = False,
-        **options: Any,
+        **run: Unpack[RunOptions],
     ) -> Any:
         r"""Draw samples by running a sampler of :mod:`convexscore.samplers` on the ladder of scores.
 
@@ -150,15 +166,17 @@ class DiffusionMethods:
         x0 : array_like (n,) or (n, d), optional
             Where the chains start, in the units of X; default: draws from the Gaussian with the moments
             of the data at the largest level.
-        random_state : None, int, Generator or RandomState
-            Chain i does not depend on how many chains run beside it.
+        step : float, optional
+            Annealed Langevin: step at the last level in squared units of Z, default 0.1 of its variance.
+        variance, n_corrector, corrector_step : optional
+            As in :func:`~convexscore.samplers.ancestral`,
+            :func:`~convexscore.samplers.predictor_corrector`.
         return_result : bool
             Return the :class:`~convexscore.samplers.DiffusionResult`, in units of X, with trajectory if
             ``keep_trajectory=True``.
-        **options
-            Further options of the sampler: those of its method (``variance``, ``step`` in squared units
-            of Z, ``corrector_step``, ...) and :class:`~convexscore.samplers.RunOptions`; ``callback``
-            sees states in units of Z.
+        **run
+            :class:`~convexscore.samplers.RunOptions`; ``callback`` sees states in units of Z.  Chain i
+            does not depend on how many chains run beside it.
 
         Returns
         -------
@@ -166,60 +184,65 @@ class DiffusionMethods:
 
         Raises
         ------
+        TypeError
+            For an unknown option.
+        ValueError
+            For an option without effect on this method.
         ChainDivergedError
             Names the step and the chains.
         """
         check_is_fitted(self)
-        check_plan(n, method=method, n_steps=n_steps, step=options.get("step"))
-        start_seed, chain_seed = check_random_state(random_state).spawn(2)
-        options["random_state"] = chain_seed
-        if method in TIME_SAMPLERS:
-            _refuse(levels, "levels", method, "grid")
-            if grid is None:
-                first, last = vp_time(self.levels_[0]), vp_time(self.levels_[-1])
-                grid = exponential_grid(first, n_steps or _N_STEPS, end=last)
-            elif n_steps is not None:
-                raise ValueError("n_steps and grid were both given; the grid has its own steps.")
-            grid = as_time_grid(grid)
-            start = self._start(n, x0, vp(min(grid.horizon, _ALL_NOISE)), start_seed)
-            score = ve_score_to_vp(self.ladder_.score)
-            result = TIME_SAMPLERS[method](score, start, grid, **options)
-        else:
-            _refuse(grid, "grid", method, "levels")
-            result = self._run_levels(method, n, n_steps, levels, x0, start_seed, options)
-        result = self._in_data_units(result)
-        return result if return_result else result.samples
+        check_plan(n, method=method, n_steps=n_steps, step=step)
+        sampler = METHODS[method]
+        options = read_options(self.sample, run, without=(*NOT_OF_LEVELS, "n_samples", "dim"))
+        if options["keep_trajectory"] and not return_result:
+            raise ValueError(
+                "keep_trajectory = True has no effect without return_result=True, which returns the "
+                "trajectory beside the samples."
+            )
+        own = {"variance": variance, "step": step, "n_corrector": n_corrector,
+               "corrector_step": corrector_step}  # fmt: skip
+        _refuse_idle(method, {"grid": grid, "levels": levels, **own})
+        start_rng, run["random_state"] = check_random_state(options["random_state"]).spawn(2)
+        score, path, noise, plan = self._plan(method, n_steps, grid, levels)
+        plan.update((name, value) for name, value in own.items() if value is not None)
+        result = sampler(score, self._start(n, x0, noise, start_rng), path, **plan, **run)
+        samples = self._in_data_units(result.samples)
+        if not return_result:
+            return samples
+        trajectory = result.trajectory
+        if trajectory is not None:
+            trajectory = self._in_data_units(trajectory)
+        return replace(result, samples=samples, trajectory=trajectory)
 
-    def _run_levels(
-        self,
-        method: str,
-        n: int,
-        n_steps: int | None,
-        levels: ArrayLike | None,
-        x0: ArrayLike | None,
-        seed: np.random.Generator,
-        options: dict[str, Any],
-    ) -> DiffusionResult:
+    def _plan(
+        self, method: str, n_steps: int | None, grid: Any, levels: ArrayLike | None
+    ) -> tuple[LevelScore, Any, tuple[float, float], dict[str, Any]]:
+        """The score, the grid or levels, (scale, sigma) of the start, and options by default."""
+        first, last = float(self.levels_[0]), float(self.levels_[-1])
+        if "grid" in signature(METHODS[method]).parameters:
+            if grid is None:
+                grid = exponential_grid(vp_time(first), n_steps or _N_STEPS, end=vp_time(last))
+            else:
+                refuse_without_effect(
+                    "n_steps", n_steps, "grid, which has its own steps", "grid=None"
+                )
+            times = as_time_grid(grid)
+            noise = vp(min(times.horizon, _ALL_NOISE))
+            return ve_score_to_vp(self.ladder_.score), times, noise, {}
+        plan: dict[str, Any] = {}
         annealed = method == "annealed_langevin"
         if levels is None:
-            levels = self.levels_
-            if not annealed:
-                levels = geometric_levels(levels[0], levels[-1], n_steps or _N_STEPS)
-        elif not annealed and n_steps is not None:
-            raise ValueError(
-                "n_steps and levels were both given; predictor-corrector takes one step per level."
+            levels = (
+                self.levels_ if annealed else geometric_levels(first, last, n_steps or _N_STEPS)
             )
+        elif not annealed:
+            refuse_without_effect("n_steps", n_steps, "levels, one of each step", "levels=None")
         ladder = check_levels(levels)
-        start = self._start(n, x0, (1.0, float(ladder[0])), seed)
-        if not annealed:
-            return samplers.predictor_corrector(self.ladder_.score, start, ladder, **options)
-        step = options.pop("step", None)
-        if step is None:
-            step = _LANGEVIN_STEP * float(ladder[-1]) ** 2
-        steps = n_steps or _STEPS_PER_LEVEL
-        return samplers.annealed_langevin(
-            self.ladder_.score, start, ladder, step=step, n_steps=steps, **options
-        )
+        if annealed:
+            plan["step"] = _LANGEVIN_STEP * float(ladder[-1]) ** 2
+            plan["n_steps"] = n_steps or _STEPS_PER_LEVEL
+        return self.ladder_.score, ladder, (1.0, float(ladder[0])), plan
 
     def _start(
         self,
@@ -243,13 +266,8 @@ class DiffusionMethods:
         root = np.linalg.cholesky(scale**2 * covariance + sigma**2 * np.eye(d))
         return scale * mean + rng.standard_normal((n, d)) @ root.T
 
-    def _in_data_units(self, result: DiffusionResult) -> DiffusionResult:
-        def back(z: Floats) -> Floats:
-            x = self.standardization_.points_back(z)
-            return x[..., 0] if self.n_features_in_ == 1 else x
-
-        trajectory = None if result.trajectory is None else back(result.trajectory)
-        return replace(result, samples=back(result.samples), trajectory=trajectory)
+    def _in_data_units(self, z: Floats) -> Floats:
+        return squeezed(self.standardization_.points_back(z))
 
 
 def check_plan(
@@ -262,16 +280,17 @@ def check_plan(
     ValueError
         Naming the argument.
     """
-    check_choice(method, SAMPLERS, name="method")
     check_count(n, name="n")
+    check_choice(method, SAMPLERS, name="method")
     if n_steps is not None:
         check_count(n_steps, name="n_steps")
-    if method != "annealed_langevin":
-        refuse_without_effect("step", step, f"method={method!r}", "method='annealed_langevin'")
+    _refuse_idle(method, {"step": step})
 
 
-def _refuse(value: object, name: str, method: str, instead: str) -> None:
-    if value is not None:
-        raise ValueError(
-            f"{name} has no meaning for method={method!r}; use {instead}, or another method."
-        )
+def _refuse_idle(method: str, given: dict[str, Any]) -> None:
+    """Refuse options that the method does not read, naming those that do."""
+    for name, value in given.items():
+        reads = [key for key, run in METHODS.items() if name in signature(run).parameters]
+        if method not in reads:
+            needs = "method=" + " or ".join(map(repr, reads))
+            refuse_without_effect(name, value, f"method={method!r}", needs)

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
+from convexscore.schedules.levels import Level, by_row
 
 
-def as_rows(X: ArrayLike, d: int, *, model: str) -> tuple[Floats, tuple[int, ...]]:
+def as_rows(X: ArrayLike, d: int, *, model: str, name: str = "X") -> tuple[Floats, tuple[int, ...]]:
     """Rows (n, d) of points in any accepted shape, and that shape.
 
     One column: any shape.  d columns: (..., d).
@@ -21,12 +22,12 @@ def as_rows(X: ArrayLike, d: int, *, model: str) -> tuple[Floats, tuple[int, ...
     try:
         grid = np.asarray(X, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"X must be numeric; got {type(X).__name__}.") from error
+        raise ValueError(f"{name} must be numeric; got {type(X).__name__}.") from error
     if d > 1 and (grid.ndim == 0 or grid.shape[-1] != d):
         found = grid.shape[-1] if grid.ndim else 0
         raise ValueError(
-            f"X has {found} features, but {model} is expecting {d} features as input (one column for "
-            f"each of the fit; the shape is {grid.shape})."
+            f"{name} has {found} features, but {model} is expecting {d} features as input (one column "
+            f"for each of the fit; the shape is {grid.shape})."
         )
     return grid.reshape(-1, d), grid.shape
 
@@ -34,6 +35,21 @@ def as_rows(X: ArrayLike, d: int, *, model: str) -> tuple[Floats, tuple[int, ...
 def row_shape(shape: tuple[int, ...], d: int) -> tuple[int, ...]:
     """Shape of one number per row of points of this shape."""
     return shape if d == 1 else shape[:-1]
+
+
+def row_levels(level: Level, shape: tuple[int, ...], d: int) -> Level:
+    """Noise of the rows of points of this shape: one number, or one for each point along the first axis.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many levels as points.
+    """
+    if isinstance(level, float):
+        return level
+    points = np.empty(row_shape(shape, d))
+    rows: Floats = np.broadcast_to(by_row(level, points), points.shape).ravel()
+    return rows
 
 
 def squeezed(rows: Floats) -> Floats:

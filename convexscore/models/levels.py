@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.exceptions import ConvergenceWarning, DataWarning
 from convexscore._tools.recorded_warnings import recorded_warnings
 from convexscore._tools.tables import aligned
 from convexscore._tools.threads import threads_for
@@ -180,3 +182,34 @@ def _cell(fit: LevelFit, name: str) -> Any:
 
 def _shown(cell: Any) -> str:
     return f"{cell:.3g}" if isinstance(cell, float) else str(cell)
+
+
+def warn_of_levels(table: LevelTable) -> None:
+    """One warning for all failed levels, one for all that are not certified, one for the rest."""
+    failed = [fit for fit in table if fit.error]
+    if failed:
+        warnings.warn(
+            f"{len(failed)} of {len(table)} noise levels failed and are left out (levels "
+            f"{_listed([fit.level for fit in failed])}): {failed[0].error}. The model interpolates "
+            "over them; see certificates_.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    loose = [fit for fit in table if fit.certificate and not fit.certificate.converged]
+    if loose:
+        worst = max(fit.certificate.relative_gap for fit in loose if fit.certificate)
+        warnings.warn(
+            f"{len(loose)} of {len(table)} noise levels did not converge to the tolerance (levels "
+            f"{_listed([fit.level for fit in loose])}; largest relative gap {worst:.2g}); see "
+            "certificates_, or use a larger tol or beta.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    said = {m for fit in table for m in fit.messages if not m.startswith("column generation")}
+    if said:
+        warnings.warn(" ".join(sorted(said)), DataWarning, stacklevel=3)
+
+
+def _listed(levels: Sequence[float]) -> str:
+    shown = ", ".join(f"{level:.3g}" for level in levels[:5])
+    return shown + (", ..." if len(levels) > 5 else "")

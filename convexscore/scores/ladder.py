@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
+from convexscore.schedules.levels import Level, by_row
 from convexscore.scores.noised import tweedie_mean
-
-Floats = NDArray[np.float64]
 
 # A level that went through times and back agrees to rounding only.
 _ABOVE = 1 + 1e-12
+_AT_A_LEVEL = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,8 @@ class ScoreLadder:
     Notes
     -----
     Second order in the ratio of neighbouring levels.  Two scores per evaluation between levels, one at
-    a level.
+    a level; where every row has a noise of its own, each score is asked once, at the rows it has a
+    share in.
 
     Examples
     --------
@@ -54,56 +55,83 @@ class ScoreLadder:
     scores: Sequence[Callable[[Floats], Floats]]
     mean: Floats
     covariance: Floats
-    _log: Floats = field(init=False, repr=False)
     _variances: Floats = field(init=False, repr=False)
     _axes: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_log", np.log(self.levels))
         variances, axes = np.linalg.eigh(self.covariance)
         object.__setattr__(self, "_variances", variances.clip(min=0.0))
         object.__setattr__(self, "_axes", axes)
 
-    def score(self, y: Floats, sigma: float) -> Floats:
-        """Score of the law of X + sigma G at y (n, d)."""
-        levels = self.levels
-        if sigma > levels[0] * _ABOVE:
-            rotated, _, total = self._shrunk(y, sigma)
-            return -(rotated / sigma / total) @ self._axes.T
-        if sigma <= levels[-1] * _ABOVE:
-            return self.scores[-1](y)
-        upper, share = self._between(sigma)
-        if share == 0.0:
-            return self.scores[upper](y)
-        first = (1.0 - share) * (levels[upper] / sigma) ** 2
-        second = share * (levels[upper + 1] / sigma) ** 2
-        return first * self.scores[upper](y) + second * self.scores[upper + 1](y)
+    def score(self, y: Floats, sigma: Level) -> Floats:
+        """Score of the law of X + sigma G at y (n, d); sigma >= 0, one number or (n,), one a row."""
+        return self._by_height(y, sigma, self._gaussian_score, self._joined)
 
-    def denoise(self, y: Floats, sigma: float) -> Floats:
+    def denoise(self, y: Floats, sigma: Level) -> Floats:
         """E[X | X + sigma G = y] by Tweedie's formula."""
-        if sigma > self.levels[0] * _ABOVE:
-            # not y + sigma^2 s: far above the data the two terms cancel to nothing but rounding
-            rotated, gain, _ = self._shrunk(y, sigma)
-            return self.mean + (rotated * gain) @ self._axes.T
-        return tweedie_mean(y, self.score(y, sigma), 1.0, sigma)
+        return self._by_height(y, sigma, self._gaussian_mean, self._tweedie)
 
-    def _between(self, sigma: float) -> tuple[int, float]:
-        """Index of the level above and the share of the one below."""
-        at = np.log(sigma)
-        upper = min(int(np.searchsorted(-self._log, -at, side="right")) - 1, len(self._log) - 2)
-        upper = max(upper, 0)
-        share = (self._log[upper] - at) / (self._log[upper] - self._log[upper + 1])
-        # levels that went through times and back agree to rounding only
-        if abs(share) < 1e-9:
-            return upper, 0.0
-        if abs(share - 1.0) < 1e-9:
-            return upper + 1, 0.0
-        return upper, float(share)
+    def _by_height(
+        self,
+        y: Floats,
+        sigma: Level,
+        above: Callable[[Floats, Level], Floats],
+        within: Callable[[Floats, Level], Floats],
+    ) -> Floats:
+        """One function for the noise above the ladder, one for the rest."""
+        high = np.asarray(sigma > self.levels[0] * _ABOVE)
+        if high.all() or not high.any():
+            return (above if high.all() else within)(y, sigma)
+        out, sigma = np.empty_like(y), np.asarray(sigma)
+        by_row(sigma, y)
+        for rows, part in ((high, above), (~high, within)):
+            out[rows] = part(y[rows], sigma[rows])
+        return out
 
-    def _shrunk(self, y: Floats, sigma: float) -> tuple[Floats, Floats, Floats]:
-        """The Gaussian: y along the axes, the posterior mean's share of it, (v + sigma^2) / sigma.
+    def _joined(self, y: Floats, sigma: Level) -> Floats:
+        """Every score times its share; of all rows, or of those where it has one."""
+        by_row(sigma, y)
+        out = np.zeros_like(y)
+        for score, share in zip(self.scores, self._shares(np.atleast_1d(sigma)).T, strict=True):
+            rows = np.flatnonzero(share)
+            if len(rows) == len(share):
+                out += share[:, None] * score(y)
+            elif len(rows):
+                out[rows] += share[rows, None] * score(y[rows])
+        return out
+
+    def _shares(self, sigma: Floats) -> Floats:
+        r"""Coefficient of every score at every noise, (n, L).
+
+        The hat functions of the levels in :math:`\log\sigma` belong to denoisers, hence
+        :math:`(\sigma_l/\sigma)^2` times them to scores.
+        """
+        noise = np.maximum(sigma, self.levels[-1])
+        count = np.arange(len(self.levels))
+        at = np.interp(-np.log(noise), -np.log(self.levels), count)
+        at = np.where(np.abs(at - at.round()) < _AT_A_LEVEL, at.round(), at)
+        hats = (1.0 - np.abs(at[:, None] - count)).clip(min=0.0)
+        shares: Floats = hats * (self.levels / noise[:, None]) ** 2
+        return shares
+
+    def _tweedie(self, y: Floats, sigma: Level) -> Floats:
+        return tweedie_mean(y, self._joined(y, sigma), 1.0, sigma)
+
+    def _gaussian_score(self, y: Floats, sigma: Level) -> Floats:
+        along, noise, total = self._along_axes(y, sigma)
+        score: Floats = -(along / noise / total) @ self._axes.T
+        return score
+
+    def _gaussian_mean(self, y: Floats, sigma: Level) -> Floats:
+        """Not y + sigma^2 s: far above the data the two terms cancel to nothing but rounding."""
+        along, noise, total = self._along_axes(y, sigma)
+        mean: Floats = self.mean + (along * (self._variances / noise / total)) @ self._axes.T
+        return mean
+
+    def _along_axes(self, y: Floats, sigma: Level) -> tuple[Floats, Level, Floats]:
+        """y - mean along the axes, the noise of every row, and (v + sigma^2) / sigma.
 
         No square of sigma is formed: it may be beyond what a float holds.
         """
-        total = self._variances / sigma + sigma
-        return (y - self.mean) @ self._axes, self._variances / sigma / total, total
+        noise = by_row(sigma, y)
+        return (y - self.mean) @ self._axes, noise, self._variances / noise + noise

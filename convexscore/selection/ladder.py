@@ -7,7 +7,6 @@ than one of beta per level, and far less at the mercy of a fold.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,29 +14,22 @@ import numpy as np
 from joblib import delayed
 from numpy.typing import NDArray
 
-from convexscore._tools.parallel import run_jobs
-from convexscore._tools.recorded_warnings import recorded_warnings
+from convexscore._tools.parallel import RunJobs
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
 from convexscore.objectives.options import Problem
-from convexscore.selection.cross_validation import Fold, check_folds, follow, select_beta
+from convexscore.objectives.standardization import Standardization
+from convexscore.selection.cross_validation import Fold, check_folds, follow
 from convexscore.selection.held_out import HeldOut
 from convexscore.selection.rules import FOLD_EXPONENT, LADDER_RULE, fold_statistics
 from convexscore.solvers.training_problem import problem_on
 
-# The documented factor: the best single one over the laws of benchmarks/diffusion_beta.py, nearly.
-RULE_FACTOR = 0.15
 # Factors that cross-validation looks at, from "hardly any neuron" to "follows single points".
 FACTORS = np.geomspace(1.5, 1.5 * LADDER_RULE.grid_ratio, LADDER_RULE.n_betas)
 # Levels whose losses are pooled, and points that stand for the data.
 _ANCHORS = {True: 10, False: 6}  # one column, several
 _MOST_POINTS = {True: 4000, False: 600}
 _N_STARTS = 32
-# Gradient noise below this share of the ladder's largest is rounding: no penalty to fit with.
-_NO_NOISE = 1e-9
-RULES = ("cv", "cv-per-level", "rule")
-# Fewer points than this give no held-out loss worth minimising.
-FEWEST_POINTS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +77,8 @@ def select_factor(
     *,
     sample_weight: Floats | None,
     cv: int,
-    n_jobs: int | None,
-    progress: bool,
     rng: np.random.Generator,
+    run: RunJobs,
 ) -> FactorSelection:
     r"""K-fold cross-validation of the factor on the pooled denoising losses of some levels.
 
@@ -98,6 +89,7 @@ def select_factor(
     Parameters
     ----------
     levels, noise : (A,) anchor levels and the gradient noise of all rows at them.
+    run : where the folds are fitted.
     """
     n, one_column = len(X), X.shape[1] == 1
     cv = check_folds(n, cv)
@@ -123,12 +115,7 @@ def select_factor(
         jobs = [
             delayed(_advance)(fold, factor * beta) for fold, beta in zip(folds, betas, strict=True)
         ]
-        done = run_jobs(
-            jobs,
-            n_jobs=n_jobs,
-            progress=progress,
-            description=f"cross-validation, factor {factor:.3g}",
-        )
+        done = run(jobs, description=f"cross-validation, factor {factor:.3g}")
         folds[:] = [fold for fold, _ in done]
         return np.reshape([loss for _, loss in done], (cv, len(levels))).mean(axis=1)
 
@@ -152,6 +139,8 @@ class _Planned:
     seeds: tuple[int, ...]
 
     def set_up(self) -> Fold:
+        # given, not found: a fold may hold one point many times
+        to_z = Standardization.identity(self.X.shape[1])
         noise_seed, search_seed, held_seed = self.seeds
         inside = problem_on(
             self.X,
@@ -160,11 +149,12 @@ class _Planned:
             rng=np.random.default_rng(noise_seed),
             searches=np.random.default_rng(search_seed),
             n_starts=_N_STARTS if self.X.shape[1] > 1 else None,
+            to_z=to_z,
             rough=True,
         )
         noise = self.problem.noise
         assert noise is not None
-        held = HeldOut(self.held, self.held_weight, noise, noise, inside.standardization, held_seed)
+        held = HeldOut(self.held, self.held_weight, noise, noise, to_z, held_seed)
         return Fold(inside, held)
 
 
@@ -176,73 +166,3 @@ def _advance(fold: _Planned | Fold, beta: float) -> tuple[Fold, float]:
     with threads_for(held.rows.size):
         loss = fold.loss(beta)
     return fold, held.width**2 * loss - 0.5 * held.rows.shape[1]
-
-
-def cross_validated_beta(
-    X: Floats,
-    problem: Problem,
-    *,
-    sample_weight: Floats | None,
-    cv: int,
-    n_starts: int | None,
-    seed: int,
-) -> float:
-    """Beta of one level by K-fold cross-validation of its own, as ``ConvexScore(beta="cv")`` does it."""
-    rng = np.random.default_rng(seed)
-    with recorded_warnings(), threads_for(X.size):  # where a grid ended is no news in a ladder
-        full = problem_on(
-            X, problem, sample_weight=sample_weight, rng=rng, searches=rng, n_starts=n_starts
-        )
-        return select_beta(
-            X,
-            full,
-            problem,
-            sample_weight=sample_weight,
-            cv=cv,
-            n_betas=None,
-            one_standard_error=False,
-            n_starts=n_starts,
-            rng=rng,
-        ).beta
-
-
-def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
-    """Betas given by the user, one per level; None for a rule.
-
-    Raises
-    ------
-    ValueError
-        If beta is no rule, no positive number and no (L,) positive numbers.
-    """
-    if isinstance(beta, str):
-        if beta not in RULES:
-            raise ValueError(
-                f"beta must be {', '.join(map(repr, RULES))}, a number > 0 or one per level; got "
-                f"{beta!r}."
-            )
-        return None
-    try:
-        values = np.asarray(beta, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.array(np.nan)
-    if values.ndim == 0:
-        values = np.full(n_levels, float(values))
-    if values.shape != (n_levels,) or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(
-            f"beta must be {', '.join(map(repr, RULES))}, a finite number > 0 or {n_levels} of them, one "
-            f"per level from the largest noise down; got {_short(beta)}."
-        )
-    return values
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
-def betas_from(factor: float, noise: Sequence[float] | Floats) -> Floats:
-    """Beta of each level; one whose noise is rounding (all points alike) gets the smallest other."""
-    noise = np.asarray(noise, dtype=np.float64)
-    live = noise > _NO_NOISE * noise.max(initial=0.0)
-    floor = float(noise[live].min()) if live.any() else 1.0
-    return factor * np.where(live, noise, floor)
