@@ -1,53 +1,82 @@
 """Globally optimal two-layer score networks by convex optimisation, each with a certificate."""
 
-from __future__ import annotations
-
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Public names and where they live; imported on first use so that `import convexscore` is fast.
+# The same names twice: for type checkers, and with where they live for `import convexscore`, which
+# loads none of them. A test compares the two.
+if TYPE_CHECKING:
+    from convexscore import arrangements as arrangements
+    from convexscore import ddpm_errors as ddpm_errors
+    from convexscore import denoisers as denoisers
+    from convexscore import metrics as metrics
+    from convexscore import models as models
+    from convexscore import objectives as objectives
+    from convexscore import persistence as persistence
+    from convexscore import plotting as plotting
+    from convexscore import programs as programs
+    from convexscore import samplers as samplers
+    from convexscore import schedules as schedules
+    from convexscore import scores as scores
+    from convexscore import selection as selection
+    from convexscore import solvers as solvers
+    from convexscore import targets as targets
+    from convexscore import training as training
+    from convexscore._tools.exceptions import ConvergenceWarning as ConvergenceWarning
+    from convexscore._tools.exceptions import DataWarning as DataWarning
+    from convexscore._tools.exceptions import NotIntegrableError as NotIntegrableError
+    from convexscore._tools.exceptions import SolverError as SolverError
+    from convexscore._tools.exceptions import UnboundedObjectiveError as UnboundedObjectiveError
+    from convexscore.models import ConvexDiffusion as ConvexDiffusion
+    from convexscore.models import ConvexScore as ConvexScore
+    from convexscore.models import fit_convex_diffusion as fit_convex_diffusion
+    from convexscore.models import fit_convex_score as fit_convex_score
+    from convexscore.models import regularization_path as regularization_path
+    from convexscore.models import smallest_beta as smallest_beta
+    from convexscore.models.certify import certify as certify
+    from convexscore.persistence import load as load
+    from convexscore.persistence import save as save
+    from convexscore.scores import PiecewiseLinearScore as PiecewiseLinearScore
+    from convexscore.scores import TwoLayerNetwork as TwoLayerNetwork
+    from convexscore.solvers import Certificate as Certificate
+    from convexscore.solvers import Outcome as Outcome
+
 _PUBLIC = {
-    "fit_convex_score": "models.score",
-    "ConvexScore": "models.score",
-    "fit_convex_diffusion": "models.diffusion",
-    "ConvexDiffusion": "models.diffusion",
-    "error_decomposition": "ddpm_errors",
-    "ErrorDecomposition": "ddpm_errors",
-    "error_sweep": "ddpm_errors",
-    "ErrorSweep": "ddpm_errors",
-    "ddpm_density": "ddpm_errors",
-    "certify": "models.certify",
-    "regularization_path": "models.path",
-    "RegularizationPath": "models.path",
-    "BetaSelection": "selection.cross_validation",
-    "gaussian_regime": "models.closed_forms",
-    "GaussianRegime": "models.closed_forms",
-    "smallest_beta": "models.certify",
-    "TwoLayerNetwork": "scores.network",
-    "PiecewiseLinearScore": "scores.piecewise",
-    "Certificate": "solvers.certificate",
-    "Outcome": "solvers.certificate",
+    "fit_convex_score": "models",
+    "ConvexScore": "models",
+    "fit_convex_diffusion": "models",
+    "ConvexDiffusion": "models",
+    "certify": "models",
+    "smallest_beta": "models",
+    "regularization_path": "models",
+    "Certificate": "solvers",
+    "Outcome": "solvers",
+    "TwoLayerNetwork": "scores",
+    "PiecewiseLinearScore": "scores",
+    "load": "persistence",
+    "save": "persistence",
     "ConvergenceWarning": "_tools.exceptions",
     "DataWarning": "_tools.exceptions",
     "NotIntegrableError": "_tools.exceptions",
     "SolverError": "_tools.exceptions",
     "UnboundedObjectiveError": "_tools.exceptions",
-    "load": "persistence",
-    "save": "persistence",
 }
 _SUBPACKAGES = (
     "arrangements",
     "ddpm_errors",
     "denoisers",
     "metrics",
+    "models",
     "objectives",
+    "persistence",
     "plotting",
     "programs",
     "samplers",
     "schedules",
     "scores",
+    "selection",
     "solvers",
     "targets",
     "training",
@@ -55,15 +84,17 @@ _SUBPACKAGES = (
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]
 
+# Not for type checkers, to whom it would say that every name exists.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-        globals()[name] = value
-        return value
-    if name in _SUBPACKAGES:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _PUBLIC:
+            value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+            globals()[name] = value
+            return value
+        if name in _SUBPACKAGES:
+            return import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,8 @@ from scipy.stats import kstest
 
 from benchmarks.paper import figure1, figure3, figure5, look, parts, training
 from benchmarks.problems.spiral import spiral
-from convexscore import certify, fit_convex_score, gaussian_regime, objectives
+from convexscore import certify, fit_convex_score, objectives
+from convexscore.models import gaussian_regime
 from convexscore.samplers import langevin
 from convexscore.targets import GaussianMixture
 from convexscore.training import SGD, train

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from oracles import ACTIVATIONS, dense_columns, negative_slope, network_objective
 
-from convexscore import fit_convex_score, gaussian_regime
+from convexscore import fit_convex_score
+from convexscore.models import gaussian_regime
 
 
 def _thresholds_by_enumeration(x):

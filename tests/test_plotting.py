@@ -16,9 +16,9 @@ from convexscore import (
     PiecewiseLinearScore,
     TwoLayerNetwork,
     fit_convex_score,
-    gaussian_regime,
     regularization_path,
 )
+from convexscore.models import gaussian_regime
 from convexscore.plotting import (
     CertificateCurve,
     CertificateDisplay,

@@ -150,6 +150,14 @@ def test_nothing_heavy_is_loaded_on_the_way(code):
 
 
 def test_every_public_name_exists():
+    """At run time and for type checkers, to which the same names are said apart."""
+    [typed] = [
+        node
+        for node in ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    ]
+    names = [alias.asname for line in typed.body for alias in line.names]
+    assert sorted([*names, "__version__"]) == sorted(convexscore.__all__)
     for name in convexscore.__all__:
         assert getattr(convexscore, name) is not None
     assert set(convexscore.__all__) <= set(dir(convexscore))

@@ -10,12 +10,12 @@ from convexscore import (
     UnboundedObjectiveError,
     certify,
     fit_convex_score,
-    gaussian_regime,
     regularization_path,
     smallest_beta,
 )
 from convexscore._tools.exceptions import DataWarning
 from convexscore._tools.validation import check_column, check_points
+from convexscore.models import gaussian_regime
 
 X = np.random.default_rng(0).normal(size=40)
 DENOISING = {"objective": "denoising", "noise": 0.5}

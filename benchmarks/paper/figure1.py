@@ -26,8 +26,8 @@ from benchmarks.paper.parts import (
     picked,
     stream,
 )
-from convexscore import TwoLayerNetwork, certify, fit_convex_score, gaussian_regime
-from convexscore.models.closed_forms import GaussianRegime
+from convexscore import TwoLayerNetwork, certify, fit_convex_score
+from convexscore.models import GaussianRegime, gaussian_regime
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 TITLE = "all optimal univariate scores and their integrals, beta_1 < beta < n"

@@ -74,7 +74,7 @@ def certificate_curve(
 
     Examples
     --------
-    >>> from convexscore import gaussian_regime
+    >>> from convexscore.models import gaussian_regime
     >>> from convexscore.plotting import certificate_curve
     >>> x = [-1.5, -0.5, 0.25, 0.75, 1.0]
     >>> curve = certificate_curve(gaussian_regime(x).network(4.0), x, beta=4.0)

@@ -95,7 +95,8 @@ def certify(
     Examples
     --------
     >>> import numpy as np
-    >>> from convexscore import TwoLayerNetwork, certify, gaussian_regime
+    >>> from convexscore import TwoLayerNetwork, certify
+    >>> from convexscore.models import gaussian_regime
     >>> x = np.array([-1.5, -0.5, 0.25, 0.75, 1.0])
     >>> best = gaussian_regime(x).network(4.0)
     >>> certify(best, x, beta=4.0).optimal

@@ -138,7 +138,7 @@ def gaussian_regime(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
 
     Examples
     --------
-    >>> from convexscore import gaussian_regime
+    >>> from convexscore.models import gaussian_regime
     >>> regime = gaussian_regime([0.0, 1.0, 2.0, 4.0])
     >>> regime.n, regime.mean, regime.variance
     (4.0, 1.75, 2.1875)

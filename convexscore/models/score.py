@@ -130,9 +130,10 @@ class ConvexScore(BaseEstimator):  # type: ignore[misc]
     One column: the optimum fixes the score between the extreme points.  Where several networks are
     optimal the choice is deterministic: slope carried by neurons at the extremes is shared equally
     between both ends (ReLU without skip: t = 1/2 of the family in
-    :class:`~convexscore.GaussianRegime`; abs without skip: as flat outside as the cost permits), all
-    other kinks sit at data points.  Kinks of score matching lie one rounding unit beside their point, on
-    the side the optimum counts.  Values equal up to 8 rounding units of the largest one are ties.
+    :class:`~convexscore.models.GaussianRegime`; abs without skip: as flat outside as the cost permits),
+    all other kinks sit at data points.  Kinks of score matching lie one rounding unit beside their
+    point, on the side the optimum counts.  Values equal up to 8 rounding units of the largest one are
+    ties.
     Complexity O(n log n) for the sort and O(n) per round; memory O(n).
 
     Several columns: column generation.  In the plane every line is looked at (exact certificate, O(n^2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -74,7 +74,7 @@ def save(fit: ConvexScore | ConvexDiffusion, path: str | os.PathLike[str]) -> Pa
     return path
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str]) -> ConvexScore | ConvexDiffusion:
     """Read what was written by :func:`save` and verify it.
 
     Parameters
@@ -96,6 +96,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     path = Path(path)
     try:
-        return model_from_state(*read_archive(path))
+        model: ConvexScore | ConvexDiffusion = model_from_state(*read_archive(path))
+        return model
     except BadFile as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error.__cause__
