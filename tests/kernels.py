@@ -40,8 +40,8 @@ CONFIGURATIONS = [
 # Texts, pictures, files, messages and other people's packages: all tests but these are numeric.
 NOT_NUMERIC = """
     animation benchmark_paper benchmark_peers benchmark_problems benchmark_samplers benchmarks cli
-    cli_bench cli_diffusion diffusion_backends notebooks packaging persistence
-    plane_displays plotting random report threads validation
+    cli_bench cli_diffusion diffusion_backends docs notebooks packaging persistence
+    plane_displays plotting random report threads typing validation
 """.split()
 
 

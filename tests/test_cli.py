@@ -1,7 +1,6 @@
 """The command line, end to end, through `main`."""
 
 import re
-import shlex
 import subprocess
 import sys
 import types
@@ -492,36 +491,3 @@ def test_exit_code_and_streams_of_the_program(saved):
     assert done.stderr.read() == ""
     done.stderr.close()
     assert done.wait() == 0
-
-
-# ------------------------------------------------------------------------------------ the README
-
-
-def blocks(language):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
-
-
-@pytest.mark.slow
-def test_python_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = blocks("python")
-    assert found
-    names = {"x": bimodal(), "np": np}
-    for block in found:
-        exec(compile(block, "README.md", "exec"), names)
-
-
-@pytest.mark.slow
-def test_commands_of_the_readme_run(line_file):
-    commands = [
-        line.split("  #")[0].strip()
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("convexscore ")
-    ]
-    assert len(commands) >= 3
-    for command in commands:
-        words = shlex.split(command.replace("NAME", "value").replace("OTHER", "weight"))[1:]
-        if words[0] in ("fit", "sample", "diffuse"):
-            assert main(words) == 0

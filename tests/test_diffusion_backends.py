@@ -135,16 +135,16 @@ def _where(function, args, kwargs):
     return get_worker().address, function(*args, **kwargs)
 
 
-def test_the_readme_s_cluster(serial, cluster):
+def test_the_cluster_of_the_docs(serial, cluster):
     """Its lines on this cluster, with the address of the scheduler in place of the example's."""
     client, _ = cluster
-    text = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
     [block] = re.findall(r"^```py\n(.*?)^```$", text, re.M | re.S)
     assert 'Client("tcp://scheduler:8786")' in block
     block = block.replace("tcp://scheduler:8786", client.scheduler.address)
     names = {"X": line(18)}  # too few to cross-validate: quick
     try:
-        exec(compile(block, "README.md", "exec"), names)
+        exec(compile(block, "cluster.md", "exec"), names)
         expected = fit_convex_diffusion(names["X"], n_levels=10, random_state=0)
         assert np.array_equal(names["model"].betas_, expected.betas_)
         assert names["client"].scheduler.address == client.scheduler.address

@@ -21,7 +21,7 @@ from convexscore import (
     fit_convex_score,
     regularization_path,
 )
-from convexscore.cli.main import main
+from convexscore.cli import main
 from convexscore.objectives import DiffusionOptions, PathOptions, ScoreOptions
 from convexscore.samplers import RunOptions
 from convexscore.samplers.options import DEFAULTS, NOT_OF_CHAINS, NOT_OF_LEVELS

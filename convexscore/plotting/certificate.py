@@ -55,7 +55,7 @@ class CertificateDisplay:
     Examples
     --------
     >>> from matplotlib.figure import Figure
-    >>> from convexscore import gaussian_regime
+    >>> from convexscore.models import gaussian_regime
     >>> from convexscore.plotting import CertificateDisplay
     >>> x = [-1.5, -0.5, 0.25, 0.75, 1.0]
     >>> best = gaussian_regime(x).network(4.0)
