@@ -27,7 +27,6 @@ from convexscore.schedules.time_grids import as_time_grid
 from convexscore.scores.ladder import ScoreLadder
 from convexscore.scores.noised import ve_score_to_vp
 
-# The samplers; what a method takes, a grid of times or a ladder of levels among it, its signature says.
 METHODS: dict[str, Callable[..., DiffusionResult]] = {
     sampler.__name__: sampler
     for sampler in (
@@ -40,6 +39,8 @@ METHODS: dict[str, Callable[..., DiffusionResult]] = {
     )
 }
 SAMPLERS = tuple(METHODS)
+# What each takes, a grid of times or a ladder of levels among it.
+_TAKES = {name: frozenset(signature(sampler).parameters) for name, sampler in METHODS.items()}
 # Steps along the grid; steps at each level for annealed Langevin.
 _N_STEPS, _STEPS_PER_LEVEL = 250, 50
 # Annealed Langevin: step at the last level in units of its noise variance.
@@ -220,7 +221,7 @@ class DiffusionMethods:
     ) -> tuple[LevelScore, Any, tuple[float, float], dict[str, Any]]:
         """The score, the grid or levels, (scale, sigma) of the start, and options by default."""
         first, last = float(self.levels_[0]), float(self.levels_[-1])
-        if "grid" in signature(METHODS[method]).parameters:
+        if "grid" in _TAKES[method]:
             if grid is None:
                 grid = exponential_grid(vp_time(first), n_steps or _N_STEPS, end=vp_time(last))
             else:
@@ -290,7 +291,7 @@ def check_plan(
 def _refuse_idle(method: str, given: dict[str, Any]) -> None:
     """Refuse options that the method does not read, naming those that do."""
     for name, value in given.items():
-        reads = [key for key, run in METHODS.items() if name in signature(run).parameters]
-        if method not in reads:
+        if name not in _TAKES[method]:
+            reads = [key for key, names in _TAKES.items() if name in names]
             needs = "method=" + " or ".join(map(repr, reads))
             refuse_without_effect(name, value, f"method={method!r}", needs)

@@ -55,10 +55,12 @@ class ScoreLadder:
     scores: Sequence[Callable[[Floats], Floats]]
     mean: Floats
     covariance: Floats
+    _heights: Floats = field(init=False, repr=False)
     _variances: Floats = field(init=False, repr=False)
     _axes: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_heights", -np.log(self.levels))
         variances, axes = np.linalg.eigh(self.covariance)
         object.__setattr__(self, "_variances", variances.clip(min=0.0))
         object.__setattr__(self, "_axes", axes)
@@ -79,25 +81,27 @@ class ScoreLadder:
         within: Callable[[Floats, Level], Floats],
     ) -> Floats:
         """One function for the noise above the ladder, one for the rest."""
-        high = np.asarray(sigma > self.levels[0] * _ABOVE)
-        if high.all() or not high.any():
-            return (above if high.all() else within)(y, sigma)
-        out, sigma = np.empty_like(y), np.asarray(sigma)
+        top = self.levels[0] * _ABOVE
+        if isinstance(sigma, float):
+            return above(y, sigma) if sigma > top else within(y, sigma)
         by_row(sigma, y)
+        out, high = np.empty_like(y), sigma > top
         for rows, part in ((high, above), (~high, within)):
-            out[rows] = part(y[rows], sigma[rows])
+            if rows.any():
+                out[rows] = part(y[rows], sigma[rows])
         return out
 
     def _joined(self, y: Floats, sigma: Level) -> Floats:
         """Every score times its share; of all rows, or of those where it has one."""
-        by_row(sigma, y)
+        shares = self._shares(np.atleast_1d(sigma))
+        used = np.flatnonzero(shares.any(axis=0)).tolist()
+        if len(shares) == 1:
+            first, *rest = (shares[0, k] * self.scores[k](y) for k in used)
+            return sum(rest, first)
         out = np.zeros_like(y)
-        for score, share in zip(self.scores, self._shares(np.atleast_1d(sigma)).T, strict=True):
-            rows = np.flatnonzero(share)
-            if len(rows) == len(share):
-                out += share[:, None] * score(y)
-            elif len(rows):
-                out[rows] += share[rows, None] * score(y[rows])
+        for k in used:
+            rows = np.flatnonzero(shares[:, k])
+            out[rows] += shares[rows, k, None] * self.scores[k](y[rows])
         return out
 
     def _shares(self, sigma: Floats) -> Floats:
@@ -108,9 +112,10 @@ class ScoreLadder:
         """
         noise = np.maximum(sigma, self.levels[-1])
         count = np.arange(len(self.levels))
-        at = np.interp(-np.log(noise), -np.log(self.levels), count)
-        at = np.where(np.abs(at - at.round()) < _AT_A_LEVEL, at.round(), at)
-        hats = (1.0 - np.abs(at[:, None] - count)).clip(min=0.0)
+        at = np.interp(-np.log(noise), self._heights, count)
+        whole = np.rint(at)
+        at = np.where(np.abs(at - whole) < _AT_A_LEVEL, whole, at)
+        hats = np.maximum(1.0 - np.abs(at[:, None] - count), 0.0)
         shares: Floats = hats * (self.levels / noise[:, None]) ** 2
         return shares
 
