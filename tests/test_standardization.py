@@ -103,7 +103,7 @@ def test_score_back_is_the_transposed_matrix_times_the_score(mode, activation, s
     X = cloud(d=d, offset=3.0, scale=2.0)
     made, net = standardization(X, mode), some_network(d, activation, skip)
     back = made.network_back(net)
-    assert back.activation == activation and (back.skip is None) == (not skip)
+    assert back.activation.name == activation and (back.skip is None) == (not skip)
     z = made.points(X)
     expected = np.stack([made.matrix.T @ row for row in net(z)])
     assert np.abs(back(X) - expected).max() < 1e-12 * np.abs(expected).max()
