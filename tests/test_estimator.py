@@ -341,7 +341,7 @@ def test_network_has_a_skip_connection_exactly_when_asked():
     for activation, skip in CASES:
         net = fit_convex_score(bimodal(), beta=6.0, activation=activation, skip=skip).network_
         assert (net.skip is not None) == skip
-        assert net.activation == activation
+        assert net.activation.name == activation
         np.testing.assert_array_equal(np.abs(net.u), 1.0)
 
 
