@@ -469,6 +469,7 @@ def test_bad_arguments_of_density_and_sweep():
 # ---- Figure ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("no_side_effects")
 def test_display_draws_the_sweep():
     few = dict(horizons=[0.5, 1.0, 2.0], n_steps=[8, 16], strengths=[0.5, 1.0], steps=16, end=0.05)
     sweep = error_sweep(MIXTURE, shifted, **few)
