@@ -98,7 +98,7 @@ def _compare(n: int, tol: float, settings: Settings, seed: int) -> dict[str, Any
         "gap over all lines": judged.relative_gap,
         "neurons": fitted.network_.n_neurons,
         "rounds": fitted.certificate_.n_iter,
-        "certified": fitted.certificate_.optimal and fitted.certificate_.exact,
+        "certified": fitted.certificate_.optimal,
     }
 
 

@@ -256,6 +256,17 @@ def test_unbounded_restricted_problem_is_noticed():
     assert restricted.value() < floor
 
 
+@pytest.mark.parametrize("excess", [0.1, -0.1])
+def test_bounds_above_the_value_are_not_taken_for_an_accuracy(excess):
+    """A search that is not exact may overshoot; a negative smoothing makes all weights NaN."""
+    restricted = _minimised(_problem(d=3, n=40), _neurons(3, 20, seed=3), 5.0)
+    value = restricted.value()
+    untold = restricted.scale(value, -np.inf, excess)
+    assert untold > 0.0 and restricted.scale(value, value - 1e-6, excess) == pytest.approx(1e-6)
+    assert restricted.scale(value, value + 1.0, excess) == untold
+    assert restricted.scale(value, value, excess) == untold
+
+
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_smoothed_penalty_and_curvature_are_derivatives(beta):
     """Gradient and Hessian of the smoothed norm by finite differences, at the exact multiplier."""

@@ -56,7 +56,9 @@ class Restricted:
         natural = self.problem.total_mass * self.problem.dim
         coarse = _COARSE * max(abs(value), cost, min(natural, self.beta))
         gap = value - dual
-        return min(gap if np.isfinite(gap) else max(excess, 0.0) * cost + 1e-12 * coarse, coarse)
+        # a search that is not exact may put its bound above the value: then the gap tells nothing
+        told = np.isfinite(gap) and gap > 0.0
+        return min(gap if told else max(excess, 0.0) * cost + 1e-12 * coarse, coarse)
 
 
 def _penalty(problem: NeuronProblem, columns: Columns, beta: float) -> Penalty:
