@@ -16,7 +16,8 @@ from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.space import boundedness as module
 from convexscore.solvers.space.boundedness import boundedness
-from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
+from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.problem import prepare
 
 CASES = [
     (activation, skip, conservative)
@@ -108,7 +109,7 @@ def test_the_residual_keeps_its_bound_and_moments_on_a_fine_grid(activation, ski
     x = cloud(12, seed=5)
     problem = problem_of(x, activation, skip, conservative)
     limit = boundedness(problem, PlaneOracle(problem.neurons))
-    z, R = problem.points, limit.residual * problem.root_mass[:, None]
+    z, R = problem.rows.block.points, limit.residual
     np.testing.assert_allclose(R.sum(axis=0), 0.0, atol=1e-10)
     if skip:
         moment = R.T @ z
@@ -188,7 +189,7 @@ def test_a_decision_stops_early_on_the_right_side():
     assert below.lower > 0.7 * limit.lower and below.n_rounds < limit.n_rounds
     above = boundedness(problem, oracle, decide=1.5 * limit.upper)
     assert above.upper < 1.5 * limit.upper and above.n_rounds <= limit.n_rounds
-    h = oracle.price(above.residual * problem.root_mass[:, None], n_best=1).largest
+    h = oracle.price(above.residual, n_best=1).largest
     assert h == pytest.approx(above.upper, rel=1e-9)
     warm = boundedness(problem, oracle, start=limit.columns)
     assert warm.n_rounds < limit.n_rounds
@@ -201,7 +202,7 @@ def test_the_columns_alone_already_prove_the_lower_bound():
     problem = problem_of(cloud(8, seed=9), skip=False)
     limit = boundedness(problem, PlaneOracle(problem.neurons), tol=1e-4)
     u, b = limit.columns.u, limit.columns.b
-    sigma, counts = pieces(problem.points, np.ones(8), u, b, "relu")
+    sigma, counts = pieces(problem.rows.block.points, np.ones(8), u, b, "relu")
     W, c = cp.Variable(u.shape), cp.Variable((1, 2))
     gain = -cp.sum(cp.multiply(W, counts[:, None] * u))
     rules = [sigma @ W + np.ones((8, 1)) @ c == 0, cp.sum(cp.norm(W, 2, axis=1)) <= 1]
@@ -251,13 +252,13 @@ def test_log_concave_fits_need_the_largest_mass_on_a_supporting_line():
         problem = problem_of(x, "relu", skip, True, weights, lc=True)
         limit = boundedness(problem, PlaneOracle(problem.neurons))
         assert (limit.lower, limit.upper) == pytest.approx((3.5, 3.5), rel=1e-8)
-        moment = problem.points.T @ (limit.residual * problem.root_mass[:, None])
+        moment = problem.rows.block.points.T @ limit.residual
         assert not skip or np.linalg.eigvalsh(moment)[-1] <= -weights.sum() * (1 - 1e-12)
         # no leaky neuron vanishes on the data
         leaky = problem_of(x, "leaky_relu(0.3)", skip, True, weights, lc=True)
         limit = boundedness(leaky, PlaneOracle(leaky.neurons))
         assert (limit.lower, limit.upper) == (0.0, 0.0)
-        rows = limit.residual * leaky.root_mass[:, None]
+        rows = limit.residual
         assert PlaneOracle(leaky.neurons).price(rows, n_best=1).largest <= 0.0
 
 

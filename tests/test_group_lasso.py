@@ -11,11 +11,12 @@ from plane_oracles import Case, conic_optimum, neuron_columns
 
 from convexscore.objectives import ScoreObjective
 from convexscore.solvers.space.design import Design
-from convexscore.solvers.space.free_parameters import FreeParameters
 from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty
-from convexscore.solvers.space.problem import Columns, NeuronCase, prepare
+from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
+from convexscore.solvers.space.rows import MemoryRows
 
 KINDS = ["vector", "conservative", "log-concave"]
 
@@ -39,9 +40,11 @@ def _neurons(d, count, seed, spread=1.0):
 
 def _case(problem, beta):
     c = problem.case
+    block = problem.rows.block
+    labels = problem.rows.labels / block.mass[:, None]
     return Case(
-        problem.points, problem.labels, problem.divergence, beta, c.activation, c.skip,
-        c.conservative, c.log_concave, problem.mass,
+        block.points, labels, problem.divergence, beta, c.activation, c.skip,
+        c.conservative, c.log_concave, block.mass,
     )  # fmt: skip
 
 
@@ -80,16 +83,19 @@ def _points(d, rank, n=14, seed=0):
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_projection_is_least_squares(d, rank, skip, symmetric):
     points, mass = _points(d, rank)
-    free = FreeParameters.build(points, mass, skip, symmetric=symmetric)
+    root = np.sqrt(mass)[:, None]
+    case = NeuronCase("relu", skip, symmetric)
+    memory = MemoryRows(case, 1.0, points, np.zeros_like(points), mass)
+    free = memory.free
     assert free.rank == rank
     basis, _ = _free_basis(points, mass, skip, symmetric)
     rows = np.random.default_rng(1).normal(size=points.shape)
     best = np.linalg.lstsq(basis, rows.ravel(), rcond=1e-10)[0]
     expected = rows - (basis @ best).reshape(rows.shape)
-    np.testing.assert_allclose(free.project(rows), expected, atol=1e-12)
+    np.testing.assert_allclose(memory.project(root * rows), root * expected, atol=1e-12)
     # the coefficients give the same fit as parameters of the network
-    constant, linear = free.coefficients(rows)
-    root = np.sqrt(mass)[:, None]
+    constant, linear = memory.coefficients(root * rows)
+    linear = free.fitted(linear)
     fitted = root * constant / np.sqrt(mass.sum())
     if free.n_axes:
         V = free.skip_matrix(linear)
@@ -103,12 +109,12 @@ def test_projection_is_least_squares(d, rank, skip, symmetric):
 def test_start_without_neurons_is_the_gaussian(kind, d):
     """No neurons: V = -Sigma^-1 for score matching, whatever the mass; value -M tr(Sigma^-1) / 2."""
     problem = _problem(kind=kind, d=d)
-    M, z = problem.total_mass, problem.points
-    sigma = (z * problem.mass[:, None]).T @ z / M
+    M, z = problem.total_mass, problem.rows.block.points
+    sigma = (z * problem.rows.block.mass[:, None]).T @ z / M
     restricted = start(problem, 1.0)
     wanted = -np.linalg.inv(sigma)
     assert restricted.value() == pytest.approx(0.5 * M * np.trace(wanted), rel=1e-12)
-    rows = restricted.state.residual / problem.root_mass[:, None]
+    rows = restricted.state.residual / problem.rows.block.mass[:, None]
     np.testing.assert_allclose(rows, z @ wanted, atol=1e-12)
 
 
@@ -116,12 +122,13 @@ def test_start_without_neurons_is_the_gaussian(kind, d):
 
 
 def _unit_fields(design):
-    """Rows (n, d) of every single parameter, from ``apply``."""
-    fields = []
+    """Weighted rows (n, d) of every single parameter, from ``move``."""
+    fields, rows = [], design.rows
+    nothing = np.zeros_like(rows.labels)
     for k, g in itertools.product(range(len(design)), range(design.width)):
         e = np.zeros((len(design), design.width))
         e[k, g] = 1.0
-        fields.append(design.apply(e).ravel())
+        fields.append((design.move(nothing, e) / rows.block.root[:, None]).ravel())
     return np.stack(fields, axis=1)
 
 
@@ -134,19 +141,18 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
     problem = _problem(activation, skip, kind, d=d, delta=delta)
     columns = _neurons(d, 9, seed=4)
     # in two portions, and one column dropped in between
-    design = Design.empty(problem).add(columns.keep(np.arange(5))).keep(np.arange(5) != 2)
+    design = Design.empty(problem.rows).add(columns.keep(np.arange(5))).keep(np.arange(5) != 2)
     design = design.add(columns.keep(np.arange(5, 9)))
     columns = columns.keep(np.arange(9) != 2)
-    pre = problem.points @ columns.u.T + columns.b
+    block = problem.rows.block
+    pre = block.points @ columns.u.T + columns.b
     case = _case(problem, 1.0)
-    values, counts = case.value(pre), problem.mass @ case.slope(pre, 1.0)
-    basis, traces = _free_basis(
-        problem.points, problem.mass, problem.case.free_skip, kind != "vector"
-    )
+    values, counts = case.value(pre), block.mass @ case.slope(pre, 1.0)
+    basis, traces = _free_basis(block.points, block.mass, problem.case.free_skip, kind != "vector")
     wanted, linear = [], []
     for k in range(len(columns)):
         for out in np.eye(d) if kind == "vector" else columns.u[k : k + 1]:
-            field = (problem.root_mass[:, None] * np.outer(values[:, k], out)).ravel()
+            field = (block.root[:, None] * np.outer(values[:, k], out)).ravel()
             best = np.linalg.lstsq(basis, field, rcond=None)[0]
             wanted.append(field - basis @ best)
             trace = counts[k] * columns.u[k] @ out - problem.total_mass * traces @ best
@@ -157,8 +163,10 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
     np.testing.assert_allclose(
         np.kron(design.gram, np.eye(design.width)), wanted.T @ wanted, atol=1e-11
     )
-    rows = np.random.default_rng(0).normal(size=problem.points.shape)
-    np.testing.assert_allclose(design.adjoint(rows).ravel(), wanted.T @ rows.ravel(), atol=1e-12)
+    rows = np.random.default_rng(0).normal(size=problem.rows.block.points.shape)
+    rows = problem.rows.project(block.root[:, None] * rows) + problem.rows.start(labels=False)
+    expected = wanted.T @ (rows / block.root[:, None]).ravel() + linear
+    np.testing.assert_allclose(design.gradient(rows).ravel(), expected, atol=1e-11)
     weights = np.random.default_rng(1).normal(size=(len(design), design.width))
     outer = design.outer_weights(weights)
     np.testing.assert_array_equal(outer, weights if kind == "vector" else weights * columns.u)
@@ -200,7 +208,7 @@ def test_master_reaches_the_conic_optimum(activation, skip, kind, delta, spread)
     assert -2e-7 * scale <= restricted.value() - optimum <= (2e-7 + grid) * scale
     assert restricted.state.n_steps < 120
     # the residual that was updated step by step is the one of the weights
-    again = start(problem, beta).state.residual + restricted.design.apply(restricted.state.weights)
+    again = restricted.design.move(start(problem, beta).state.residual, restricted.state.weights)
     np.testing.assert_allclose(restricted.state.residual, again, atol=1e-9 * scale)
 
 
@@ -210,7 +218,7 @@ def test_master_satisfies_the_optimality_conditions_to_high_accuracy():
     beta = 5.0
     restricted = _minimised(problem, _neurons(3, 120, seed=3), beta, mu_end=1e-14)
     design, state = restricted.design, restricted.state
-    gradient = design.adjoint(state.residual) + design.linear
+    gradient = design.gradient(state.residual)
     size = np.linalg.norm(gradient, axis=1)
     active = np.linalg.norm(state.weights, axis=1) > 1e-6
     assert 3 <= active.sum() < 60
@@ -233,15 +241,13 @@ def test_warm_start_reaches_the_same_optimum_and_copies_of_columns_do_no_harm():
     add_columns(warm, columns.keep(np.arange(20, 30)), 1e-4)
     warm.state = minimise(warm.design, warm.penalty, warm.state, mu_end=1e-12)
     assert warm.value() == pytest.approx(cold.value(), abs=1e-8)
-    np.testing.assert_allclose(
-        warm.design.apply(warm.state.weights), cold.design.apply(cold.state.weights), atol=1e-4
-    )
+    np.testing.assert_allclose(warm.state.residual, cold.state.residual, atol=1e-4)
 
 
 def test_unbounded_restricted_problem_is_noticed():
     """Far too small a penalty: the objective falls through the floor, without overflow."""
     problem = _problem("abs", n=8)
-    x = problem.points
+    x = problem.rows.block.points
     along = x[1:] - x[:1]
     u = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.linalg.norm(along, axis=1)[:, None]
     b = -(u @ x[0])

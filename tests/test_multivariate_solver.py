@@ -23,7 +23,8 @@ from scipy.optimize import minimize
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import score_matching
 from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.problem import NeuronCase, prepare
+from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.solve import largest_start
 
 OBJECTIVES = ["score_matching", "denoising"]

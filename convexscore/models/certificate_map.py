@@ -12,7 +12,7 @@ from convexscore._tools.validation import check_count, check_positive
 from convexscore.models.certify import network_problem
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
-from convexscore.solvers.space.certificate import residual_rows
+from convexscore.solvers.oracles.exact import in_memory
 from convexscore.solvers.space.problem import NeuronProblem
 from convexscore.solvers.space.training import SpaceTraining
 from convexscore.solvers.training_problem import training_problem
@@ -146,12 +146,11 @@ def certificate_map(
 def _map_of(
     problem: NeuronProblem, network: TwoLayerNetwork, beta: float, n_angles: int, n_offsets: int
 ) -> CertificateMap:
-    neurons = problem.neurons
-    x = problem.centre + problem.scale * problem.points
-    rows = residual_rows(problem, network(x) * problem.scale) * problem.root_mass[:, None]
+    neurons = in_memory(problem.neurons)
+    rows = problem.rows.judge(network, problem.centre, problem.scale).residual
     folded = (not neurons.activation.odd or problem.case.free_skip) and not neurons.sign
     angles = np.linspace(0.0, np.pi if folded else 2.0 * np.pi, n_angles)
-    reach = 1.02 * float(np.linalg.norm(problem.points, axis=1).max())
+    reach = 1.02 * neurons.reach[1]
     offsets = np.linspace(-reach, reach, n_offsets)
     ratio = np.stack([measure_along(neurons, rows, angle, offsets) for angle in angles]) / beta
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,16 +12,19 @@ from convexscore.solvers.oracles.ascent_starts import (
     ascent_direction,
     climb,
     dual,
+    first_best,
     fresh_directions,
     scan_biases,
     unit_rows,
 )
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
+from convexscore.solvers.oracles.base import Block, Floats, Neurons, Priced, Residual, ranking
 
 # Relative to the scale of the points: a point this close to a kink is a pivot; a kink is moved
 # this far off its pivots, so that rounding cannot change which of them count as active.
 _ON_KINK = 1e-8
 _NUDGE = 1e-10
+# Points that a pencil meets within this angle are met together.
+_THIN = 1e-12
 # Neurons closer than this (direction; bias over scale) are one neuron.
 _SAME, _NEARLY_SAME = 1e-3, 2e-2
 _POOL = 16
@@ -40,8 +46,8 @@ class AscentOracle:
 
     Parameters
     ----------
-    neurons : NeuronSet
-        The competing neurons; n points in d dimensions.
+    neurons : Neurons
+        The competing neurons; n points in d dimensions, wherever they are.
     n_starts : int, default=64
         Starts of a call (the current neurons and those found last time take at most half).
     random_state : numpy.random.Generator
@@ -69,7 +75,7 @@ class AscentOracle:
 
     def __init__(
         self,
-        neurons: NeuronSet,
+        neurons: Neurons,
         *,
         n_starts: int = 64,
         random_state: np.random.Generator,
@@ -83,12 +89,12 @@ class AscentOracle:
         self.n_starts = n_starts
         self.max_steps = max_steps
         self._rng = random_state
-        self._scale = max(float(np.abs(neurons.points).max()), 1e-300)
+        self._scale = max(neurons.reach[0], 1e-300)
         self._pool_u, self._pool_b = np.zeros((0, neurons.dim)), np.zeros(0)
 
     def price(
         self,
-        residual: Floats,
+        residual: Residual,
         *,
         n_best: int,
         current: tuple[Floats, Floats] | None = None,
@@ -100,7 +106,7 @@ class AscentOracle:
 
         Parameters
         ----------
-        residual : (n, d) array, rows m_i (s(x_i) - l_i).
+        residual : rows m_i (s(x_i) - l_i), an (n, d) array where the points are in memory.
         n_best : int >= 1
         current : (u, b) of the neurons in the network, optional
             Starts, because the next violators are often close to them.
@@ -118,29 +124,37 @@ class AscentOracle:
                 f"n_starts and n_best must be ints >= 1; got {count} and {n_best}. "
                 f"Omit n_starts for the oracle's own {self.n_starts}."
             )
-        u, b = self._starts(residual, count, current)
+        rounding = self.neurons.rounding(residual)
+        u, b = self._starts(residual, count, current, rounding)
         n_tried = len(b)
-        n, d = residual.shape
+        n, d = self.neurons.n_samples, self.neurons.dim
         finished = max(_FINISHED, min(32, _SWEPT // (n * (d + 2))))
         first = min(3, self.max_steps)
-        u, b, h = climb(self.neurons, residual, u, b, steps=first)
+        u, b, h = climb(self.neurons, residual, u, b, steps=first, rounding=rounding)
         keep = self._distinct(
-            residual, u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME
+            u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME, rounding
         )
-        u, b, h = climb(self.neurons, residual, u[keep], b[keep], steps=self.max_steps - first)
-        keep = self._distinct(residual, u, b, h, len(b), _NEARLY_SAME)
+        u, b, h = climb(
+            self.neurons, residual, u[keep], b[keep],
+            steps=self.max_steps - first, rounding=rounding,
+        )  # fmt: skip
+        keep = self._distinct(u, b, h, len(b), _NEARLY_SAME, rounding)
         u, b = u[keep], b[keep]
         if effort > 0:
-            u, b = self._finish(residual, u, b, min(finished, len(keep)))
-        u, b, h = self._off_kink(residual, u, b)
-        keep = self._distinct(residual, u, b, h, len(b), _SAME)
+            u, b = self._finish(residual, u, b, min(finished, len(keep)), rounding)
+        u, b, h = self._off_kink(residual, u, b, rounding)
+        keep = self._distinct(u, b, h, len(b), _SAME, rounding)
         u, b, h = u[keep], b[keep], h[keep]
         self._pool_u, self._pool_b = u[:_POOL], b[:_POOL]
         best = np.flatnonzero(h > floor)[:n_best]
         return Priced(u[best], b[best], h[best], float(h.max()), exact=False, n_tried=n_tried)
 
     def _starts(
-        self, residual: Floats, count: int, current: tuple[Floats, Floats] | None
+        self,
+        residual: Residual,
+        count: int,
+        current: tuple[Floats, Floats] | None,
+        rounding: float,
     ) -> tuple[Floats, Floats]:
         known_u, known_b = self._pool_u, self._pool_b
         if current is not None and len(current[1]):
@@ -148,20 +162,20 @@ class AscentOracle:
             known_u, known_b = np.concatenate([u, known_u]), np.concatenate([b, known_b])
         if len(known_b):
             h = self.neurons.evaluate(residual, known_u, known_b)
-            keep = self._distinct(residual, known_u, known_b, h, max(1, count // 2), _SAME)
+            keep = self._distinct(known_u, known_b, h, max(1, count // 2), _SAME, rounding)
             known_u, known_b = known_u[keep], known_b[keep]
         wanted = max(0, count - len(known_b))
         directions = fresh_directions(self.neurons, residual, wanted, self._rng)
-        biases = scan_biases(self.neurons, residual, directions)
+        biases = scan_biases(self.neurons, residual, directions, rounding=rounding)
         return np.concatenate([known_u, directions]), np.concatenate([known_b, biases])
 
     def _distinct(
-        self, residual: Floats, u: Floats, b: Floats, h: Floats, count: int, same: float
+        self, u: Floats, b: Floats, h: Floats, count: int, same: float, rounding: float
     ) -> list[int]:
         """Indices of the best ``count`` distinct neurons, best first."""
         lifted = np.column_stack([u, b / self._scale])
         kept: list[int] = []
-        for i in ranking(h, u, b / self._scale, self.neurons.rounding(residual)):
+        for i in ranking(h, u, b / self._scale, rounding):
             others = lifted[kept]
             near = (np.abs(others - lifted[i]) < same).all(axis=1).any()
             if not self.neurons.activation.odd:
@@ -172,26 +186,37 @@ class AscentOracle:
                 break
         return kept
 
-    def _off_kink(self, residual: Floats, u: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
+    def _off_kink(
+        self, residual: Residual, u: Floats, b: Floats, rounding: float
+    ) -> tuple[Floats, Floats, Floats]:
         """Honest h on the better side of the pivots, with a margin against rounding."""
         # A kink beyond the data is the same neuron as one just outside, with less cancellation.
-        radius = 1.01 * np.linalg.norm(self.neurons.points, axis=1).max()
+        radius = 1.01 * self.neurons.reach[1]
         b = np.clip(b, -radius, radius)
         if not self.neurons.divergence:
             return u, b, self.neurons.evaluate(residual, u, b)
-        pre = u @ self.neurons.points.T + b[:, None]
+
+        def kernel(block: Block) -> tuple[Floats, Floats]:
+            pre = u @ block.points.T + b[:, None]
+            near = np.where(np.abs(pre) < _ON_KINK * self._scale, pre, 0.0)
+            return near.min(axis=1), near.max(axis=1)
+
         # Pivots are on the kink up to rounding only: move it past all of them.
-        near = np.where(np.abs(pre) < _ON_KINK * self._scale, pre, 0.0)
+        low, high = (
+            np.stack(part) for part in zip(*self.neurons.data.collect(kernel), strict=True)
+        )
         margin = _NUDGE * self._scale
-        sides = np.stack([b - near.min(axis=1) + margin, b - near.max(axis=1) - margin])
+        sides = np.stack([b - low.min(axis=0) + margin, b - high.max(axis=0) - margin])
         rows = np.arange(len(b))
         h = np.stack([self.neurons.evaluate(residual, u, side) for side in sides])
-        better = np.argmax(h, axis=0)
+        better = first_best(h.T, rounding)
         return u, sides[better, rows], h[better, rows]
 
-    def _finish(self, residual: Floats, u: Floats, b: Floats, count: int) -> tuple[Floats, Floats]:
+    def _finish(
+        self, residual: Residual, u: Floats, b: Floats, count: int, rounding: float
+    ) -> tuple[Floats, Floats]:
         """Exact moves of the best ``count``: each round the best of several whole pencils."""
-        n, d = residual.shape
+        n, d = self.neurons.n_samples, self.neurons.dim
         rounds = int(np.clip(_ROUNDS // (n * (d + 2)), 4, 40))
         value = np.full(count, -np.inf)
         idle = np.zeros(count, dtype=int)
@@ -216,34 +241,46 @@ class AscentOracle:
             new_u, new_b, new_h = (np.concatenate(part) for part in zip(*parts, strict=True))
             for j in todo:
                 mine = np.flatnonzero(owners == j)
-                top = mine[np.argmax(new_h[mine])]
+                top = mine[first_best(new_h[mine][None], rounding)[0]]
                 gain = new_h[top] - value[j]
                 idle[j] = 0 if gain > 1e-6 * abs(new_h[top]) else idle[j] + 1
-                if new_h[top] > value[j]:
+                if new_h[top] > value[j] + rounding:
                     u[j], b[j], value[j] = new_u[top], new_b[top], new_h[top]
         return u, b
 
-    def _pencils(self, residual: Floats, u: Floats, b: float) -> Floats:
+    def _pencils(self, residual: Residual, u: Floats, b: float) -> Floats:
         """Directions (t, tau) of pencils ``cos(u, b) + sin(t, tau)`` worth a whole sweep.
 
         One is a shift of the bias.  One keeps all points on the kink there and follows the
         gradient; at a ridge of h this is the direction along the ridge.  Two let one of these
         points go, which leaves a vertex of the arrangement along one of its edges.
         """
-        points, scale, d = self.neurons.points, self._scale, self.neurons.dim
-        pre = points @ u + b
-        on = np.flatnonzero(np.abs(pre) <= _ON_KINK * scale)
-        slope = self.neurons.activation.derivative(pre)
-        slope[on] = self.neurons.activation.odd
-        gradient = self.neurons.gradient(residual, u[None], np.array([b]))
+        scale, d, sigma = self._scale, self.neurons.dim, self.neurons.activation
+
+        def slopes(block: Block) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+            pre = block.points @ u + b
+            on = np.abs(pre) <= _ON_KINK * scale
+            slope = sigma.derivative(pre)
+            slope[on] = sigma.odd  # it is for rounding to say which side these are on
+            return sigma.value(pre), slope, on
+
+        def first(block: Block, rows: Floats) -> tuple[Floats, ...]:
+            value, slope, on = slopes(block)
+            return value @ rows, slope @ block.mass, block.points[on]
+
+        def second(block: Block, rows: Floats) -> tuple[Floats, Floats]:
+            weight = (rows @ g) * slopes(block)[1]
+            return weight @ block.points, weight.sum()
+
+        sums, masses, pivots = zip(*self.neurons.data.collect(first, residual), strict=True)
+        active = np.array([sum(masses)])
+        gradient = (sum(sums) + self.neurons.divergence * active * u)[None]
         g = dual(self.neurons, gradient, u[None])[0]
-        weight = (residual @ g) * slope
-        pull = ascent_direction(
-            self.neurons, gradient, u[None], (weight @ points)[None], slope[None]
-        )[0]
-        ahead = np.append(pull / scale, weight.sum())
-        on = self._rng.permutation(on)[:d]
-        lifted = np.column_stack([points[on] / scale, np.ones(len(on))])
+        pulled, total = self.neurons.total(second, residual)
+        pull = ascent_direction(self.neurons, gradient, u[None], pulled[None], active)[0]
+        ahead = np.append(pull / scale, total)
+        on = self._rng.permutation(np.concatenate(pivots))[:d]
+        lifted = np.column_stack([on / scale, np.ones(len(on))])
         kept = 1.0 - np.eye(len(on))[: min(len(on), 2)]
         systems = np.concatenate([np.ones((1, len(on))), kept])[:, :, None] * lifted
         normal = np.broadcast_to(np.append(u, b / scale), (len(systems), 1, d + 1))
@@ -264,8 +301,8 @@ class AscentOracle:
 
 
 def sweep(
-    neurons: NeuronSet,
-    residual: Floats,
+    neurons: Neurons,
+    residual: Residual,
     u: Floats,
     b: Floats,
     tangent: Floats,
@@ -283,23 +320,19 @@ def sweep(
     -------
     u, b, h : the best neuron of each pencil; O(n log n + n d) per pencil.
     """
-    p = u @ neurons.points.T + b[:, None]
-    q = tangent @ neurons.points.T + tau[:, None]
-    # Points of the pencil's axis never cross: as sup over both sides, count all of them or none.
-    flat = (np.abs(p) <= on_kink) & (np.abs(q) <= on_kink)
-    p[flat], q[flat] = 0.0, 0.0
-    crossing = np.arctan2(np.where(q < 0, p, -p), np.abs(q))
-    crossing[flat] = 0.0
-    order, limit, far = _window(crossing, p, max(_WINDOW // (neurons.dim + 2), 64))
-    theta = np.take_along_axis(crossing, order, axis=1)
-    masses = [np.broadcast_to(neurons.mass, p.shape)]
-    if neurons.divergence and flat.any():
-        masses.append(np.where(flat, 0.0, neurons.mass))
+    size = max(_WINDOW // (neurons.dim + 2), 64)
+    pencils = (u, b, tangent, tau)
+    parts = neurons.data.collect(partial(_crossings, neurons, pencils, size, on_kink), residual)
+    near, limit, outside = _window(parts, neurons, size)
+    theta = near.angle
+    masses = [near.mass]
+    if neurons.divergence and near.flat.any():
+        masses.append(np.where(near.flat, 0.0, near.mass))
     moves = np.einsum("kd,kd->k", tangent, tangent) > 0.5
     best_f = np.full(len(b), -np.inf)
     best_theta = np.zeros(len(b))
     for mass in masses:
-        form = _forms(neurons, residual, u, tangent, (p, q, mass), order, far)
+        form = _forms(neurons, u, tangent, near, mass, outside)
         two_sided = neurons.conservative and not neurons.sign
         f, angle = _best_angles(form, theta, limit, moves, two_sided=two_sided)
         better = f > best_f
@@ -311,45 +344,105 @@ def sweep(
     return new_u / norm[:, None], (cos[:, 0] * b + sin[:, 0] * tau) / norm, h
 
 
+@dataclass(frozen=True, eq=False)
+class _Crossings:
+    """Points that k pencils meet, (k, m): the angle, p and q of cos p + sin q, mass, whether on the axis
+    of the pencil, and the residual (k, m, d)."""
+
+    angle: Floats
+    p: Floats
+    q: Floats
+    mass: Floats
+    flat: NDArray[np.bool_]
+    residual: Floats
+
+    def take(self, order: NDArray[np.int64]) -> _Crossings:
+        fields = (getattr(self, name) for name in self.__dataclass_fields__)
+        shaped = ((f, order if f.ndim == 2 else order[:, :, None]) for f in fields)
+        return _Crossings(*(np.take_along_axis(f, which, axis=1) for f, which in shaped))
+
+    def terms(self, mass: Floats) -> Floats:
+        """(k, m, 2 d + 1): what each point adds to G on the axes of the pencil and to the mass."""
+        sides = self.residual * self.p[:, :, None], self.residual * self.q[:, :, None]
+        return np.concatenate([*sides, mass[:, :, None]], axis=2)
+
+
+def _crossings(
+    neurons: Neurons,
+    pencils: tuple[Floats, Floats, Floats, Floats],
+    size: int,
+    on_kink: float,
+    block: Block,
+    residual: Floats,
+) -> tuple[_Crossings, Floats]:
+    """The ``size`` nearest crossings in a block and the next, and the sums over all points of the block."""
+    u, b, tangent, tau = pencils
+    p = u @ block.points.T + b[:, None]
+    q = tangent @ block.points.T + tau[:, None]
+    # Points of the pencil's axis never cross: as sup over both sides, count all of them or none.
+    p[np.abs(p) <= on_kink] = 0.0
+    flat = (p == 0.0) & (np.abs(q) <= on_kink)
+    q[flat] = 0.0
+    angle = np.arctan2(np.where(q < 0, p, -p), np.abs(q))
+    angle[flat] = 0.0
+    sums = np.zeros((len(p), 2 * block.dim + 1))
+    if neurons.n_samples > size:
+        slope = _slope(neurons, p)
+        sides = (slope * p) @ residual, (slope * q) @ residual
+        sums = np.concatenate([*sides, (slope @ block.mass)[:, None]], axis=1)
+    if block.n_samples > size:
+        near = np.argpartition(np.abs(angle), size, axis=1)[:, : size + 1]
+    else:
+        near = np.broadcast_to(np.arange(block.n_samples), p.shape)
+    angle, p, q, flat = (np.take_along_axis(field, near, axis=1) for field in (angle, p, q, flat))
+    return _Crossings(angle, p, q, block.mass[near], flat, residual[near]), sums
+
+
+def _slope(neurons: Neurons, p: Floats) -> Floats:
+    """Of the activation at p, 0 at the kink."""
+    side = np.sign(p)
+    out: Floats = neurons.activation.odd * np.abs(side) + neurons.activation.even * side
+    return out
+
+
 def _window(
-    crossing: Floats, p: Floats, size: int
-) -> tuple[NDArray[np.int64], Floats, Floats | None]:
-    """The first ``size`` crossings either way, in order; where the next one is; who else is active.
+    parts: list[tuple[_Crossings, Floats]], neurons: Neurons, size: int
+) -> tuple[_Crossings, Floats, Floats | None]:
+    """The first ``size`` crossings either way, in order; where the next one is; what the others add to G.
 
     Sorting all points of a large sample to move a kink past a few of them is a waste.
     """
-    if crossing.shape[1] <= size:
-        return np.argsort(crossing, axis=1), np.full((len(p), 1), 0.5 * np.pi), None
-    away = np.abs(crossing)
-    near = np.argpartition(away, size, axis=1)
-    limit = np.take_along_axis(away, near[:, size : size + 1], axis=1)
-    near = near[:, :size]
-    order = np.argsort(np.take_along_axis(crossing, near, axis=1), axis=1)
-    far = np.sign(p)
-    np.put_along_axis(far, near, 0.0, axis=1)
-    return np.take_along_axis(near, order, axis=1), limit, far
+    near = parts[0][0]
+    if len(parts) > 1:
+        names = _Crossings.__dataclass_fields__
+        near = _Crossings(
+            *(np.concatenate([getattr(part, name) for part, _ in parts], axis=1) for name in names)
+        )
+    if neurons.n_samples <= size:
+        limit = np.full((len(near.angle), 1), 0.5 * np.pi)
+        return near.take(np.argsort(near.angle, axis=1)), limit, None
+    away = np.abs(near.angle)
+    first = np.argpartition(away, size, axis=1)
+    limit = np.take_along_axis(away, first[:, size : size + 1], axis=1)
+    near = near.take(first[:, :size])
+    near = near.take(np.argsort(near.angle, axis=1))
+    own = np.einsum("km,kmt->kt", _slope(neurons, near.p), near.terms(near.mass))
+    return near, limit, sum(sums for _, sums in parts) - own
 
 
 def _forms(
-    neurons: NeuronSet,
-    residual: Floats,
+    neurons: Neurons,
     u: Floats,
     tangent: Floats,
-    weights: tuple[Floats, Floats, Floats],
-    order: NDArray[np.int64],
-    far: Floats | None,
+    near: _Crossings,
+    mass: Floats,
+    outside: Floats | None,
 ) -> tuple[Floats, Floats, Floats]:
     """Quadratic forms (cos^2, cos sin, sin^2) of every arc, each (k, arcs)."""
-    p, q, mass = weights
-    d = residual.shape[1]
-
-    def gather(values: Floats) -> Floats:
-        return np.take_along_axis(values, order, axis=1)[:, :, None]
-
-    near, near_q = residual[order], gather(q)
-    sense = np.where(near_q < 0, -1.0, 1.0)
-    terms = np.concatenate([near * gather(p), near * near_q, gather(mass)], axis=2)
-    sums = np.empty((len(p), order.shape[1] + 1, 2 * d + 1))
+    d = neurons.dim
+    terms = near.terms(mass)
+    sense = np.where(near.q < 0, -1.0, 1.0)[:, :, None]
+    sums = np.empty((len(u), terms.shape[1] + 1, 2 * d + 1))
     # The points that turn inactive are those that are active before the first crossing.
     sums[:, 0] = (terms * (sense < 0)).sum(axis=1)
     np.cumsum(terms * sense, axis=1, out=sums[:, 1:])
@@ -357,10 +450,8 @@ def _forms(
     sigma = neurons.activation
     if sigma.negative_slope:
         sums = sigma.slope_jump * sums + sigma.negative_slope * terms.sum(axis=1)[:, None]
-    if far is not None:
-        far = sigma.odd * np.abs(far) + sigma.even * far
-        outside = [(far * p) @ residual, (far * q) @ residual, (far * mass).sum(axis=1)[:, None]]
-        sums += np.concatenate(outside, axis=1)[:, None]
+    if outside is not None:
+        sums += outside[:, None]
     count = neurons.divergence * sums[:, :, -1:]
     first = sums[:, :, :d] + count * u[:, None]
     second = sums[:, :, d:-1] + count * tangent[:, None]
@@ -385,10 +476,12 @@ def _best_angles(
     aa, ab, bb = form
     left, right = np.hstack([-limit, theta]), np.hstack([theta, limit])
     axis = 0.5 * np.arctan2(ab, aa - bb)
-    candidates: list[tuple[Floats, NDArray[np.bool_] | None]] = [(left, None), (right, None)]
+    # no neuron of the pencil has the pattern between two points that are met together
+    wide = right - left > _THIN
+    candidates = [(left, wide), (right, wide)]
     for angle in [axis, axis + 0.5 * np.pi] if two_sided else [axis]:
         wrapped = np.where(angle > 0.5 * np.pi, angle - np.pi, angle)
-        inside = (wrapped > left) & (wrapped < right) & moves[:, None]
+        inside = (wrapped > left) & (wrapped < right) & wide & moves[:, None]
         candidates.append((wrapped, inside))
     rows = np.arange(len(theta))
     best, where = np.full(len(theta), -np.inf), np.zeros(len(theta))
@@ -401,8 +494,7 @@ def _best_angles(
         value = np.where(finite, value / np.where(finite, length, 1.0), -np.inf)
         if two_sided:
             value = np.where(finite, np.abs(value), -np.inf)
-        if allowed is not None:
-            value = np.where(allowed, value, -np.inf)
+        value = np.where(allowed, value, -np.inf)
         top = np.argmax(value, axis=1)
         better = value[rows, top] > best
         best = np.where(better, value[rows, top], best)

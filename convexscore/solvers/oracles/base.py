@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property, reduce
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 from convexscore.scores.activations import Activation, get_activation
 
 Floats = NDArray[np.float64]
+# Residual rows R_i = m_i (s(x_i) - l_i): an array where the data are in memory, else whatever stands for it.
+Residual = Any
 
 # Pre-activations are formed in blocks of at most this many numbers (16 MB).
 _BLOCK = 1 << 21
@@ -43,7 +47,90 @@ class Priced:
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronSet:
+class Block:
+    """Some rows of the data: points (n, d) and masses (n,)."""
+
+    points: Floats
+    mass: Floats
+
+    @cached_property
+    def root(self) -> Floats:
+        """Roots of the masses."""
+        out: Floats = np.sqrt(self.mass)
+        return out
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.points.shape[0])
+
+    @property
+    def dim(self) -> int:
+        return int(self.points.shape[1])
+
+    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
+        """The one result of a kernel: data of one block."""
+        return [kernel(self, *fields)]
+
+    def take(self, indices: NDArray[np.intp]) -> Floats:
+        return self.points[indices]
+
+
+class Data(Protocol):
+    """What a search by passes over the data needs of them."""
+
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
+        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
+        ...
+
+    def take(self, indices: NDArray[np.intp]) -> Floats:
+        """A few of the points."""
+        ...
+
+
+def added(first: Any, second: Any) -> Any:
+    """The sum of two arrays, or of two tuples of arrays."""
+    if isinstance(first, tuple):
+        return tuple(a + b for a, b in zip(first, second, strict=True))
+    return first + second
+
+
+def flow(
+    block: Block,
+    residual: Floats,
+    sigma: Activation,
+    u: Floats,
+    b: Floats,
+    *,
+    count: bool,
+    lines: NDArray[np.bool_] | None = None,
+) -> tuple[Floats, Floats]:
+    """Sums of residuals times activations, (k, d), and (if ``count``) active masses, (k,).
+
+    ``lines`` marks neurons with the identity as activation.  O(n k d) time, memory in blocks.
+    """
+    out, active = np.zeros((len(b), residual.shape[1])), np.zeros(len(b))
+    straight = np.zeros(len(b), dtype=bool) if lines is None else lines
+    step = max(1, _BLOCK // max(1, len(b)))
+    for start in range(0, block.n_samples, step):
+        rows = slice(start, start + step)
+        pre = block.points[rows] @ u.T + b
+        if count:
+            active += block.mass[rows] @ sigma.derivative(pre)
+        value = sigma.value(pre)
+        if straight.any():
+            value[:, straight] = pre[:, straight]
+        out += value.T @ residual[rows]
+    if count:
+        active[straight] = block.mass.sum()
+    return out, active
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
     r"""Which neurons compete, and how their gradient is measured.
 
     With residual rows :math:`R_i = m_i (s(x_i) - l_i)` a unit neuron has the gradient
@@ -57,8 +144,7 @@ class NeuronSet:
     The network is optimal iff h <= beta for every neuron.
     """
 
-    points: Floats
-    mass: Floats
+    data: Data
     divergence: float
     activation: Activation
     conservative: bool = False
@@ -69,26 +155,37 @@ class NeuronSet:
 
     @property
     def n_samples(self) -> int:
-        return int(self.points.shape[0])
+        return self.data.n_samples
 
     @property
     def dim(self) -> int:
-        return int(self.points.shape[1])
+        return self.data.dim
 
-    def gradient(self, residual: Floats, u: Floats, b: Floats) -> Floats:
+    @cached_property
+    def reach(self) -> tuple[float, float]:
+        """Largest coordinate and largest norm of the points."""
+
+        def kernel(block: Block) -> tuple[float, float]:
+            square = np.einsum("nd,nd->n", block.points, block.points)
+            return float(np.abs(block.points).max()), float(np.sqrt(square.max()))
+
+        coordinate, norm = zip(*self.data.collect(kernel), strict=True)
+        return max(coordinate), max(norm)
+
+    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
+        """The sum of a kernel's results over the data, arrays or tuples of arrays."""
+        return reduce(added, self.data.collect(kernel, *fields))
+
+    def gradient(self, residual: Residual, u: Floats, b: Floats) -> Floats:
         """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
-        sigma = self.activation
-        out = np.zeros((len(b), residual.shape[1]))
-        counts = np.zeros(len(b))
-        step = max(1, _BLOCK // max(1, len(b)))
-        for start in range(0, self.n_samples, step):
-            rows = slice(start, start + step)
-            pre = self.points[rows] @ u.T + b
-            out += sigma.value(pre).T @ residual[rows]
-            if self.divergence:
-                counts += self.mass[rows] @ sigma.derivative(pre)
-        if self.divergence:
-            out += self.divergence * counts[:, None] * u
+        count = bool(self.divergence)
+
+        def kernel(block: Block, rows: Floats) -> tuple[Floats, Floats]:
+            return flow(block, rows, self.activation, u, b, count=count)
+
+        out, active = self.total(kernel, residual)
+        if count:
+            out += self.divergence * active[:, None] * u
         return out
 
     def measure(self, gradient: Floats, u: Floats) -> Floats:
@@ -98,21 +195,53 @@ class NeuronSet:
         along = np.einsum("kd,kd->k", gradient, u)
         return along if self.sign else np.abs(along)
 
-    def rounding(self, residual: Floats) -> float:
+    def rounding(self, residual: Residual) -> float:
         """How much h can depend on the order of the operations in it.
 
         The terms of G are residuals times |u.x + b|, which is at most twice the reach of the points,
         after d + 1 operations; the sum of n of them may lose n units of the sum of their sizes.
         """
-        n, d = self.points.shape
-        reach = np.sqrt(np.einsum("nd,nd->n", self.points, self.points).max())
-        size = 2.0 * reach * np.sqrt(np.einsum("nd,nd->n", residual, residual)).sum()
-        size += self.divergence * self.mass.sum()
-        return float((n + d + 2) * np.finfo(np.float64).eps * size)
 
-    def evaluate(self, residual: Floats, u: Floats, b: Floats) -> Floats:
+        def kernel(block: Block, rows: Floats) -> tuple[float, float]:
+            return np.sqrt(np.einsum("nd,nd->n", rows, rows)).sum(), block.mass.sum()
+
+        sizes, mass = self.total(kernel, residual)
+        size = 2.0 * self.reach[1] * sizes + self.divergence * mass
+        return float((self.n_samples + self.dim + 2) * np.finfo(np.float64).eps * size)
+
+    def evaluate(self, residual: Residual, u: Floats, b: Floats) -> Floats:
         """h of each neuron, the derivative at a kink from the active side."""
         return self.measure(self.gradient(residual, u, b), u)
+
+
+class NeuronSet(Neurons):
+    """The same with all points in memory, as the exact oracles need them; residuals are (n, d) arrays."""
+
+    def __init__(
+        self,
+        points: Floats,
+        mass: Floats,
+        divergence: float,
+        activation: Activation | str,
+        conservative: bool = False,
+        sign: int = 0,
+    ) -> None:
+        super().__init__(
+            Block(points, mass), divergence, get_activation(activation), conservative, sign
+        )
+
+    @property
+    def points(self) -> Floats:
+        return self._block.points
+
+    @property
+    def mass(self) -> Floats:
+        return self._block.mass
+
+    @property
+    def _block(self) -> Block:
+        assert isinstance(self.data, Block)
+        return self.data
 
 
 def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[np.intp]:
@@ -132,11 +261,12 @@ def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[
 class Oracle(Protocol):
     """Finds the neurons with the largest h."""
 
-    neurons: NeuronSet
+    @property
+    def neurons(self) -> Neurons: ...
 
     def price(
         self,
-        residual: Floats,
+        residual: Residual,
         *,
         n_best: int,
         floor: float = 0.0,

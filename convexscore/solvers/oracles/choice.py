@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.solvers.oracles.ascent import AscentOracle
-from convexscore.solvers.oracles.base import NeuronSet, Oracle, Priced
+from convexscore.solvers.oracles.base import Neurons, NeuronSet, Oracle, Priced
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 from convexscore.solvers.space.problem import NeuronProblem
@@ -34,9 +34,9 @@ class PartialPlaneOracle:
     that are nearly as bad.  The sample holds the points that the current kinks pass through.
     """
 
-    def __init__(self, neurons: NeuronSet, random_state: np.random.Generator) -> None:
-        self.neurons = neurons
+    def __init__(self, neurons: Neurons, random_state: np.random.Generator) -> None:
         self._all = PlaneOracle(neurons)
+        self.neurons = self._all.neurons
         self._rng = random_state
 
     def price(
@@ -72,9 +72,10 @@ def make_oracle(
 ) -> Oracle:
     """Exact in the plane and for few points in space, else a local search from ``n_starts`` points.
 
-    ``local`` asks for the local search whatever the dimension.
+    ``local`` asks for the local search whatever the dimension; so do rows that are not in memory.
     """
     neurons = problem.neurons
+    local = local or not isinstance(neurons, NeuronSet)
     if not local and problem.dim == 2 and problem.n_samples <= _PLANE_SIZE:
         if problem.n_samples > _PARTIAL_SIZE:
             return PartialPlaneOracle(neurons, random_state)

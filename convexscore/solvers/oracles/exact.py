@@ -10,7 +10,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from convexscore.solvers.oracles.base import Floats, NeuronSet
+from convexscore.solvers.oracles.base import Floats, Neurons, NeuronSet
 
 # Lines all of which are this near to a point (relative to the scale) cannot tell its sides apart.
 RESOLVED = 1e-13
@@ -35,6 +35,22 @@ class Merged:
         n = len(self.points)
         columns = [np.bincount(self.group, column, minlength=n) for column in residual.T]
         return np.stack(columns, axis=1)
+
+
+def in_memory(neurons: Neurons) -> NeuronSet:
+    """Neurons whose points an exact oracle can look at, pair by pair.
+
+    Raises
+    ------
+    ValueError
+        If the points are not in memory.
+    """
+    if not isinstance(neurons, NeuronSet):
+        raise ValueError(
+            f"neurons must have their points in memory (a NeuronSet) to be priced exactly; got "
+            f"{type(neurons).__name__} over {type(neurons.data).__name__}. Use AscentOracle."
+        )
+    return neurons
 
 
 def merge(neurons: NeuronSet) -> Merged:

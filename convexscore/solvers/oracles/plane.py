@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Ints, Matrices, Peaks, Sweep, Variant
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
+from convexscore.solvers.oracles.base import Floats, Neurons, Priced, ranking
 from convexscore.solvers.oracles.exact import (
     MIRRORED,
     RESOLVED,
     distinct,
+    in_memory,
     merge,
     place,
 )
@@ -91,7 +92,8 @@ class PlaneOracle:
     2.0
     """
 
-    def __init__(self, neurons: NeuronSet, *, memory: float = 400e6, n_threads: int = 1) -> None:
+    def __init__(self, neurons: Neurons, *, memory: float = 400e6, n_threads: int = 1) -> None:
+        neurons = in_memory(neurons)
         if neurons.dim != 2:
             raise ValueError(
                 f"neurons must have points in the plane, shape (n, 2); got {neurons.points.shape}. "

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Ints, Variant
 from convexscore.solvers.oracles.axes import ON_AXIS, Axes, Form, Sides, turn_about
-from convexscore.solvers.oracles.base import Floats, NeuronSet, Priced, ranking
+from convexscore.solvers.oracles.base import Floats, Neurons, NeuronSet, Priced, ranking
 from convexscore.solvers.oracles.exact import (
     MIRRORED,
     Merged,
     distinct,
+    in_memory,
     leading,
     merge,
     place,
@@ -74,7 +75,8 @@ class SpaceOracle:
     2.0
     """
 
-    def __init__(self, neurons: NeuronSet, *, max_points: int = 200) -> None:
+    def __init__(self, neurons: Neurons, *, max_points: int = 200) -> None:
+        neurons = in_memory(neurons)
         if neurons.dim != 3:
             raise ValueError(
                 f"neurons must have points in space, shape (n, 3); got {neurons.points.shape}. "

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.oracles.base import Oracle
+from convexscore.solvers.oracles.base import Oracle, Residual
 from convexscore.solvers.space.boundedness_master import (
     Dictionary,
-    base_rows,
     minimise_largest,
     spanning_columns,
 )
-from convexscore.solvers.space.problem import Columns, NeuronProblem
+from convexscore.solvers.space.columns import Columns
+from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.rows import in_memory
 
 Floats = NDArray[np.float64]
 
@@ -51,8 +52,8 @@ class BoundednessLimit:
     upper : largest measure at ``residual``; every penalty above it has a minimum (if ``exact``).
     exact : whether the oracle looked at every neuron; otherwise ``upper`` is an estimate.
     n_rounds : calls of the oracle.
-    residual : (n, d) rows r_i sqrt(m_i), in the units of the problem; strictly dual feasible for
-        every beta > upper.
+    residual : rows m_i r_i, in the units of the problem; strictly dual feasible for every
+        beta > upper.
     columns : the neurons that were chosen.
     """
 
@@ -60,7 +61,7 @@ class BoundednessLimit:
     upper: float
     exact: bool
     n_rounds: int
-    residual: Floats
+    residual: Residual
     columns: Columns
 
     @property
@@ -101,7 +102,7 @@ def boundedness(
     Raises
     ------
     ValueError
-        If n d is above ``max_size``, or the case is log-concave without being a ridge potential of
+        If n d is above ``max_size``, the rows are not in memory, or the case is log-concave without being a ridge potential of
         convex ridges.
 
     Notes
@@ -110,7 +111,8 @@ def boundedness(
     a residual near the central path of the program on the chosen ones (lower bound) at a tenth of the
     gap: at a vertex of the optimal set instead, the rounds are several times as many.
     """
-    n, d = problem.points.shape
+    in_memory(problem.rows, "the boundedness threshold")
+    n, d = problem.n_samples, problem.dim
     flat = _without_geometry(problem)
     if flat is not None:
         return flat
@@ -125,8 +127,8 @@ def boundedness(
         )
     if n <= 1 + problem.free.n_axes and not problem.case.conservative:
         # c and V reach every function on the points: they fix the residual
-        rows = base_rows(problem)
-        priced = oracle.price(rows * problem.root_mass[:, None], n_best=1)
+        rows = problem.rows.start(labels=False)
+        priced = oracle.price(rows, n_best=1)
         return BoundednessLimit(
             priced.largest, priced.largest, priced.exact, 1, rows, spanning_columns(problem)
         )
@@ -134,14 +136,14 @@ def boundedness(
     if start is not None:
         columns = columns.join(start.keep(~start.linear))
     kept, idle = len(columns), np.zeros(len(columns), dtype=np.intp)
-    rows = best = base_rows(problem)
+    rows = best = problem.rows.start(labels=False)
     lower, upper, tried = 0.0, np.inf, 0.0
     current = (columns.u[:0], columns.b[:0])
     exact, n_rounds, gaps = True, 0, []
     for _ in range(max_rounds):
         n_rounds += 1
         priced = oracle.price(
-            rows * problem.root_mass[:, None],
+            rows,
             n_best=_N_BEST if exact else _N_LOCAL,
             floor=lower,
             current=current,
@@ -186,7 +188,7 @@ def _without_geometry(problem: NeuronProblem) -> BoundednessLimit | None:
     if total and problem.free.rank == problem.dim:
         return None
     level = np.inf if total and problem.case.skip else total
-    return BoundednessLimit(level, level, True, 0, np.zeros_like(problem.points), empty)
+    return BoundednessLimit(level, level, True, 0, np.zeros_like(problem.rows.labels), empty)
 
 
 def _log_concave(
@@ -205,23 +207,24 @@ def _log_concave(
             f"activation='{case.activation}', conservative={case.conservative}."
         )
     total = problem.divergence * problem.total_mass
-    weighted = problem.points * problem.root_mass[:, None]
+    block = in_memory(problem.rows, "the boundedness threshold").block
+    weighted = block.points * block.mass[:, None]
     # with V <= 0 free the moment of r must be at most -M I
-    stretch = total / float(np.linalg.eigvalsh(weighted.T @ weighted)[0])
+    stretch = total / float(np.linalg.eigvalsh(weighted.T @ block.points)[0])
     columns = Columns.empty(problem.dim)
     lower, upper, best, n_rounds = 0.0, np.inf, weighted, 0
     for _ in range(max_rounds):
         n_rounds += 1
         rows = -stretch * weighted
-        priced = oracle.price(rows * problem.root_mass[:, None], n_best=_N_BEST, floor=lower)
+        priced = oracle.price(rows, n_best=_N_BEST, floor=lower)
         if priced.largest < upper:
             upper, best = max(priced.largest, 0.0), rows
         found = Columns.neurons(priced.u, priced.b)
-        reach = (problem.points @ found.u.T + found.b).max(axis=0, initial=-np.inf)
+        reach = (block.points @ found.u.T + found.b).max(axis=0, initial=-np.inf)
         facets = found.keep(reach <= _ON_FACET)
         if len(facets) and not case.activation.negative_slope:
             columns = columns.join(facets)
-            lower = max(lower, float(problem.features(facets)[1].max()))
+            lower = max(lower, float(problem.rows.measure(facets).active.max()))
         met = upper <= (1.0 + 1e-9) * lower or stretch > 1.0 / _ON_FACET * total
         if met or (decide is not None and (upper < decide or lower > decide)):
             break

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from convexscore.solvers.space.problem import Columns, NeuronProblem
+from convexscore.solvers.space.columns import Columns
+from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.rows import MemoryRows, in_memory
 
 Floats = NDArray[np.float64]
 
@@ -37,14 +39,14 @@ class Dictionary:
 
     Attributes
     ----------
+    rows_in_memory : of the problem.
     Q : (p, K) orthonormal rows.
     constant : (K, g) the a_k; g = d, or 1 for ridge potentials.
     to_coordinates : (p, P) Y = to_coordinates @ rows; P = n, or n d for ridge potentials.
     to_rows : (P, p) its inverse on the span of the features.
     """
 
-    problem: NeuronProblem
-    columns: Columns
+    rows_in_memory: MemoryRows
     Q: Floats
     constant: Floats
     to_coordinates: Floats
@@ -53,23 +55,26 @@ class Dictionary:
     @classmethod
     def build(cls, problem: NeuronProblem, columns: Columns) -> Dictionary:
         """O(K P^2) for the orthonormal rows."""
-        features, constant = _affine(problem, columns)
+        rows = in_memory(problem.rows, "the boundedness threshold")
+        features, constant = _affine(rows, columns)
         basis, triangle = np.linalg.qr(features.T)
         left, size, right = np.linalg.svd(triangle)
         rank = int((size > _RANK_TOL * size[0]).sum())
         left, size, right = left[:, :rank], size[:rank], right[:rank]
         Q = np.ascontiguousarray((basis @ left).T)
-        return cls(problem, columns, Q, constant, size[:, None] * right, right.T / size)
+        return cls(rows, Q, constant, size[:, None] * right, right.T / size)
 
     def coordinates(self, rows: Floats) -> Floats:
-        """Y (p, g) of weighted rows (n, d)."""
-        rows = self.problem.free.project(rows)
+        """Y (p, g) of a residual (n, d)."""
+        data = self.rows_in_memory
+        rows = data.project(rows) / data.block.root[:, None]
         return self.to_coordinates @ rows.reshape(self.to_coordinates.shape[1], -1)
 
     def rows(self, Y: Floats) -> Floats:
-        """Weighted rows (n, d), with the moments that c and V fix."""
-        flat = (self.to_rows @ Y).reshape(self.problem.points.shape)
-        return self.problem.free.project(flat) + base_rows(self.problem)
+        """A residual (n, d), with the moments that c and V fix."""
+        data = self.rows_in_memory
+        flat = (self.to_rows @ Y).reshape(data.labels.shape) * data.block.root[:, None]
+        return data.project(flat) + data.start(labels=False)
 
     def gradient(self, Y: Floats) -> Floats:
         """G (K, g)."""
@@ -100,13 +105,6 @@ class Centre:
     size: Floats
 
 
-def base_rows(problem: NeuronProblem) -> Floats:
-    """The smallest weighted rows (n, d) that c and V allow: zero, or those of V alone."""
-    free = problem.free
-    rows: Floats = free.axes @ free.divergence_shift(problem.divergence * problem.total_mass)
-    return rows
-
-
 def spanning_columns(problem: NeuronProblem) -> Columns:
     """Kinks halfway between neighbours, seen from d orthogonal directions, both ways if that differs.
 
@@ -114,12 +112,13 @@ def spanning_columns(problem: NeuronProblem) -> Columns:
     program has a bounded solution; the others keep it well conditioned.
     """
     d = problem.dim
+    points = in_memory(problem.rows, "the boundedness threshold").block.points
     directions = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0]
     if problem.case.activation.odd:
         directions = np.concatenate([directions, -directions])
     u, b = [], []
     for direction in directions:
-        along = np.unique(problem.points @ direction)
+        along = np.unique(points @ direction)
         u.append(np.repeat(direction[None], len(along) - 1, axis=0))
         b.append(-0.5 * (along[1:] + along[:-1]))
     return Columns.neurons(np.concatenate(u), np.concatenate(b))
@@ -212,20 +211,22 @@ def _newton_step(Q: Floats, G: Floats, top: float, weight: float) -> tuple[Float
     return step[:-1].reshape(width, p).T, float(step[-1]), -float(slope @ step)
 
 
-def _affine(problem: NeuronProblem, columns: Columns) -> tuple[Floats, Floats]:
+def _affine(rows: MemoryRows, columns: Columns) -> tuple[Floats, Floats]:
     """Features with c and V projected out, (P, K), and the part of G that no residual moves, (K, g)."""
-    free = problem.free
-    values, counts = problem.features(columns)
-    values -= np.outer(free.constant, free.constant @ values)
-    constant = counts[:, None] * columns.u
+    free, block = rows.free, rows.block
+    values, _ = rows.features(block, columns)
+    measured = rows.measure(columns)
+    values -= np.outer(rows.constant(block), measured.level)
+    constant = measured.active[:, None] * columns.u
     if free.n_axes:
-        constant = constant - problem.total_mass * free.traces(values)
-    constant = problem.divergence * constant
-    if not problem.case.conservative:
-        return values - free.axes @ (free.axes.T @ values), constant
+        constant = constant - rows.total_mass * free.traces(measured.along)
+    constant = rows.divergence * constant
+    if not rows.case.conservative:
+        return values - rows.axes(block) @ measured.along.T, constant
     fields = values.T[:, :, None] * columns.u[:, None, :]  # (K, n, d)
     if free.n_axes:
-        fields = np.stack([free.project(field) for field in fields])
+        root = block.root[:, None]
+        fields = np.stack([rows.project(root * field) / root for field in fields])
     along = np.einsum("kd,kd->k", constant, columns.u)[:, None]
     return fields.reshape(len(columns), -1).T, along
 

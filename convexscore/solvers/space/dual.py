@@ -14,36 +14,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from convexscore.solvers.oracles.base import Residual
+from convexscore.solvers.space.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)
 class DualPoint:
-    """A residual (weighted rows) whose largest measure over all neurons is known."""
+    """A residual whose largest measure over all neurons is known; None is the residual zero."""
 
-    residual: Floats
+    residual: Residual | None
     largest: float
 
 
-def dual_value(residual: Floats, target: Floats) -> float:
-    """Dual objective of weighted rows; ``target`` are the weighted labels."""
-    return -0.5 * float(np.vdot(residual, residual)) - float(np.vdot(residual, target))
+ZERO = DualPoint(None, 0.0)
 
 
 def best_mixture(
-    point: DualPoint, inner: DualPoint | None, beta: float, target: Floats
+    rows: Rows, point: DualPoint, inner: DualPoint | None, beta: float
 ) -> float | None:
     """Dual value of the feasible point nearest to ``point`` on the way to ``inner``.
 
     Returns None if neither the point nor a mixture is feasible.
     """
     if point.largest <= beta:
-        return dual_value(point.residual, target)
+        return _mixed(rows, point, ZERO, 0.0)
     if inner is None or inner.largest >= beta:
         return None
-    share = (point.largest - beta) / (point.largest - inner.largest)
-    rows = point.residual + share * (inner.residual - point.residual)
-    return dual_value(rows, target)
+    return _mixed(rows, point, inner, (point.largest - beta) / (point.largest - inner.largest))
+
+
+def _mixed(rows: Rows, point: DualPoint, inner: DualPoint, share: float) -> float:
+    """Dual objective of r + share (r' - r), from products of the two."""
+    keep, r = 1.0 - share, point.residual
+    square, labels = keep**2 * rows.inner(r, r), keep * rows.inner(r, rows.labels)
+    other = inner.residual
+    if other is not None:
+        square += share * (2.0 * keep * rows.inner(r, other) + share * rows.inner(other, other))
+        labels += share * rows.inner(other, rows.labels)
+    return -0.5 * square - labels

@@ -10,93 +10,95 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 # Directions in which the points vary less than this fraction of their largest spread count as none.
-_RANK_TOL = 1e-10
+RANK_TOL = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
 class FreeParameters:
-    """Orthonormal basis of what c and V can produce on the points (weighted rows).
+    r"""What c and V can produce on the points, by d x d matrices.
+
+    An orthonormal basis of it are the root masses over the root of the total mass and the axes: the
+    principal coordinates :math:`\sqrt{m_i}\,z_i^\top e_a / \sqrt{\lambda_a}` (there are none without V).
 
     Attributes
     ----------
-    constant : (n,) root mass, normalised.
-    axes : (n, q) principal coordinates of the points times root mass, orthonormal; q = 0 without V.
-    directions : (d, q) eigenvectors of the scatter matrix sum_i m_i z_i z_i'.
-    scatter : (q,) its eigenvalues.
+    basis : (d, r) eigenvectors of the scatter matrix sum_i m_i z_i z_i', r the rank of the points.
+    spread : (r,) roots of its eigenvalues.
+    drift : (q,) products of the principal coordinates with the constant: the points are centred up to
+        rounding, and the axes are made orthogonal to it.
+    skip : whether V is free.
     symmetric : whether V must be symmetric (conservative networks).
-    rank : rank of the points.
     """
 
-    constant: Floats
-    axes: Floats
-    directions: Floats
-    scatter: Floats
+    basis: Floats
+    spread: Floats
+    drift: Floats
+    skip: bool
     symmetric: bool
-    rank: int
 
     @classmethod
-    def build(cls, points: Floats, mass: Floats, skip: bool, *, symmetric: bool) -> FreeParameters:
-        root = np.sqrt(mass)
-        constant = root / np.sqrt(mass.sum())
-        weighted = points * root[:, None]
-        _, spread, vectors = np.linalg.svd(np.linalg.qr(weighted, mode="r"), full_matrices=False)
-        kept = spread > _RANK_TOL * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
-        rank = int(kept.sum())
-        if not skip:
-            kept[:] = False
-        directions = vectors[kept].T
-        axes = (weighted @ directions) / spread[kept]
-        # the points are centred up to rounding: make the basis orthogonal to it
-        axes -= np.outer(constant, constant @ axes)
-        return cls(constant, axes, directions, spread[kept] ** 2, symmetric, rank)
+    def build(
+        cls, triangle: Floats, constant: Floats, *, skip: bool, symmetric: bool
+    ) -> FreeParameters:
+        """From the triangle (d, d) of a QR factorisation of the weighted points and the sums (d,) of these
+        times the constant."""
+        _, spread, vectors = np.linalg.svd(triangle, full_matrices=False)
+        kept = spread > RANK_TOL * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
+        basis, spread = vectors[kept].T, spread[kept]
+        return cls(basis, spread, (constant @ basis) / spread, skip, symmetric)
+
+    @property
+    def rank(self) -> int:
+        """Of the points."""
+        return len(self.spread)
 
     @property
     def n_axes(self) -> int:
-        return int(self.axes.shape[1])
+        return self.rank if self.skip else 0
 
-    def coefficients(self, rows: Floats) -> tuple[Floats, Floats]:
-        """Best constant (d,) and linear coefficients (q, d) of weighted rows (n, d)."""
-        constant = self.constant @ rows
-        if not self.n_axes:
-            return constant, np.zeros((0, rows.shape[1]))
-        linear = self.axes.T @ rows
-        if self.symmetric:
-            linear = self._symmetrised(linear)
-        return constant, linear
+    @property
+    def directions(self) -> Floats:
+        """(d, q) of the axes."""
+        return self.basis[:, : self.n_axes]
 
-    def project(self, rows: Floats) -> Floats:
-        """Weighted rows (n, d) minus their best fit by c and V."""
-        constant, linear = self.coefficients(rows)
-        out = rows - np.outer(self.constant, constant)
-        if self.n_axes:
-            out -= self.axes @ linear
-        return out
+    @property
+    def root(self) -> Floats:
+        """(q,) spread along the axes."""
+        return self.spread[: self.n_axes]
+
+    def axes(self, weighted: Floats, constant: Floats) -> Floats:
+        """Axes (n, q) at weighted points (n, d), with the constant (n,) there."""
+        axes: Floats = (weighted @ self.directions) / self.root
+        axes -= np.outer(constant, self.drift[: self.n_axes])
+        return axes
+
+    def fitted(self, linear: Floats) -> Floats:
+        """Coefficients (q, d) of the best allowed V from products (q, d) of the axes with weighted rows."""
+        return self._symmetrised(linear) if self.symmetric and self.n_axes else linear
 
     def skip_matrix(self, linear: Floats) -> Floats:
         """V (d, d) from coefficients (q, d)."""
-        V: Floats = (self.directions / np.sqrt(self.scatter) @ linear).T
+        V: Floats = (self.directions / self.root @ linear).T
         if self.symmetric:  # outputs outside the span of the points: complete y a' to y a' + a y'
             V = V + (V - self.directions @ (self.directions.T @ V)).T
         return V
 
     def divergence_shift(self, total: float) -> Floats:
         """Coefficients by which total * tr V, added to the objective, moves the optimum."""
-        return -total * (self.directions / np.sqrt(self.scatter)).T
+        return -total * (self.directions / self.root).T
 
-    def traces(self, features: Floats) -> Floats:
-        """a_k (K, d) with tr V = a_k . w_k for the V that best fits features_k w_k'."""
-        return (features.T @ self.axes) @ (self.directions / np.sqrt(self.scatter)).T
+    def traces(self, along: Floats) -> Floats:
+        """a_k (K, d) with tr V = a_k . w_k for the V that best fits f_k w_k'; ``along`` (K, q) = f_k . axes."""
+        return along @ (self.directions / self.root).T
 
-    def symmetric_fit(self, features: Floats, u: Floats) -> Floats:
-        """Orthonormal coefficients (K, p) of the best symmetric V z for the fields features_k u_k'."""
-        along = features.T @ self.axes  # (K, q)
-        inner = u @ self.directions
-        root = np.sqrt(self.scatter)
+    def symmetric_fit(self, along: Floats, u: Floats) -> Floats:
+        """Orthonormal coefficients (K, p) of the best symmetric V z for the fields f_k u_k'."""
+        inner, root = u @ self.directions, self.root
         first, second = np.triu_indices(self.n_axes, 1)
         mixed = (
             root[second] * along[:, second] * inner[:, first]
             + root[first] * along[:, first] * inner[:, second]
-        ) / np.sqrt(self.scatter[first] + self.scatter[second])
+        ) / np.sqrt(root[first] ** 2 + root[second] ** 2)
         parts = [along * inner, mixed]
         if self.directions.shape[0] > self.n_axes:
             outside = u - inner @ self.directions.T
@@ -105,9 +107,9 @@ class FreeParameters:
 
     def _symmetrised(self, linear: Floats) -> Floats:
         """Coefficients of the best symmetric V: V_ab = (Y_ab + Y_ba) / (s_a + s_b)."""
-        root = np.sqrt(self.scatter)
+        root, scatter = self.root, self.root**2
         moments = root[:, None] * (linear @ self.directions)  # Y_ab, a: axis, b: output
-        V = (moments + moments.T) / (self.scatter[:, None] + self.scatter)
+        V = (moments + moments.T) / (scatter[:, None] + scatter)
         inside = root[:, None] * V @ self.directions.T
         if self.directions.shape[0] == self.n_axes:
             return inside

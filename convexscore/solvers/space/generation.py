@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.solvers.oracles.base import Oracle, Priced
-from convexscore.solvers.space.dual import DualPoint, best_mixture
+from convexscore.solvers.space.columns import Columns
+from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
 from convexscore.solvers.space.master import minimise
 from convexscore.solvers.space.negative_skip import paying_terms, repaired
-from convexscore.solvers.space.problem import Columns, NeuronProblem
 from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
-
-Floats = NDArray[np.float64]
+from convexscore.solvers.space.rows import correlations
 
 # Most violators looked at in a round.
 _N_BEST = 400
@@ -84,16 +83,13 @@ class _Look:
 
 def _look(restricted: Restricted, oracle: Oracle, effort: int) -> _Look:
     """Price all neurons at the current residual."""
-    problem, beta, residual = restricted.problem, restricted.beta, restricted.state.residual
-    weighted = residual * problem.root_mass[:, None]
-    priced = oracle.price(
-        weighted, n_best=_N_BEST, floor=beta, current=restricted.current(), effort=effort
-    )
-    terms, worst = paying_terms(problem, residual)
-    feasible, largest = repaired(problem, residual), priced.largest
+    rows, beta, residual = restricted.problem.rows, restricted.beta, restricted.state.residual
+    current = restricted.current()
+    priced = oracle.price(residual, n_best=_N_BEST, floor=beta, current=current, effort=effort)
+    terms, worst = paying_terms(rows, residual)
+    feasible, largest = repaired(rows, residual), priced.largest
     if feasible is not residual:
-        again = feasible * problem.root_mass[:, None]
-        largest = oracle.price(again, n_best=1, current=restricted.current(), effort=effort).largest
+        largest = oracle.price(feasible, n_best=1, current=current, effort=effort).largest
     excess = priced.largest / beta - 1.0
     if len(terms):
         excess = max(excess, worst / beta)
@@ -118,16 +114,15 @@ def improve(
     violations are large, and with more effort, up to ``effort``, whenever it would stop.
     """
     problem, beta = restricted.problem, restricted.beta
-    target = problem.labels * problem.root_mass[:, None]
-    floor = -_UNBOUNDED * restricted.gaussian_value
+    floor = -_UNBOUNDED * problem.gaussian_value
     if not problem.divergence:
-        inner = DualPoint(np.zeros_like(target), 0.0)
+        inner = ZERO
     started = perf_counter()
     best_value, level = -np.inf, 0
     for n_round in range(max_rounds + 1):
         look = _look(restricted, oracle, level)
         priced, value = look.priced, look.value
-        mixture = best_mixture(look.point, inner, beta, target) if priced.complete else None
+        mixture = best_mixture(problem.rows, look.point, inner, beta) if priced.complete else None
         # a bound from a search that is not exact may be too high: then only the latest counts
         if mixture is not None and (mixture > best_value or not priced.exact):
             best_value = mixture
@@ -157,16 +152,14 @@ def improve(
 
 def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float) -> None:
     """Add what was found and solve the restricted problem to a fraction of what is missing."""
-    problem = restricted.problem
-    weighted = restricted.state.residual * problem.root_mass[:, None]
     found = Columns.neurons(look.priced.u, look.priced.b)
-    new = _distinct(problem, found, weighted).join(look.terms)
+    new = _distinct(restricted, found).join(look.terms)
     groups = max(10, len(restricted.design) + len(new))
     mu_end = _MASTER_SHARE * max(scale, wanted) / groups
     if not len(new):  # nothing pays: what is missing is accuracy of the master
         mu_end = min(mu_end, 0.1 * restricted.state.mu)
     add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
-    floor = -_UNBOUNDED * restricted.gaussian_value - restricted.base_value
+    floor = -_UNBOUNDED * restricted.problem.gaussian_value - restricted.base_value
     restricted.state = minimise(
         restricted.design, restricted.penalty, restricted.state, mu_end=mu_end, floor=floor
     )
@@ -185,21 +178,19 @@ def _drop_idle(restricted: Restricted, active: NDArray[np.bool_]) -> None:
         drop_columns(restricted, stale)
 
 
-def _distinct(problem: NeuronProblem, new: Columns, weighted: Floats) -> Columns:
+def _distinct(restricted: Restricted, new: Columns) -> Columns:
     """Of candidates with nearly the same features and gradient only the worst violator.
 
     Near copies cost a column each and add nothing; the next round finds what is still missing.
     """
     if len(new) < 2:
         return new
-    values, _ = problem.features(new)
-    values -= np.outer(problem.free.constant, problem.free.constant @ values)
-    norms = np.sqrt(np.einsum("nk,nk->k", values, values))
-    alike = (values.T @ values) / np.maximum(np.outer(norms, norms), np.finfo(float).tiny)
-    if problem.case.conservative:
+    rows = restricted.problem.rows
+    alike = correlations(rows, rows.measure(new))
+    if rows.case.conservative:
         alike *= new.u @ new.u.T
     else:
-        gradient = problem.neurons.gradient(weighted, new.u, new.b)
+        gradient = rows.gradient(restricted.state.residual, new)
         gradient /= np.sqrt(np.einsum("kd,kd->k", gradient, gradient))[:, None]
         alike *= gradient @ gradient.T
     kept: list[int] = []

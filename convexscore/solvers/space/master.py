@@ -8,7 +8,8 @@ thousands of iterations there.
 
 The Newton matrix is H x I_g + blockdiag(alpha_k (I - tau_k e_k e_k')), H the K x K Gram matrix.  It is a
 Kronecker product minus one rank-one term per group, so it is solved with two K x K Cholesky factors,
-whatever the number of outputs g: O(K^3 + n K g) time per step, O(K^2 + n K) memory.
+whatever the number of outputs g: O(K^3 + K^2 g) time per step, O(K^2) memory.  The loss is known along every
+step by H; the rows are asked, O(n K g), when mu shrinks and at the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from convexscore.solvers.oracles.base import Residual
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.penalties import Curvature, Penalty
 
@@ -34,11 +36,11 @@ _CENTRED = 0.1
 
 @dataclass(eq=False)
 class MasterState:
-    """Weights, multipliers and the weighted residual rows they give."""
+    """Weights, multipliers and the residual that the weights give."""
 
     weights: Floats
     dual: Floats
-    residual: Floats
+    residual: Residual
     mu: float
     n_steps: int = 0
 
@@ -144,44 +146,65 @@ def minimise(
     """
     weights, dual, residual, mu = state.weights, state.dual, state.residual, state.mu
     groups = max(1, len(design))
-    n_steps = 0
+    n_steps, moved, loss = 0, np.zeros_like(weights), _Loss.at(design, residual)
     while len(design) and n_steps < max_steps:
         curvature = penalty.curvature(weights, dual, mu)
-        gradient = design.adjoint(residual) + design.linear + curvature.gradient
+        gradient = loss.gradient + curvature.gradient
         step = _factorise(design.gram, curvature).solve(-gradient)
         decrement = -float(np.vdot(gradient, step))
-        change = design.apply(step)
-        size = _line_search(design, penalty, weights, residual, step, change, decrement, mu)
+        change = design.gram @ step
+        size = _line_search(loss, penalty, weights, step, change, decrement, mu)
+        loss = loss.after(design, size * step, size * change)
         dual = penalty.dual_step(weights, dual, step, mu)
-        weights, residual = weights + size * step, residual + size * change
+        weights, moved = weights + size * step, moved + size * step
         n_steps += 1
-        quadratic = 0.5 * float(np.vdot(residual, residual))
         linear = float(np.vdot(design.linear, weights))
-        if not quadratic + linear + penalty.value(weights) > floor:
+        if not 0.5 * loss.square + linear + penalty.value(weights) > floor:
             break
         centred = decrement <= _CENTRED * mu * groups
         if centred and mu <= mu_end:
             break
         if centred or (size == 1.0 and decrement <= _NEAR_CENTRE * mu * groups):
             mu = max(mu_end, _SHRINK * mu)
+            residual, moved = design.move(residual, moved), np.zeros_like(weights)
+            loss = _Loss.at(design, residual)
+    if moved.any():
+        residual = design.move(residual, moved)
     return MasterState(weights, dual, residual, mu, state.n_steps + n_steps)
 
 
+@dataclass(frozen=True, eq=False)
+class _Loss:
+    """What the master knows of the loss: its gradient (K, g), linear cost included, and ||residual||^2."""
+
+    gradient: Floats
+    square: float
+
+    @classmethod
+    def at(cls, design: Design, residual: Residual) -> _Loss:
+        return cls(design.gradient(residual), design.rows.inner(residual, residual))
+
+    def after(self, design: Design, step: Floats, change: Floats) -> _Loss:
+        """Moved by a step, whose product with the Gram matrix is ``change``."""
+        first = float(np.vdot(self.gradient - design.linear, step))
+        square = self.square + 2.0 * first + float(np.vdot(step, change))
+        return _Loss(self.gradient + change, square)
+
+
 def _line_search(
-    design: Design,
+    loss: _Loss,
     penalty: Penalty,
     weights: Floats,
-    residual: Floats,
     step: Floats,
     change: Floats,
     decrement: float,
     mu: float,
 ) -> float:
     """Backtracking on the smoothed objective, whose quadratic part is known along the line."""
-    first = float(np.vdot(residual, change)) + float(np.vdot(design.linear, step))
-    second = 0.5 * float(np.vdot(change, change))
+    first = float(np.vdot(loss.gradient, step))
+    second = 0.5 * float(np.vdot(step, change))
     base = penalty.smoothed(weights, mu)
-    noise = 1e-14 * (abs(base) + abs(first) + float(np.vdot(residual, residual)))
+    noise = 1e-14 * (abs(base) + abs(first) + loss.square)
     size = penalty.longest_step(weights, step)
     while size > _SHORTEST:
         rise = size * first + size**2 * second + penalty.smoothed(weights + size * step, mu) - base

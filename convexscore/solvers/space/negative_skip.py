@@ -9,53 +9,53 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.space.problem import Columns, NeuronProblem
+from convexscore.solvers.oracles.base import Residual
+from convexscore.solvers.space.columns import Columns
+from convexscore.solvers.space.rows import Rows
 
 Floats = NDArray[np.float64]
 
-_RANK_TOL = 1e-10
 
-
-def builds_skip(problem: NeuronProblem) -> bool:
+def builds_skip(rows: Rows) -> bool:
     """Whether V is made of columns in this problem."""
-    return problem.case.log_concave and problem.case.skip
+    return rows.case.log_concave and rows.case.skip
 
 
-def paying_terms(problem: NeuronProblem, rows: Floats) -> tuple[Columns, float]:
+def paying_terms(rows: Rows, residual: Residual) -> tuple[Columns, float]:
     """Rank-one terms that still lower the objective, and how far the worst is above zero."""
-    if not builds_skip(problem):
-        return Columns.empty(problem.dim), 0.0
-    values, vectors = np.linalg.eigh(_multiplier(problem, rows))
-    up = values > 0.0
-    count = int(up.sum())
-    return Columns(vectors.T[up], np.zeros(count), np.ones(count, dtype=bool)), max(
-        0.0, float(values[-1])
-    )
+    if not builds_skip(rows):
+        return Columns.empty(rows.dim), 0.0
+    values, vectors = np.linalg.eigh(_multiplier(_moment(rows, residual)))
+    return Columns.lines(vectors.T[values > 0.0]), max(0.0, float(values[-1]))
 
 
-def repaired(problem: NeuronProblem, rows: Floats) -> Floats:
-    """Weighted rows nearby whose multiplier is <= 0, without which they are not dual feasible.
+def repaired(rows: Rows, residual: Residual) -> Residual:
+    """A residual nearby whose multiplier is <= 0, without which it is not dual feasible.
 
-    r - P S^-1 z, P the positive part of M and S the scatter matrix of the points, has M - P.
+    R - m P S^-1 z, P the positive part of M and S the scatter matrix of the points, has M - P.
     """
-    if not builds_skip(problem):
-        return rows
-    weighted = problem.points * problem.root_mass[:, None]
-    if problem.free.rank < problem.dim:
+    if not builds_skip(rows):
+        return residual
+    moment, free = _moment(rows, residual), rows.free
+    inverse = (free.basis / free.spread**2) @ free.basis.T
+    slopes = np.zeros_like(moment)
+    if free.rank < rows.dim:
         # moments between the span of the points and the rest cannot be balanced: they must vanish
-        basis = np.linalg.svd(weighted, full_matrices=False)[2][: problem.free.rank].T
-        outside = rows - (rows @ basis) @ basis.T
-        rows = rows - weighted @ np.linalg.lstsq(weighted, outside, rcond=_RANK_TOL)[0]
-    values, vectors = np.linalg.eigh(_multiplier(problem, rows))
-    if values[-1] <= 0.0:
-        return rows
-    positive = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    scatter = weighted.T @ weighted
-    return rows - weighted @ np.linalg.lstsq(scatter, positive, rcond=_RANK_TOL**2)[0]
+        plain = moment - rows.divergence * rows.total_mass * np.eye(rows.dim)
+        outside = plain - (plain @ free.basis) @ free.basis.T
+        slopes, moment = inverse @ outside, moment - outside
+    values, vectors = np.linalg.eigh(_multiplier(moment))
+    if values[-1] > 0.0:
+        slopes = slopes + inverse @ (vectors * np.maximum(values, 0.0)) @ vectors.T
+    if not slopes.any():
+        return residual
+    return rows.move(residual, rows.measure(Columns.lines(np.eye(rows.dim))), -slopes)
 
 
-def _multiplier(problem: NeuronProblem, rows: Floats) -> Floats:
-    moment = (rows * problem.root_mass[:, None]).T @ problem.points
-    out: Floats = 0.5 * (moment + moment.T)
-    np.einsum("ii->i", out)[:] += problem.divergence * problem.total_mass
-    return out
+def _moment(rows: Rows, residual: Residual) -> Floats:
+    """sum_i z_i R_i' + delta m I: the gradient of the lines along the coordinates."""
+    return rows.gradient(residual, Columns.lines(np.eye(rows.dim)))
+
+
+def _multiplier(moment: Floats) -> Floats:
+    return 0.5 * (moment + moment.T)

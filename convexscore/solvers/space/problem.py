@@ -9,133 +9,67 @@ problem keeps its form with the same beta, and its value is divided by scale squ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convexscore.objectives.objective import ScoreObjective
-from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.oracles.base import NeuronSet
+from convexscore.solvers.oracles.base import Neurons, NeuronSet
+from convexscore.solvers.space.columns import Columns, NeuronCase
 from convexscore.solvers.space.free_parameters import FreeParameters
+from convexscore.solvers.space.rows import MemoryRows, Rows
 
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class NeuronCase:
-    """Which networks compete."""
-
-    activation: Activation
-    skip: bool
-    conservative: bool = False
-    log_concave: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "activation", get_activation(self.activation))
-
-    @property
-    def free_skip(self) -> bool:
-        """Whether V is a free parameter; log-concave fits build it from negative rank-one terms."""
-        return self.skip and not self.log_concave
-
-
-@dataclass(frozen=True, eq=False)
-class Columns:
-    """Neurons as columns of the restricted problem.
-
-    ``linear`` columns have the identity as activation, no bias and no cost: the rank-one terms of V in
-    log-concave fits.
-    """
-
-    u: Floats
-    b: Floats
-    linear: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.b)
-
-    @classmethod
-    def empty(cls, dim: int) -> Columns:
-        return cls(np.zeros((0, dim)), np.zeros(0), np.zeros(0, dtype=bool))
-
-    @classmethod
-    def neurons(cls, u: Floats, b: Floats) -> Columns:
-        return cls(u, b, np.zeros(len(b), dtype=bool))
-
-    def keep(self, which: NDArray) -> Columns:
-        return Columns(self.u[which], self.b[which], self.linear[which])
-
-    def join(self, other: Columns) -> Columns:
-        return Columns(
-            np.concatenate([self.u, other.u]),
-            np.concatenate([self.b, other.b]),
-            np.concatenate([self.linear, other.linear]),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class NeuronProblem:
-    """Standardised data of one problem.
+    """Standardised rows of one problem, and the way back to the data: x = centre + scale * z."""
 
-    Attributes
-    ----------
-    points, labels : (n, d); points are centred and have unit mean square per coordinate.
-    mass : (n,) sample weights.
-    divergence : 1.0 for score matching, 0.0 for denoising.
-    centre, scale : x = centre + scale * z.
-    """
-
-    case: NeuronCase
-    points: Floats
-    labels: Floats
-    mass: Floats
-    divergence: float
+    rows: Rows
     centre: Floats
     scale: float
-    root_mass: Floats = field(init=False, repr=False)
-    free: FreeParameters = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "root_mass", np.sqrt(self.mass))
-        object.__setattr__(
-            self,
-            "free",
-            FreeParameters.build(
-                self.points, self.mass, self.case.free_skip, symmetric=self.case.conservative
-            ),
-        )
+    @property
+    def case(self) -> NeuronCase:
+        return self.rows.case
+
+    @property
+    def divergence(self) -> float:
+        """1.0 for score matching, 0.0 for denoising."""
+        return self.rows.divergence
+
+    @property
+    def free(self) -> FreeParameters:
+        return self.rows.free
 
     @property
     def n_samples(self) -> int:
-        return int(self.points.shape[0])
+        return self.rows.n_samples
 
     @property
     def dim(self) -> int:
-        return int(self.points.shape[1])
+        return self.rows.dim
 
     @property
     def total_mass(self) -> float:
-        return float(self.mass.sum())
+        return self.rows.total_mass
 
     @property
-    def neurons(self) -> NeuronSet:
-        return NeuronSet(
-            self.points,
-            self.mass,
-            self.divergence,
-            self.case.activation,
-            self.case.conservative,
-            -1 if self.case.log_concave else 0,
-        )
+    def neurons(self) -> Neurons:
+        """What an oracle searches; a `NeuronSet` where the rows are in memory."""
+        case, rows = self.case, self.rows
+        kind = (rows.divergence, case.activation, case.conservative, -1 if case.log_concave else 0)
+        if isinstance(rows, MemoryRows):
+            return NeuronSet(rows.block.points, rows.block.mass, *kind)
+        return Neurons(rows, *kind)
 
     @property
     def gaussian_value(self) -> float:
         """Size of the objective of a Gaussian with the covariance of the points."""
-        spread = np.linalg.svd(self.points * self.root_mass[:, None], compute_uv=False)
-        kept = spread > 1e-10 * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
-        return 0.5 * self.total_mass**2 * float((1.0 / spread[kept] ** 2).sum())
+        return 0.5 * self.total_mass**2 * float((1.0 / self.free.spread**2).sum())
 
     @property
     def natural_value(self) -> float:
@@ -146,25 +80,6 @@ class NeuronProblem:
     def objective_unit(self) -> float:
         """Objective in the units of the data over the objective in z."""
         return 1.0 / self.scale**2
-
-    # ---- columns --------------------------------------------------------------------------------
-    def features(self, columns: Columns) -> tuple[Floats, Floats]:
-        """Values at the points times root mass, (n, K), and the active mass N, (K,)."""
-        sigma = self.case.activation
-        values = self.points @ columns.u.T
-        values += columns.b
-        counts = np.zeros(len(columns))
-        lines = columns.linear
-        if self.divergence:
-            counts = self.mass @ sigma.derivative(values)
-            counts[lines] = self.total_mass
-        if lines.any():
-            linear = values[:, lines]
-        values = sigma.value(values, out=values)
-        if lines.any():
-            values[:, lines] = linear
-        values *= self.root_mass[:, None]
-        return values, counts
 
     # ---- back to the data -----------------------------------------------------------------------
     def network(self, columns: Columns, weights: Floats, V: Floats, c: Floats) -> TwoLayerNetwork:
@@ -211,6 +126,5 @@ def prepare(objective: ScoreObjective, case: NeuronCase) -> NeuronProblem:
     spread = float(np.abs(shifted).max())
     scale = spread * float(np.sqrt((share @ (shifted / spread) ** 2).sum() / d)) if spread else 1.0
     labels = np.zeros((n, d)) if objective.labels is None else objective.labels * scale
-    return NeuronProblem(
-        case, shifted / scale, labels, mass, objective.divergence, first + centre, scale
-    )
+    rows = MemoryRows(case, objective.divergence, shifted / scale, labels, mass)
+    return NeuronProblem(rows, first + centre, scale)

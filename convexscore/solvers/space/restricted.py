@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.master import MasterState
 from convexscore.solvers.space.penalties import NormPenalty, Penalty, SignedPenalty
-from convexscore.solvers.space.problem import Columns, NeuronProblem
+from convexscore.solvers.space.problem import NeuronProblem
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +28,6 @@ class Restricted:
     design: Design
     state: MasterState
     base_value: float
-    gaussian_value: float
     idle: NDArray[np.intp]
 
     @property
@@ -37,7 +37,7 @@ class Restricted:
     def value(self) -> float:
         """Primal objective of the current weights."""
         s = self.state
-        quadratic = 0.5 * float(np.vdot(s.residual, s.residual))
+        quadratic = 0.5 * self.problem.rows.inner(s.residual, s.residual)
         linear = float(np.vdot(self.design.linear, s.weights))
         return quadratic + linear + self.base_value + self.penalty.value(s.weights)
 
@@ -69,18 +69,27 @@ def _penalty(problem: NeuronProblem, columns: Columns, beta: float) -> Penalty:
 
 def start(problem: NeuronProblem, beta: float) -> Restricted:
     """No neurons: c and V alone."""
-    free = problem.free
-    target = problem.labels * problem.root_mass[:, None]
-    _, linear = free.coefficients(target)
-    shift = free.divergence_shift(problem.divergence * problem.total_mass)
-    residual = -free.project(target) + free.axes @ shift
-    trace = float(np.trace(free.skip_matrix(linear + shift))) if free.n_axes else 0.0
-    base_value = problem.divergence * problem.total_mass * trace
-    design = Design.empty(problem)
+    rows, free = problem.rows, problem.free
+    design = Design.empty(rows)
+    V, _ = free_values(design, np.zeros((0, rows.dim)))
+    base_value = (
+        problem.divergence * problem.total_mass * float(np.trace(V)) if free.n_axes else 0.0
+    )
     empty = np.zeros((0, design.width))
-    state = MasterState(empty, empty.copy(), residual, 1.0)
+    state = MasterState(empty, empty.copy(), rows.start(), 1.0)
     none = np.zeros(0, dtype=np.intp)
-    return Restricted(problem, beta, design, state, base_value, problem.gaussian_value, none)
+    return Restricted(problem, beta, design, state, base_value, none)
+
+
+def free_values(design: Design, outer: Floats) -> tuple[Floats, Floats]:
+    """The best V (d, d) and c (d,) for given outer weights (K, d)."""
+    rows, free = design.rows, design.rows.free
+    constant, linear = rows.coefficients(rows.labels)
+    c = (constant - design.measured.level @ outer) / np.sqrt(rows.total_mass)
+    if not free.n_axes:
+        return np.zeros((rows.dim, rows.dim)), c
+    linear = free.fitted(linear - design.measured.along.T @ outer)
+    return free.skip_matrix(linear + free.divergence_shift(rows.divergence * rows.total_mass)), c
 
 
 def restart(restricted: Restricted, beta: float) -> Restricted:
@@ -104,14 +113,14 @@ def add_columns(restricted: Restricted, new: Columns, mu: float) -> None:
     old = len(restricted.design)
     design = restricted.design.add(new)
     state = restricted.state
-    gradient = design.adjoint(state.residual)[old:] + design.linear[old:]
+    gradient = design.gradient(state.residual, first=old)
     penalty = _penalty(restricted.problem, design.columns, restricted.beta)
     weights, dual = penalty.start(gradient, mu)
     restricted.design = design
     all_weights = np.concatenate([state.weights, weights])
     residual = state.residual
     if weights.any():
-        residual = residual + design.apply(np.concatenate([np.zeros_like(state.weights), weights]))
+        residual = design.move(residual, np.concatenate([np.zeros_like(state.weights), weights]))
     restricted.state = MasterState(
         all_weights, np.concatenate([state.dual, dual]), residual, mu, state.n_steps
     )
@@ -124,7 +133,7 @@ def drop_columns(restricted: Restricted, which: NDArray[np.bool_]) -> None:
     state = restricted.state
     gone = state.weights.copy()
     gone[keep] = 0.0
-    residual = state.residual - restricted.design.apply(gone)
+    residual = restricted.design.move(state.residual, -gone)
     restricted.design = restricted.design.keep(keep)
     restricted.state = MasterState(
         state.weights[keep], state.dual[keep], residual, state.mu, state.n_steps

@@ -19,11 +19,19 @@ from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
 from convexscore.solvers.oracles.base import Oracle
 from convexscore.solvers.space.boundedness import boundedness
-from convexscore.solvers.space.certificate import certificate_of, free_values
+from convexscore.solvers.space.certificate import certificate_of
+from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import DualPoint
 from convexscore.solvers.space.generation import Outcome, Round, improve
-from convexscore.solvers.space.problem import Columns, NeuronProblem
-from convexscore.solvers.space.restricted import Restricted, add_columns, restart, start
+from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.restricted import (
+    Restricted,
+    add_columns,
+    free_values,
+    restart,
+    start,
+)
+from convexscore.solvers.space.rows import MemoryRows
 from convexscore.solvers.space.tidy import tidy
 
 # Penalties are approached from above: each stage multiplies beta by this, down to the one asked for,
@@ -58,8 +66,21 @@ class MultivariateFit:
 
 def largest_start(problem: NeuronProblem, oracle: Oracle) -> float:
     """Smallest beta at which no neuron pays: the largest measure at the best c and V."""
-    rows = start(problem, 1.0).state.residual * problem.root_mass[:, None]
-    return oracle.price(rows, n_best=1).largest
+    return oracle.price(problem.rows.start(), n_best=1).largest
+
+
+@dataclass
+class _Log:
+    """Counts rounds on their way to whoever listens."""
+
+    listener: Callable[[Round], None] | None
+    started: float
+    n_rounds: int = 0
+
+    def __call__(self, line: Round) -> None:
+        self.n_rounds += 1
+        if self.listener is not None:
+            self.listener(line)
 
 
 def solve(
@@ -76,40 +97,12 @@ def solve(
 ) -> MultivariateFit:
     """Best network that column generation finds, with its certificate.
 
-    Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + n K d) each for K
-    columns; memory O(n K + K^2) and the oracle's.  Never a matrix with one column for every neuron.
+    Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + K^2 d) each for K
+    columns, and some passes over the rows, O(n K d); memory O(K^2), the oracle's and that of a pass.
     ``extra`` neurons compete from the start of the last stage.
     """
-    started = perf_counter()
-    inner = None if warm is None else warm.inner
-    n_rounds = 0
-
-    def count(line: Round) -> None:
-        nonlocal n_rounds
-        n_rounds += 1
-        if on_round is not None:
-            on_round(line)
-
-    largest = largest_start(problem, oracle)
-    pays = largest > beta
-    if not pays:
-        # no neuron pays: c and V alone are the optimum, and their residual proves it
-        restricted = start(problem, beta)
-    else:
-        restricted = descend(
-            problem,
-            beta,
-            oracle,
-            largest=largest,
-            warm=None if warm is None else warm.restricted,
-            on_round=count,
-        )
-    if extra is not None and pays:
-        add_columns(restricted, extra, problem.natural_value)
-    if pays and problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
-        inner = _inner_point(restricted, oracle, beta, count)
-    restricted = restart(restricted, beta)
-    certifiable = inner is not None or not problem.divergence or not pays
+    log = _Log(on_round, perf_counter())
+    restricted, inner, certifiable = _prepared(problem, beta, oracle, warm, extra, log)
     outcome = improve(
         restricted,
         oracle,
@@ -117,7 +110,7 @@ def solve(
         inner=inner,
         effort=effort,
         max_rounds=max_rounds,
-        on_round=count,
+        on_round=log,
         violation=-np.inf if certifiable else tol,
     )
     _require_bounded(outcome, restricted, oracle, beta)
@@ -125,34 +118,58 @@ def solve(
     def certified(candidate: Restricted) -> tuple[TwoLayerNetwork, Certificate]:
         network = network_of(candidate)
         return network, certificate_of(
-            problem,
-            beta,
-            network,
-            oracle,
-            inner=inner,
-            reference=outcome.dual_value,
-            tol=tol,
-            effort=effort,
-            n_iter=n_rounds,
-            started=started,
-        )
+            problem, beta, network, oracle, inner=inner, reference=outcome.dual_value,
+            tol=tol, effort=effort, n_iter=log.n_rounds, started=log.started,
+        )  # fmt: skip
 
-    # the neatest network that is as good as what the last round has priced
-    allowed = tol * max(abs(restricted.value()), problem.natural_value)
+    network, certificate = _neatest(restricted, outcome, certified, tol)
+    if not certificate.converged:
+        warnings.warn(
+            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
+        )
+    return MultivariateFit(network, certificate, restricted, inner)
+
+
+def _prepared(
+    problem: NeuronProblem,
+    beta: float,
+    oracle: Oracle,
+    warm: MultivariateFit | None,
+    extra: Columns | None,
+    log: _Log,
+) -> tuple[Restricted, DualPoint | None, bool]:
+    """Where the last stage starts, a strictly feasible dual point, and whether a gap can be proven."""
+    inner = None if warm is None else warm.inner
+    largest = largest_start(problem, oracle)
+    if largest <= beta:
+        # no neuron pays: c and V alone are the optimum, and their residual proves it
+        return restart(start(problem, beta), beta), inner, True
+    before = None if warm is None else warm.restricted
+    restricted = descend(problem, beta, oracle, largest=largest, warm=before, on_round=log)
+    if extra is not None:
+        add_columns(restricted, extra, problem.natural_value)
+    if problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
+        inner = _inner_point(restricted, oracle, beta, log)
+    return restart(restricted, beta), inner, inner is not None or not problem.divergence
+
+
+def _neatest(
+    restricted: Restricted,
+    outcome: Outcome,
+    certified: Callable[[Restricted], tuple[TwoLayerNetwork, Certificate]],
+    tol: float,
+) -> tuple[TwoLayerNetwork, Certificate]:
+    """The neatest network that is as good as what the last round has priced, with its certificate."""
+    beta = restricted.beta
+    allowed = tol * max(abs(restricted.value()), restricted.problem.natural_value)
     loosest = max(_TIDY_VIOLATION, tol, 2.0 * (outcome.residual.largest / beta - 1.0))
     for share in _TIDY_SHARES:
         network, certificate = certified(tidy(restricted, tol=share * allowed))
         # a local search finds another largest violation every time: nothing to compare
         loose = certificate.exact and certificate.max_violation > loosest
         if not loose and certificate.converged == outcome.reached:
-            break
-    else:
-        network, certificate = certified(restricted)
-    if not certificate.converged:
-        warnings.warn(
-            f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
-        )
-    return MultivariateFit(network, certificate, restricted, inner)
+            return network, certificate
+    return certified(restricted)
 
 
 def descend(
@@ -184,10 +201,10 @@ def descend(
 
 def network_of(restricted: Restricted) -> TwoLayerNetwork:
     """The network of the current weights with the best V and c, in the units of the data."""
-    columns = restricted.design.columns
-    outer = restricted.design.outer_weights(restricted.state.weights)
-    V, c = free_values(restricted.problem, columns, outer)
-    return restricted.problem.network(columns, outer, V, c)
+    design = restricted.design
+    outer = design.outer_weights(restricted.state.weights)
+    V, c = free_values(design, outer)
+    return restricted.problem.network(design.columns, outer, V, c)
 
 
 def _stages(beta: float, largest: float) -> list[float]:
@@ -217,7 +234,7 @@ def _inner_point(
         trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
     )
     if not outcome.bounded:  # beta is just above the limit: a point at the limit itself
-        if restricted.problem.points.size > _PROVABLE_SIZE:
+        if not _provable(restricted.problem):
             return None
         limit = boundedness(restricted.problem, oracle, tol=_INNER_ACCURACY)
         if limit.upper >= beta:
@@ -235,6 +252,12 @@ def _inner_point(
     return outcome.residual if outcome.residual.largest < beta else None
 
 
+def _provable(problem: NeuronProblem) -> bool:
+    """Whether the limit of the penalty is cheap to compute."""
+    small = problem.n_samples * problem.dim <= _PROVABLE_SIZE
+    return small and isinstance(problem.rows, MemoryRows)
+
+
 def _require_bounded(outcome: Outcome, restricted: Restricted, oracle: Oracle, beta: float) -> None:
     """Refuse a problem whose restricted objective has no minimum, with the proof where it is cheap.
 
@@ -245,7 +268,7 @@ def _require_bounded(outcome: Outcome, restricted: Restricted, oracle: Oracle, b
         return
     problem = restricted.problem
     limit = None
-    if problem.points.size <= _PROVABLE_SIZE:
+    if _provable(problem):
         limit = boundedness(
             problem, oracle, decide=restricted.beta, start=restricted.design.columns
         )

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.master import minimise
-from convexscore.solvers.space.problem import Columns
 from convexscore.solvers.space.restricted import Restricted, add_columns, copy_of, drop_columns
+from convexscore.solvers.space.rows import correlations
 
 Floats = NDArray[np.float64]
 
@@ -82,12 +83,7 @@ def _join(restricted: Restricted, alike: float) -> bool:
     design = restricted.design
     outer = design.outer_weights(restricted.state.weights)
     size = np.sqrt(np.einsum("kd,kd->k", outer, outer))
-    values, _ = restricted.problem.features(design.columns)
-    constant = restricted.problem.free.constant
-    values -= np.outer(constant, constant @ values)
-    norms = np.sqrt(np.einsum("nk,nk->k", values, values))
-    scale = np.maximum(np.outer(norms, norms), np.finfo(float).tiny)
-    near = (values.T @ values) / scale > alike
+    near = correlations(design.rows, design.measured) > alike
     near &= outer @ outer.T > alike * np.outer(size, size)
     near &= ~design.columns.linear & ~design.columns.linear[:, None]
     taken = design.columns.linear.copy()

@@ -24,7 +24,8 @@ from convexscore.solvers.oracles.base import Oracle
 from convexscore.solvers.oracles.choice import DEFAULT_STARTS, make_oracle
 from convexscore.solvers.space.boundedness import boundedness
 from convexscore.solvers.space.certificate import certificate_of
-from convexscore.solvers.space.problem import NeuronCase, NeuronProblem, prepare
+from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.problem import NeuronProblem, prepare
 from convexscore.solvers.space.restricted import Restricted
 from convexscore.solvers.space.solve import (
     FINAL_EFFORT,
