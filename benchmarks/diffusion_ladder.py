@@ -12,7 +12,8 @@ from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
 from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.problem import NeuronCase, prepare
+from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
 from convexscore.solvers.space.solve import MultivariateFit, solve
 

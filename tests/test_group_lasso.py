@@ -10,10 +10,10 @@ from oracles import ACTIVATIONS
 from plane_oracles import Case, conic_optimum, neuron_columns
 
 from convexscore.objectives import ScoreObjective
+from convexscore.solvers.space.columns import Columns, NeuronCase
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty
-from convexscore.solvers.space.columns import Columns, NeuronCase
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
 from convexscore.solvers.space.rows import MemoryRows

@@ -234,17 +234,17 @@ def test_what_looks_at_pairs_of_points_says_when_they_are_elsewhere():
     _, plane = _problem(2, 1.0, (False, False), True, False)
     _, space = _problem(3, 1.0, (False, False), True, False)
     for oracle, problem in ((PlaneOracle, plane), (SpaceOracle, space)):
-        with pytest.raises(ValueError, match="memory.*ChunkedRows.*AscentOracle"):
+        with pytest.raises(ValueError, match=r"memory.*ChunkedRows.*AscentOracle"):
             oracle(problem.neurons)
         assert isinstance(_searching(problem), AscentOracle)
         assert isinstance(make_oracle(problem, random_state=np.random.default_rng(0)), AscentOracle)
-    with pytest.raises(ValueError, match="memory.*ChunkedRows"):
+    with pytest.raises(ValueError, match=r"memory.*ChunkedRows"):
         boundedness(plane, _searching(plane))
 
 
 def test_unbounded_problems_are_refused_without_a_proof():
     _, elsewhere = _problem(2, 1.0, (False, False), True, False, n=12)
-    with pytest.raises(UnboundedObjectiveError, match="beta = 0.1"):
+    with pytest.raises(UnboundedObjectiveError, match=r"beta = 0\.1"):
         solve(elsewhere, 0.1, _searching(elsewhere))
 
 

@@ -12,7 +12,8 @@ from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising
 from convexscore.objectives.options import make_case
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.space.problem import NeuronCase, NeuronProblem, prepare
+from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.problem import NeuronProblem, prepare
 from convexscore.solvers.training_problem import training_problem
 
 Floats = NDArray[np.float64]

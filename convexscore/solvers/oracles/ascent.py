@@ -375,7 +375,7 @@ def _crossings(
     block: Block,
     residual: Floats,
 ) -> tuple[_Crossings, Floats]:
-    """The ``size`` nearest crossings in a block and the next, and the sums over all points of the block."""
+    """The ``size`` nearest crossings in a block and the next, and the sums over all its points."""
     u, b, tangent, tau = pencils
     p = u @ block.points.T + b[:, None]
     q = tangent @ block.points.T + tau[:, None]

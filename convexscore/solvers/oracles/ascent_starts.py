@@ -146,7 +146,7 @@ def _edges(neurons: Neurons, u: Floats) -> tuple[Floats, Floats, Floats]:
         mean, spread = projection.mean(axis=1), projection.std(axis=1)
         return block.n_samples, mean, spread, projection.min(axis=1), projection.max(axis=1)
 
-    n, mean, spread, least, most = _pooled(neurons.data.collect(kernel))
+    _, mean, spread, least, most = _pooled(neurons.data.collect(kernel))
     low = np.maximum(least, mean - 3.5 * spread)
     high = np.minimum(most, mean + 3.5 * spread)
     low, high = low + _INSIDE * (high - low), high - _INSIDE * (high - low)
@@ -257,8 +257,8 @@ def ascent_direction(
 ) -> Floats:
     """Gradient of h in u at a fixed pattern, up to multiples of u.
 
-    ``pulled`` is ``sum_i sigma'_i (g . R_i) x_i``, ``active`` N.  For free outer weights ``delta N g`` is to be
-    added; for ridge neurons G, because g = +-u moves along and ``u . (N u)`` does not change.
+    ``pulled`` is ``sum_i sigma'_i (g . R_i) x_i``, ``active`` N.  For free outer weights ``delta N g``
+    is to be added; for ridge neurons G, because g = +-u moves along and ``u . (N u)`` does not change.
     """
     g = dual(neurons, gradient, u)
     if neurons.conservative:

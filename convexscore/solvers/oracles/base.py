@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convexscore.scores.activations import Activation, get_activation
 
 Floats = NDArray[np.float64]
-# Residual rows R_i = m_i (s(x_i) - l_i): an array where the data are in memory, else whatever stands for it.
+# Residual rows R_i = m_i (s(x_i) - l_i): an array if the data are in memory, else what stands for it.
 Residual = Any
 
 # Pre-activations are formed in blocks of at most this many numbers (16 MB).
@@ -117,13 +117,14 @@ def flow(
     step = max(1, _BLOCK // max(1, len(b)))
     for start in range(0, block.n_samples, step):
         rows = slice(start, start + step)
-        pre = block.points[rows] @ u.T + b
+        pre = u @ block.points[rows].T
+        pre += b[:, None]
         if count:
-            active += block.mass[rows] @ sigma.derivative(pre)
-        value = sigma.value(pre)
-        if straight.any():
-            value[:, straight] = pre[:, straight]
-        out += value.T @ residual[rows]
+            active += sigma.derivative(pre) @ block.mass[rows]
+        line = pre[straight]
+        value = sigma.value(pre, out=pre)
+        value[straight] = line
+        out += value @ residual[rows]
     if count:
         active[straight] = block.mass.sum()
     return out, active

@@ -102,8 +102,8 @@ def boundedness(
     Raises
     ------
     ValueError
-        If n d is above ``max_size``, the rows are not in memory, or the case is log-concave without being a ridge potential of
-        convex ridges.
+        If n d is above ``max_size``, the rows are not in memory, or the case is log-concave without
+        being a ridge potential of convex ridges.
 
     Notes
     -----

@@ -40,8 +40,8 @@ class FreeParameters:
     def build(
         cls, triangle: Floats, constant: Floats, *, skip: bool, symmetric: bool
     ) -> FreeParameters:
-        """From the triangle (d, d) of a QR factorisation of the weighted points and the sums (d,) of these
-        times the constant."""
+        """From the triangle (d, d) of a QR factorisation of the weighted points and their products (d,)
+        with the constant."""
         _, spread, vectors = np.linalg.svd(triangle, full_matrices=False)
         kept = spread > RANK_TOL * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
         basis, spread = vectors[kept].T, spread[kept]
@@ -73,7 +73,7 @@ class FreeParameters:
         return axes
 
     def fitted(self, linear: Floats) -> Floats:
-        """Coefficients (q, d) of the best allowed V from products (q, d) of the axes with weighted rows."""
+        """Coefficients (q, d) of the best allowed V from products (q, d) of the axes with rows."""
         return self._symmetrised(linear) if self.symmetric and self.n_axes else linear
 
     def skip_matrix(self, linear: Floats) -> Floats:
@@ -88,7 +88,7 @@ class FreeParameters:
         return -total * (self.directions / self.root).T
 
     def traces(self, along: Floats) -> Floats:
-        """a_k (K, d) with tr V = a_k . w_k for the V that best fits f_k w_k'; ``along`` (K, q) = f_k . axes."""
+        """a_k (K, d) with tr V = a_k . w_k for the V that best fits f_k w_k'; ``along`` is f_k . axes."""
         return along @ (self.directions / self.root).T
 
     def symmetric_fit(self, along: Floats, u: Floats) -> Floats:

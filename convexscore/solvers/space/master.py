@@ -8,8 +8,8 @@ thousands of iterations there.
 
 The Newton matrix is H x I_g + blockdiag(alpha_k (I - tau_k e_k e_k')), H the K x K Gram matrix.  It is a
 Kronecker product minus one rank-one term per group, so it is solved with two K x K Cholesky factors,
-whatever the number of outputs g: O(K^3 + K^2 g) time per step, O(K^2) memory.  The loss is known along every
-step by H; the rows are asked, O(n K g), when mu shrinks and at the end.
+whatever the number of outputs g: O(K^3 + K^2 g) time per step, O(K^2) memory.  The loss is known along
+every step by H; the rows are asked, O(n K g), when mu shrinks and at the end.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def minimise(
 
 @dataclass(frozen=True, eq=False)
 class _Loss:
-    """What the master knows of the loss: its gradient (K, g), linear cost included, and ||residual||^2."""
+    """The loss to the master: its gradient (K, g), linear cost included, and ||residual||^2."""
 
     gradient: Floats
     square: float

@@ -119,7 +119,7 @@ class Rows(ABC):
         )
 
     def moments(self) -> tuple[Floats, Floats]:
-        """A triangle T with T'T = sum_i m_i z_i z_i', and sum_i m_i z_i over the root of the total mass."""
+        """A triangle T with T'T = sum_i m_i z_i z_i'; sum_i m_i z_i over the root of the total mass."""
 
         def kernel(block: Block) -> tuple[Floats, Floats]:
             weighted = block.points * block.root[:, None]
@@ -206,7 +206,7 @@ class Rows(ABC):
         return self.build(kernel, residual)
 
     def judge(self, network: TwoLayerNetwork, centre: Floats, scale: float) -> Judged:
-        """A network for x = centre + scale z, by its own outputs; the residual has c and V moved to their best."""
+        """A network for x = centre + scale z by its own outputs; c and V of the residual are the best."""
 
         def raw(block: Block, labels: Floats) -> Floats:
             score = network(centre + scale * block.points) * scale
