@@ -195,7 +195,7 @@ FITS = [
     (3, 0.0, (False, False), True, True),
     (3, 1.0, (True, False), False, False), (3, 0.0, (True, True), False, True),
     (5, 0.0, (False, False), True, True), (5, 1.0, (True, False), True, True),
-    (5, 1.0, (True, True), True, False), (10, 0.0, (False, False), True, True),
+    (5, 1.0, (True, True), True, False), (10, 0.0, (False, False), True, False),
     (10, 0.0, (True, True), True, True),
 ]  # fmt: skip
 
