@@ -12,10 +12,10 @@ from benchmarks.harness import Check, Report, figure
 from convexscore import ConvexDiffusion, fit_convex_diffusion, targets
 from convexscore.objectives import denoising
 from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.columns import SpaceCase
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
-from convexscore.solvers.space.solve import MultivariateFit, solve
+from convexscore.solvers.space.solve import SpaceFit, solve
 
 TITLE = "planar ladder of certified scores: total fit time, per level, serial and two workers"
 
@@ -50,8 +50,8 @@ def _fit(X: Any, settings: Settings, beta: Any, n_jobs: int, seed: int) -> tuple
 def _from_the_level_above(X: Any, model: ConvexDiffusion, draws: int, seed: int) -> float:
     """Seconds of the ladder when each level starts with the neurons of the one before."""
     z = model.standardization_.points(X)
-    case = NeuronCase("relu", skip=True)  # of the default model
-    before: MultivariateFit | None = None
+    case = SpaceCase("relu", skip=True)  # of the default model
+    before: SpaceFit | None = None
     started = perf_counter()
     for level, beta in zip(model.levels_, model.betas_, strict=True):
         objective = denoising(
@@ -64,7 +64,7 @@ def _from_the_level_above(X: Any, model: ConvexDiffusion, draws: int, seed: int)
             columns, _, _, _ = problem.columns_of(before.network)
             restricted = start(problem, float(beta))
             add_columns(restricted, columns, problem.natural_value)
-            warm = MultivariateFit(before.network, before.certificate, restricted, None)
+            warm = SpaceFit(before.network, before.certificate, restricted, None)
         before = solve(problem, float(beta), oracle, tol=1e-2, warm=warm)
     return perf_counter() - started
 

@@ -18,7 +18,7 @@ from benchmarks.problems.spiral import overfit_problem, spiral
 from convexscore import ConvergenceWarning
 from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.space.generation import Round
-from convexscore.solvers.space.solve import MultivariateFit, solve
+from convexscore.solvers.space.solve import SpaceFit, solve
 
 TITLE = "over-fitted spiral, 80 points x 5 noisy copies, to a certified relative gap of 1e-2"
 
@@ -108,7 +108,7 @@ def one_level(noise: float, settings: Settings, seed: int) -> tuple[Row, list[Ro
 
 def fit_level(
     points: Any, noise: float, settings: Settings, seed: int, log: list[Round] | None = None
-) -> MultivariateFit:
+) -> SpaceFit:
     """One noise level in the form of the labels -delta, through the solver of the package."""
     problem = overfit_problem(points, settings.copies, noise, seed)
     oracle = make_oracle(problem, random_state=np.random.default_rng(seed))

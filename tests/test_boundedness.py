@@ -16,7 +16,7 @@ from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.space import boundedness as module
 from convexscore.solvers.space.boundedness import boundedness
-from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.problem import prepare
 
 CASES = [
@@ -32,7 +32,7 @@ def cloud(n: int, d: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def problem_of(x, activation="relu", skip=True, conservative=False, weights=None, lc=False):
-    case = NeuronCase(activation, skip, conservative, lc)
+    case = SpaceCase(activation, skip, conservative, lc)
     return prepare(ScoreObjective(np.asarray(x, float), None, 1.0, weights), case)
 
 
@@ -264,7 +264,7 @@ def test_log_concave_fits_need_the_largest_mass_on_a_supporting_line():
 
 def test_denoising_has_no_limit():
     objective = ScoreObjective(cloud(5), cloud(5, seed=1), 0.0, None)
-    problem = prepare(objective, NeuronCase("relu", True))
+    problem = prepare(objective, SpaceCase("relu", True))
     limit = boundedness(problem, PlaneOracle(problem.neurons))
     assert (limit.lower, limit.upper, limit.gap) == (0.0, 0.0, 0.0)
 

@@ -10,7 +10,7 @@ from oracles import ACTIVATIONS
 from plane_oracles import Case, conic_optimum, neuron_columns
 
 from convexscore.objectives import ScoreObjective
-from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty
@@ -26,7 +26,7 @@ def _problem(activation="relu", skip=True, kind="vector", *, d=2, n=15, delta=1.
     x = rng.normal(size=(n, d)) * rng.uniform(0.5, 2.0, size=d)
     labels = None if delta else rng.normal(size=(n, d))
     mass = rng.uniform(0.3, 2.0, size=n) if weighted else None
-    case = NeuronCase(activation, skip, kind != "vector", kind == "log-concave")
+    case = SpaceCase(activation, skip, kind != "vector", kind == "log-concave")
     return prepare(ScoreObjective(x, labels, delta, mass), case)
 
 
@@ -84,7 +84,7 @@ def _points(d, rank, n=14, seed=0):
 def test_projection_is_least_squares(d, rank, skip, symmetric):
     points, mass = _points(d, rank)
     root = np.sqrt(mass)[:, None]
-    case = NeuronCase("relu", skip, symmetric)
+    case = SpaceCase("relu", skip, symmetric)
     memory = MemoryRows(case, 1.0, points, np.zeros_like(points), mass)
     free = memory.free
     assert free.rank == rank

@@ -19,12 +19,12 @@ from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 from convexscore.solvers.space.boundedness import boundedness
-from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.dual import DualPoint
 from convexscore.solvers.space.generation import improve
 from convexscore.solvers.space.master import minimise
 from convexscore.solvers.space.negative_skip import builds_skip
-from convexscore.solvers.space.problem import NeuronProblem, prepare
+from convexscore.solvers.space.problem import SpaceProblem, prepare
 from convexscore.solvers.space.restricted import add_columns, start
 from convexscore.solvers.space.rows import MemoryRows, Rows
 from convexscore.solvers.space.solve import largest_start, network_of, solve
@@ -58,9 +58,9 @@ def _problem(d, delta, kind, skip, weights, *, n=60, activation="relu"):
     x = rng.normal(size=(n, d)) * rng.uniform(0.5, 2.0, d)
     mass = rng.uniform(0.3, 2.0, n) if weights else None
     labels = None if delta else rng.normal(size=(n, d)) - x
-    case = NeuronCase(activation, skip, *kind)
+    case = SpaceCase(activation, skip, *kind)
     problem = prepare(ScoreObjective(x, labels, delta, mass), case)
-    return problem, NeuronProblem(ChunkedRows(problem.rows), problem.centre, problem.scale)
+    return problem, SpaceProblem(ChunkedRows(problem.rows), problem.centre, problem.scale)
 
 
 def _columns(d, seed=1, count=7):

@@ -12,13 +12,13 @@ from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising
 from convexscore.objectives.options import make_case
 from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.space.columns import NeuronCase
-from convexscore.solvers.space.problem import NeuronProblem, prepare
+from convexscore.solvers.space.columns import SpaceCase
+from convexscore.solvers.space.problem import SpaceProblem, prepare
 from convexscore.solvers.training_problem import training_problem
 
 Floats = NDArray[np.float64]
 
-RELU = NeuronCase("relu", skip=False)
+RELU = SpaceCase("relu", skip=False)
 LAST = 79.0  # the spiral of 100 points, of which the inner 20 are left out
 
 
@@ -87,7 +87,7 @@ def judge(problem: PlanarProblem, network: TwoLayerNetwork, tol: float = 1e-4) -
     )
 
 
-def overfit_problem(points: Floats, copies: int, noise: float, seed: int) -> NeuronProblem:
+def overfit_problem(points: Floats, copies: int, noise: float, seed: int) -> SpaceProblem:
     """Labels -delta, so the score comes multiplied by the noise level.
 
     With s' = noise * s the half-squared loss and the penalty beta of s' are noise^2 times those of the

@@ -13,7 +13,7 @@ from convexscore.models.certify import network_problem
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.oracles.exact import in_memory
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.training import SpaceTraining
 from convexscore.solvers.training_problem import training_problem
 
@@ -144,7 +144,7 @@ def certificate_map(
 
 
 def _map_of(
-    problem: NeuronProblem, network: TwoLayerNetwork, beta: float, n_angles: int, n_offsets: int
+    problem: SpaceProblem, network: TwoLayerNetwork, beta: float, n_angles: int, n_offsets: int
 ) -> CertificateMap:
     neurons = in_memory(problem.neurons)
     rows = problem.rows.judge(network, problem.centre, problem.scale).residual

@@ -1,4 +1,4 @@
-"""Solve any univariate problem: column generation inside a scalar search, on cells when large.
+"""Solve any problem on the line: column generation inside a scalar search, on cells when large.
 
 Without skip connection one number couples all kinks: q, the slope that they cannot produce at their
 own cost.  Its multiplier, the tilt, is found by safeguarded Newton steps.

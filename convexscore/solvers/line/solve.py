@@ -1,4 +1,4 @@
-"""Solve, assemble and certify one univariate problem: the single entry the rest of the package uses."""
+"""Solve, assemble and certify one problem on the line, as line/training.py asks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEAST_VIOLATION = 1e-13
 
 
 @dataclass(frozen=True)
-class UnivariateFit:
+class LineFit:
     """A solved problem: network, exact score, certificate and the warm state for a neighbour."""
 
     network: TwoLayerNetwork
@@ -45,7 +45,7 @@ def solve(
     *,
     tol: float = 1e-8,
     warm: WarmStart | None = None,
-) -> UnivariateFit:
+) -> LineFit:
     """Global optimum to a relative gap, with network and certificate.  O(n) per round, memory O(n).
 
     Constrained fits with skip connection always have a density: where slopes <= 0 leave a flat tail
@@ -70,7 +70,7 @@ def _solve(
     *,
     tol: float,
     warm: WarmStart | None = None,
-) -> UnivariateFit:
+) -> LineFit:
     started = perf_counter()
     n_rounds, violation = 0, max(_VIOLATION_SHARE * tol, _LEAST_VIOLATION)
     while True:
@@ -100,7 +100,7 @@ def _solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
-    return UnivariateFit(network, score, certificate, solution, state, hint)
+    return LineFit(network, score, certificate, solution, state, hint)
 
 
 def certificate_of(

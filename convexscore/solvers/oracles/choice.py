@@ -11,7 +11,7 @@ from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.base import Neurons, NeuronSet, Oracle, Priced
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class PartialPlaneOracle:
 
 
 def make_oracle(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     *,
     n_starts: int = DEFAULT_STARTS,
     random_state: np.random.Generator,

@@ -22,7 +22,7 @@ from convexscore.solvers.space.boundedness_master import (
     spanning_columns,
 )
 from convexscore.solvers.space.columns import Columns
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.rows import in_memory
 
 Floats = NDArray[np.float64]
@@ -71,7 +71,7 @@ class BoundednessLimit:
 
 
 def boundedness(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     oracle: Oracle,
     *,
     tol: float = 1e-3,
@@ -84,7 +84,7 @@ def boundedness(
 
     Parameters
     ----------
-    problem : NeuronProblem
+    problem : SpaceProblem
         Of its ``log_concave`` case (conservative, negative slope >= 0) beta_0 is the largest mass on a
         supporting hyperplane for ReLU and 0 for a leaky one.
     oracle : Oracle
@@ -176,7 +176,7 @@ def boundedness(
     return BoundednessLimit(min(lower, upper), upper, exact, n_rounds, best, columns)
 
 
-def _without_geometry(problem: NeuronProblem) -> BoundednessLimit | None:
+def _without_geometry(problem: SpaceProblem) -> BoundednessLimit | None:
     """Cases whose threshold does not depend on where the points are.
 
     Points in a hyperplane with normal v: the neuron -t v sigma(v.z + b), b just above 0, vanishes on the
@@ -192,7 +192,7 @@ def _without_geometry(problem: NeuronProblem) -> BoundednessLimit | None:
 
 
 def _log_concave(
-    problem: NeuronProblem, oracle: Oracle, decide: float | None, max_rounds: int
+    problem: SpaceProblem, oracle: Oracle, decide: float | None, max_rounds: int
 ) -> BoundednessLimit:
     """Only y <= 0: beta_0 is the largest mass on a supporting hyperplane of the points (leaky: 0).
 

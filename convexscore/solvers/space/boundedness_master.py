@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from convexscore.solvers.space.columns import Columns
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.rows import MemoryRows, in_memory
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Dictionary:
     to_rows: Floats
 
     @classmethod
-    def build(cls, problem: NeuronProblem, columns: Columns) -> Dictionary:
+    def build(cls, problem: SpaceProblem, columns: Columns) -> Dictionary:
         """O(K P^2) for the orthonormal rows."""
         rows = in_memory(problem.rows, "the boundedness threshold")
         features, constant = _affine(rows, columns)
@@ -105,7 +105,7 @@ class Centre:
     size: Floats
 
 
-def spanning_columns(problem: NeuronProblem) -> Columns:
+def spanning_columns(problem: SpaceProblem) -> Columns:
     """Kinks halfway between neighbours, seen from d orthogonal directions, both ways if that differs.
 
     One generic direction already spans all functions on the points, so that the dictionary's

@@ -11,11 +11,11 @@ from convexscore.solvers.certificate import Certificate, certificate_from_bounds
 from convexscore.solvers.oracles.base import Oracle, Priced, Residual
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
 from convexscore.solvers.space.negative_skip import builds_skip, paying_terms, repaired
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 
 
 def certificate_of(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     beta: float,
     network: TwoLayerNetwork,
     oracle: Oracle,

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class NeuronCase:
+class SpaceCase:
     """Which networks compete."""
 
     activation: Activation

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import Neurons, NeuronSet
-from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.free_parameters import FreeParameters
 from convexscore.solvers.space.rows import MemoryRows, Rows
 
@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class NeuronProblem:
+class SpaceProblem:
     """Standardised rows of one problem, and the way back to the data: x = centre + scale * z."""
 
     rows: Rows
@@ -33,7 +33,7 @@ class NeuronProblem:
     scale: float
 
     @property
-    def case(self) -> NeuronCase:
+    def case(self) -> SpaceCase:
         return self.rows.case
 
     @property
@@ -112,7 +112,7 @@ class NeuronProblem:
         return Columns.neurons(u[live], b[live]), w[live], V, c
 
 
-def prepare(objective: ScoreObjective, case: NeuronCase) -> NeuronProblem:
+def prepare(objective: ScoreObjective, case: SpaceCase) -> SpaceProblem:
     """Centre and scale the data of an objective; O(n d)."""
     x = objective.points
     n, d = x.shape
@@ -127,4 +127,4 @@ def prepare(objective: ScoreObjective, case: NeuronCase) -> NeuronProblem:
     scale = spread * float(np.sqrt((share @ (shifted / spread) ** 2).sum() / d)) if spread else 1.0
     labels = np.zeros((n, d)) if objective.labels is None else objective.labels * scale
     rows = MemoryRows(case, objective.divergence, shifted / scale, labels, mass)
-    return NeuronProblem(rows, first + centre, scale)
+    return SpaceProblem(rows, first + centre, scale)

@@ -11,7 +11,7 @@ from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.master import MasterState
 from convexscore.solvers.space.penalties import NormPenalty, Penalty, SignedPenalty
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 
 Floats = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ _COARSE = 0.1
 class Restricted:
     """The problem on the chosen columns, its solution, and what is known of the full problem."""
 
-    problem: NeuronProblem
+    problem: SpaceProblem
     beta: float
     design: Design
     state: MasterState
@@ -61,13 +61,13 @@ class Restricted:
         return min(gap if told else max(excess, 0.0) * cost + 1e-12 * coarse, coarse)
 
 
-def _penalty(problem: NeuronProblem, columns: Columns, beta: float) -> Penalty:
+def _penalty(problem: SpaceProblem, columns: Columns, beta: float) -> Penalty:
     if problem.case.log_concave:
         return SignedPenalty(np.where(columns.linear, 0.0, beta), beta)
     return NormPenalty(beta)
 
 
-def start(problem: NeuronProblem, beta: float) -> Restricted:
+def start(problem: SpaceProblem, beta: float) -> Restricted:
     """No neurons: c and V alone."""
     rows, free = problem.rows, problem.free
     design = Design.empty(rows)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import Block, Residual, added, flow
-from convexscore.solvers.space.columns import Columns, NeuronCase
+from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.free_parameters import FreeParameters
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ class Rows(ABC):
 
     Parameters
     ----------
-    case : NeuronCase
+    case : SpaceCase
     divergence : 1.0 for score matching, 0.0 for denoising.
     """
 
@@ -85,7 +85,7 @@ class Rows(ABC):
     dim: int
     labels: Residual
 
-    def __init__(self, case: NeuronCase, divergence: float) -> None:
+    def __init__(self, case: SpaceCase, divergence: float) -> None:
         self.case = case
         self.divergence = divergence
 
@@ -278,7 +278,7 @@ class MemoryRows(Rows):
     """
 
     def __init__(
-        self, case: NeuronCase, divergence: float, points: Floats, labels: Floats, mass: Floats
+        self, case: SpaceCase, divergence: float, points: Floats, labels: Floats, mass: Floats
     ) -> None:
         super().__init__(case, divergence)
         self.n_samples, self.dim = points.shape

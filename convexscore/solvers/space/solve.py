@@ -23,7 +23,7 @@ from convexscore.solvers.space.certificate import certificate_of
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import DualPoint
 from convexscore.solvers.space.generation import Outcome, Round, improve
-from convexscore.solvers.space.problem import NeuronProblem
+from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.restricted import (
     Restricted,
     add_columns,
@@ -55,7 +55,7 @@ _TIDY_VIOLATION = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class MultivariateFit:
+class SpaceFit:
     """A solved problem: network, certificate and the warm state for a neighbouring beta."""
 
     network: TwoLayerNetwork
@@ -64,7 +64,7 @@ class MultivariateFit:
     inner: DualPoint | None
 
 
-def largest_start(problem: NeuronProblem, oracle: Oracle) -> float:
+def largest_start(problem: SpaceProblem, oracle: Oracle) -> float:
     """Smallest beta at which no neuron pays: the largest measure at the best c and V."""
     return oracle.price(problem.rows.start(), n_best=1).largest
 
@@ -84,17 +84,17 @@ class _Log:
 
 
 def solve(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     beta: float,
     oracle: Oracle,
     *,
     tol: float = 1e-4,
-    warm: MultivariateFit | None = None,
+    warm: SpaceFit | None = None,
     effort: int = FINAL_EFFORT,
     extra: Columns | None = None,
     on_round: Callable[[Round], None] | None = None,
     max_rounds: int = 200,
-) -> MultivariateFit:
+) -> SpaceFit:
     """Best network that column generation finds, with its certificate.
 
     Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + K^2 d) each for K
@@ -127,14 +127,14 @@ def solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
-    return MultivariateFit(network, certificate, restricted, inner)
+    return SpaceFit(network, certificate, restricted, inner)
 
 
 def _prepared(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     beta: float,
     oracle: Oracle,
-    warm: MultivariateFit | None,
+    warm: SpaceFit | None,
     extra: Columns | None,
     log: _Log,
 ) -> tuple[Restricted, DualPoint | None, bool]:
@@ -173,7 +173,7 @@ def _neatest(
 
 
 def descend(
-    problem: NeuronProblem,
+    problem: SpaceProblem,
     beta: float,
     oracle: Oracle,
     *,
@@ -216,7 +216,7 @@ def _stages(beta: float, largest: float) -> list[float]:
     return list(np.geomspace(top, beta, count + 1))
 
 
-def inner_point(problem: NeuronProblem, beta: float, oracle: Oracle) -> DualPoint | None:
+def inner_point(problem: SpaceProblem, beta: float, oracle: Oracle) -> DualPoint | None:
     """A strictly feasible dual point of score matching, None if none was found."""
     restricted = descend(problem, beta, oracle)
     return _inner_point(restricted, oracle, beta, None)
@@ -252,7 +252,7 @@ def _inner_point(
     return outcome.residual if outcome.residual.largest < beta else None
 
 
-def _provable(problem: NeuronProblem) -> bool:
+def _provable(problem: SpaceProblem) -> bool:
     """Whether the limit of the penalty is cheap to compute."""
     small = problem.n_samples * problem.dim <= _PROVABLE_SIZE
     return small and isinstance(problem.rows, MemoryRows)

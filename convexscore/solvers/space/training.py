@@ -24,12 +24,12 @@ from convexscore.solvers.oracles.base import Oracle
 from convexscore.solvers.oracles.choice import DEFAULT_STARTS, make_oracle
 from convexscore.solvers.space.boundedness import boundedness
 from convexscore.solvers.space.certificate import certificate_of
-from convexscore.solvers.space.columns import NeuronCase
-from convexscore.solvers.space.problem import NeuronProblem, prepare
+from convexscore.solvers.space.columns import SpaceCase
+from convexscore.solvers.space.problem import SpaceProblem, prepare
 from convexscore.solvers.space.restricted import Restricted
 from convexscore.solvers.space.solve import (
     FINAL_EFFORT,
-    MultivariateFit,
+    SpaceFit,
     descend,
     inner_point,
     largest_start,
@@ -62,7 +62,7 @@ class SpaceTraining:
 
     objective: ScoreObjective
     standardization: Standardization
-    problem: NeuronProblem
+    problem: SpaceProblem
     rows: Floats
     n_starts: int
     rng: np.random.Generator
@@ -87,7 +87,7 @@ class SpaceTraining:
         rough: bool,
         rows: Floats | None,
     ) -> SpaceTraining:
-        neurons = NeuronCase(
+        neurons = SpaceCase(
             case.activation,
             case.skip,
             conservative=case.constraint is not None,
@@ -146,7 +146,7 @@ class SpaceTraining:
         beta: float,
         *,
         tol: float | None = None,
-        warm: MultivariateFit | None = None,
+        warm: SpaceFit | None = None,
         effort: int | None = None,
     ) -> Fit:
         solved = solve(

@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import score_matching
 from convexscore.solvers.oracles.choice import make_oracle
-from convexscore.solvers.space.columns import NeuronCase
+from convexscore.solvers.space.columns import SpaceCase
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.solve import largest_start
 
@@ -230,7 +230,7 @@ def _gaussian_supremum(x, activation):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_gaussian_score_exactly_above_its_threshold_and_not_below(activation, seed):
     x = two_groups(16, 2, seed) @ [[1.0, 0.3], [0.0, 0.5]] + [3.0, -1.0]
-    problem = prepare(score_matching(x), NeuronCase(activation, True))
+    problem = prepare(score_matching(x), SpaceCase(activation, True))
     oracle = make_oracle(problem, random_state=np.random.default_rng(0))
     threshold = largest_start(problem, oracle)
     # the measure has no units, so the one in x is the one in z
