@@ -19,6 +19,7 @@ from convexscore.solvers.oracles.choice import make_oracle
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 from convexscore.solvers.space.boundedness import boundedness
+from convexscore.solvers.space.certificate import certificate_of
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.dual import DualPoint
 from convexscore.solvers.space.generation import improve
@@ -188,28 +189,29 @@ def test_the_restricted_problem_has_the_same_optimum(kind, delta, skip, weights,
     np.testing.assert_allclose(other, score, atol=1e-10 * np.abs(score).max())
 
 
-# Fits in which no decision of the search hangs on the last digits: elsewhere two equal neurons may swap.
-FITS = [
-    (2, 0.0, (False, False), True, False), (2, 0.0, (True, False), False, True),
-    (2, 1.0, (True, False), True, False), (2, 0.0, (True, True), False, True),
-    (3, 0.0, (False, False), True, True),
-    (3, 1.0, (True, False), False, False), (3, 0.0, (True, True), False, True),
-    (5, 0.0, (False, False), True, True), (5, 1.0, (True, False), True, True),
-    (5, 1.0, (True, True), True, False), (10, 0.0, (False, False), True, False),
-    (10, 0.0, (True, True), True, True),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("d", "delta", "kind", "skip", "weights"), FITS)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("delta", [0.0, 1.0])
+@pytest.mark.parametrize(("skip", "weights"), [(True, True), (False, False)])
+@pytest.mark.parametrize("d", [2, 5])
 def test_fits_do_not_know_who_holds_the_rows(d, delta, kind, skip, weights):
+    """Both fits reach the tolerance, and a network is worth the same to whoever judges it.
+
+    The networks of a local search may differ: where two neurons are equally good up to rounding, the
+    order of a sum decides which one is taken.
+    """
+    tol = 1e-3
     problems = _problem(d, delta, kind, skip, weights)
     beta = (0.6 if delta else 0.5) * largest_start(problems[0], _searching(problems[0]))
-    here, there = (solve(p, beta, _searching(p), tol=1e-3, max_rounds=30) for p in problems)
-    assert there.certificate.objective == pytest.approx(here.certificate.objective, rel=1e-10)
-    assert not there.certificate.exact
-    x = np.random.default_rng(0).normal(size=(20, d))
-    score = here.network(x)
-    np.testing.assert_allclose(there.network(x), score, atol=1e-10 * np.abs(score).max())
+    fits = [solve(p, beta, _searching(p), tol=tol, max_rounds=60) for p in problems]
+    values = [fit.certificate.objective for fit in fits]
+    assert all(fit.certificate.converged and not fit.certificate.exact for fit in fits)
+    # a search that is not exact may be content a few tolerances early: both are near the same optimum
+    assert values[0] == pytest.approx(values[1], rel=10 * tol)
+    for fit, value in zip(fits, values, strict=True):
+        for problem in problems:
+            judged = certificate_of(problem, beta, fit.network, _searching(problem))
+            assert judged.objective == pytest.approx(value, rel=1e-10)
 
 
 def _searching(problem):
