@@ -132,6 +132,7 @@ def test_cloud_fills_the_ring_at_the_end_only(planar, tmp_path):
     assert inner[0] > inner[-1] + 0.05
 
 
+@pytest.mark.slow
 def test_html_is_one_page_that_loads_nothing(run, tmp_path):
     film = animate_trajectory(
         run, tmp_path / "line.html", target=LAW, schedule="vp", title="a < b & c", **SMALL

@@ -173,6 +173,7 @@ def test_degenerate_data_against_all_patterns(name, bias):
     assert_representatives(X, cells)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     st.integers(1, 6),
@@ -297,6 +298,7 @@ def test_pattern_of_counts_the_boundary():
     assert both.tolist() == [[False, False, True], [True, True, False]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("name", ["collinear", "origin", "constant column", "duplicates", "n < d"])
 def test_neuron_of_every_pattern(name, bias):
@@ -382,6 +384,7 @@ def test_bad_options():
 
 
 # ------------------------------------------------------------------------------------- display
+@pytest.mark.slow
 def test_importing_arrangements_and_programs_is_light():
     code = (
         "import sys, convexscore.arrangements, convexscore.plotting, convexscore.programs as programs;"

@@ -123,6 +123,7 @@ def test_the_residual_keeps_its_bound_and_moments_on_a_fine_grid(activation, ski
     assert h.max() >= limit.lower * (1 - 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n, rounds", [(16, 15), (50, 25)])
 @pytest.mark.parametrize("conservative", [False, True])
 def test_few_rounds_suffice(n, rounds, conservative):
@@ -132,6 +133,7 @@ def test_few_rounds_suffice(n, rounds, conservative):
     assert limit.n_rounds <= rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thickness", [0.1, 0.01])
 def test_thin_data_need_more_penalty_and_no_more_rounds(thickness):
     x = cloud(40, seed=1)

@@ -133,6 +133,7 @@ def test_choice_of_the_penalties(column, capsys):
     assert load("m.npz").betas_.tolist() == [9.0, 5.0, 3.0, 2.0]
 
 
+@pytest.mark.slow
 def test_several_columns(plane, capsys):
     options = ["--standardize", "whitening", "--constraint", "gradient", "--weights", "weight"]
     outputs = ["--out", "m.npz", "--samples", "s.csv", "--plot", "s.svg", "-n", "60"]

@@ -15,6 +15,8 @@ import convexscore
 from convexscore import ConvexDiffusion, fit_convex_diffusion
 from convexscore._tools.recorded_warnings import recorded_warnings
 
+pytestmark = pytest.mark.slow
+
 
 def line(n=80):
     rng = np.random.default_rng(0)
@@ -64,7 +66,6 @@ def assert_bitwise_equal(a, b):
     assert np.array_equal(a.sample(150, **how), b.sample(150, **how))
 
 
-@pytest.mark.slow
 def test_another_seed_gives_other_numbers(serial):
     """The comparison can fail."""
     other = fit("column", n_jobs=1).set_params(random_state=6).fit(line())
@@ -72,7 +73,6 @@ def test_another_seed_gives_other_numbers(serial):
         assert_bitwise_equal(serial["column"], other)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_backends_of_joblib(serial, name, backend):
@@ -100,7 +100,6 @@ def cluster(request):
         yield client, processes
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_dask(serial, cluster, name):
     with joblib.parallel_config(backend="dask"):
@@ -231,7 +230,6 @@ def test_recording_nests_and_survives_errors():
         warnings.warn("as before", UserWarning, stacklevel=1)
 
 
-@pytest.mark.slow
 def test_threads_that_do_not_record_show_their_warnings():
     with pytest.warns(UserWarning, match="from another thread"), recorded_warnings() as messages:
         other = threading.Thread(

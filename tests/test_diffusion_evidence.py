@@ -245,6 +245,7 @@ def test_scores_along_the_process_solve_its_fokker_planck_equation(law):
         assert np.abs((rate - expected + (s**2).sum(1)) / scale).max() > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [LINE, PLANE, GLASS], ids=repr)
 @pytest.mark.parametrize("level", [(1.0, 0.8), (0.6, 0.8)])
 def test_denoiser_is_the_best_prediction(law, level):
@@ -425,6 +426,7 @@ def test_units_of_the_data_do_not_matter(size):
         assert metric(size * x, size * y) == pytest.approx(size**power * metric(x, y), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_path_in_both_parametrisations():
     """Probability flow has no noise: in VE coordinates it is the same curve, up to the steps."""
     times = exponential_grid(3.0, 4000, end=0.05).times

@@ -532,6 +532,7 @@ HOW = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", SAMPLERS)
 def test_all_samplers_agree_with_the_law(good_model, method):
     n = 2000
@@ -642,6 +643,7 @@ def test_two_columns_keep_their_shape(on_plane, shape):
         np.testing.assert_allclose(row, np.reshape(on_plane.score_function(x, 0.3), (-1, 2))[0])
 
 
+@pytest.mark.slow
 def test_few_points():
     for data in ([1.0, 2.0], [1.0, 2.0, 4.0], [[0.0, 1.0], [1.0, 0.0]]):
         for beta in (1.0, "rule", "cv"):

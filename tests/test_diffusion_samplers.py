@@ -447,6 +447,7 @@ def test_vp_samplers_find_both_modes_in_their_shares(sampler):
     assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sampler",
     [
@@ -489,6 +490,7 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it(case, n_few, dim):
     np.testing.assert_array_equal(small.trajectory, many.trajectory)
 
 
+@pytest.mark.slow
 @every_sampler
 def test_same_seed_same_result(case):
     run = functools.partial(case.run_any, simple_score, None, n_samples=6)

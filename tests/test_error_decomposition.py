@@ -185,6 +185,7 @@ def test_sources_on_a_grid_are_sources_at_its_points():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [EXACT, shifted, kinked], ids=["exact", "shifted", "kinked"])
 def test_density_is_that_of_the_sampler(score):
     samples = ddpm(
@@ -207,6 +208,7 @@ def test_density_is_that_of_the_sampler(score):
         assert stats.kstest(samples, cdf_of(wrong)).pvalue < 1e-6
 
 
+@pytest.mark.slow
 def test_total_is_the_histogram_of_the_sampler():
     errors = error_decomposition(MIXTURE, shifted, grid=GRID)
     n, edges = 200_000, np.linspace(-3, 4, 41)
@@ -267,6 +269,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_inequalities(case):
     law, score, grid = CASES[case]
@@ -335,6 +338,7 @@ def test_terms_of_girsanov_against_integrals_and_draws():
 # ---- Orders ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_orders_of_the_three_errors():
     options = dict(end=0.02, steps=32, n_steps=[32, 64, 128], strengths=[0.1, 0.2, 1.0])
     sweep = error_sweep(MIXTURE, shifted, horizons=[1.0, 2.0, 3.0, 4.0], **options)

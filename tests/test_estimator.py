@@ -406,6 +406,7 @@ def test_a_gain_of_cross_validation_must_exceed_its_error():
     assert LINE_RULE.choose(losses[:, [0, 0]], weight) == 0
 
 
+@pytest.mark.slow
 def test_cross_validation_is_not_taken_in_by_lucky_points():
     """Normal samples: the rule saves a third of the mean error at the minimum of the curve."""
     rng = np.random.default_rng(0)

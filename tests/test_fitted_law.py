@@ -42,6 +42,7 @@ def test_exact_samples_follow_the_law_and_not_another(fit):
     assert np.array_equal(samples, fit.sample(20_000, random_state=1))
 
 
+@pytest.mark.slow
 def test_langevin_chains_reach_the_law_up_to_their_step(fit):
     small = fit.sample(4000, method="langevin", random_state=2, step=0.02, n_steps=1500)
     assert kstest(small, fit.cdf).pvalue > 1e-3

@@ -182,6 +182,7 @@ def test_tiny_noise_far_points_and_strong_couplings():
     assert (logs - frozen._states.top < np.log(1e-250)).any()  # that path was taken
 
 
+@pytest.mark.slow
 def test_twenty_spins_in_bounded_memory():
     """Two arrays of 2^20 numbers are 17 MB; a table of the states would take 168 MB."""
     law = Ising.sherrington_kirkpatrick(20, 0.5, random_state=0)

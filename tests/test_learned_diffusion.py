@@ -15,6 +15,8 @@ import pytest
 
 from convexscore import fit_convex_diffusion, metrics, targets
 
+pytestmark = pytest.mark.slow
+
 LINE = targets.GaussianMixture([0.5, 0.2, 0.3], [-3.0, 0.0, 2.0], [0.25, 0.09, 0.5])
 RING = targets.ring_of_gaussians(8)
 sliced = partial(metrics.sliced_w2, n_projections=64, random_state=0)
@@ -46,7 +48,6 @@ def expected_ratios(metric, law, n, x, y):
     ]
 
 
-@pytest.mark.slow
 def test_line_mixture():
     n, rows = 2000, []
     for seed in range(8):
@@ -71,7 +72,6 @@ def ring_fit():
     return x, fit_convex_diffusion(x, n_levels=8, beta="rule", n_draws=3, tol=0.03, random_state=0)
 
 
-@pytest.mark.slow
 def test_ring_of_eight(ring_fit):
     """One training set, whose luck is in the numbers."""
     x, model = ring_fit

@@ -204,6 +204,7 @@ def test_blocks_change_nothing(monkeypatch):
         np.testing.assert_allclose(values(), whole, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded():
     """20 000 points have 3.2 GB of pairs."""
     x, y = draw(6, (20_000, 2), (300, 2))
@@ -563,6 +564,7 @@ def mixture(weight):
     return sample
 
 
+@pytest.mark.slow
 def test_report_tells_right_from_wrong():
     rng = np.random.default_rng(23)
     truth = mixture(0.5)

@@ -391,6 +391,7 @@ def test_clifford_needs_coordinates_and_for_relu_without_skip_both_orientations(
 # ---- bounds in order ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sm", "act", "skip"),
     [(True, "relu", False), (False, "relu", False), (False, "abs", True), (False, LEAKY, False)],

@@ -240,6 +240,7 @@ RANDOM_STATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", RANDOM_STATES.values(), ids=RANDOM_STATES)
 def test_random_states_continue(tmp_path, make):
     state = make()
@@ -273,6 +274,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(value=plain)
 def test_plain_states_are_exact(value):
     fit = copy.copy(fitted("line, no neurons"))
@@ -386,6 +388,7 @@ def test_a_failed_save_leaves_what_was_there(small, monkeypatch, failure):
     assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_a_reader_sees_one_whole_model_whoever_writes(tmp_path):
     """Two threads and two processes save to the same file."""
     models = {beta: ConvexScore(beta=beta).fit(line()) for beta in (5.0, 9.0)}

@@ -65,6 +65,7 @@ def test_summary_states_the_numbers(report):
     assert max(map(len, report.summary.splitlines())) <= 100
 
 
+@pytest.mark.slow
 def test_same_seed_same_result(report, tmp_path):
     again = run_demo(tmp_path, random_state=0)
     np.testing.assert_array_equal(again.samples, report.samples)
@@ -95,6 +96,7 @@ def test_tables(report):
     assert row["chains"] == pytest.approx(report.samples.mean(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_score_without_a_density_is_refitted_with_one(tmp_path, monkeypatch):
     # heavy tails and little penalty: the free optimum bends upwards at the ends
     column = stats.t(1.5).ppf((np.arange(150) + 0.5) / 150)

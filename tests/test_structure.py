@@ -135,6 +135,7 @@ LIGHT = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", LIGHT)
 def test_nothing_heavy_is_loaded_on_the_way(code):
     code = f"{code}\nimport sys\nprint(*sorted(sys.modules))"

@@ -223,6 +223,7 @@ def test_best_of_many_runs_reaches_the_convex_optimum_and_nobody_goes_below(
     assert min(best) < within and max(best) < 1e-2
 
 
+@pytest.mark.slow
 def test_conservative_training_reaches_the_conservative_optimum():
     task = dict(objective="denoising", noise=0.5, beta=3.0, constraint="gradient", random_state=0)
     optimum = fit_convex_score(X2, **task)
@@ -275,6 +276,7 @@ def test_training_from_the_optimum_stays_there(X, beta, some):
     assert runs.losses[0, 0] == pytest.approx(optimum.certificate_.objective, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("X", "activation"), [(X1, "relu"), (X1, "abs"), (X2, "relu")])
 def test_neurons_end_balanced(X, activation):
     """Where the gradient vanishes |u_j| = |w_j|, so that weight decay is the path norm."""
