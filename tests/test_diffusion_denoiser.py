@@ -116,6 +116,7 @@ def test_no_noise_all_noise_and_no_signal(model):
         model.denoiser(x, 0.0, 0.0)
 
 
+@pytest.mark.slow
 def test_noised_laws_take_it(good_model):
     for scale, sigma in [(1.0, 1.0), (0.6, 3.0)]:
         exact = LINE.noised(scale, sigma)

@@ -152,6 +152,7 @@ def test_slope_to_0_is_relu_and_to_minus_1_the_absolute_value(skip, constraint):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slope", [-1.0, -0.4, 0.3, 0.8])
 @pytest.mark.parametrize("columns", [1, 2, 3])
 def test_with_skip_only_the_jump_of_the_slope_counts(slope, columns):
@@ -173,6 +174,7 @@ def test_with_skip_only_the_jump_of_the_slope_counts(slope, columns):
 # ---- space, training, diffusion -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [2, 5])
 def test_log_concave_leaky_scores_have_negative_jacobians(d):
     """Every leaky ridge with y <= 0 bends the log-density down on both sides of its kink."""
@@ -191,6 +193,7 @@ def test_log_concave_leaky_scores_have_negative_jacobians(d):
     np.testing.assert_allclose((ahead - behind) / 2e-5, score, atol=1e-4 * np.abs(score).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 5])
 @pytest.mark.parametrize("constraint", [None, "gradient"])
 def test_training_by_gradients_comes_close_and_never_below(d, constraint):
@@ -205,6 +208,7 @@ def test_training_by_gradients_comes_close_and_never_below(d, constraint):
     assert -1e-6 < runs.gaps(fit).min() < 0.02
 
 
+@pytest.mark.slow
 def test_a_diffusion_model_of_leaky_networks():
     rng = np.random.default_rng(5)
     x = np.r_[rng.normal(-2.0, 0.5, 150), rng.normal(1.5, 1.0, 150)]

@@ -97,6 +97,7 @@ def test_gradient_noise_on_the_line_is_brute_force(labels, activation, skip):
         assert got != pytest.approx(brute_force(x, problem, weights, seed=1), rel=1e-2)
 
 
+@pytest.mark.slow
 def test_gradient_noise_in_the_plane_is_brute_force():
     x = np.random.default_rng(1).normal(size=(25, 2)) * [1.0, 0.6]
     angles = np.linspace(0.0, np.pi, 721)

@@ -301,6 +301,7 @@ def test_loaded_models_can_be_cloned_and_fitted_again(tmp_path, kind, at):
     assert np.array_equal(again.score_function(x, *at), model.score_function(x, *at))
 
 
+@pytest.mark.slow
 def test_another_process_needs_the_file_and_little_else(tmp_path):
     model = fitted("levels, plane, names")
     code = (
