@@ -182,6 +182,7 @@ def test_log_concave_leaky_scores_have_negative_jacobians(d):
     fit = fit_convex_score(
         x, activation="leaky_relu(0.3)", skip=False, beta=2.0, objective="denoising", noise=0.5,
         constraint="log-concave", random_state=0,
+        tol=1e-2,  # it holds for every network of this kind, however near the optimum
     )  # fmt: skip
     points = 3.0 * np.random.default_rng(0).normal(size=(200, d))
     J = fit.network_.jacobian(points)

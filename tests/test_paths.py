@@ -223,7 +223,9 @@ def test_path_in_five_dimensions_by_local_search():
     assert path.scores[-1](x).shape == (60, 5)
     assert np.all(np.diff(path.objective) < 0)
     single = fit_convex_score(x, beta=float(path.betas[3]), **options)
-    assert path.objective[3] == pytest.approx(single.certificate_.objective, rel=3e-4)
+    # two searches of 16 starts, each content where it finds nothing worth 1e-4: what both miss differs
+    # from processor to processor by several times that
+    assert path.objective[3] == pytest.approx(single.certificate_.objective, rel=2e-3)
 
 
 def test_arguments_of_several_columns():
