@@ -6,15 +6,7 @@ rates at once; `train_score_network` does so on data.
 
 from convexscore.training.history import log_epochs
 from convexscore.training.lbfgs import LBFGS
-from convexscore.training.learning_rates import (
-    Constant,
-    Cosine,
-    InverseTime,
-    StepDecay,
-    WarmUp,
-    get_schedule,
-)
-from convexscore.training.optimizers import SGD, Adam, get_optimizer
+from convexscore.training.optimizers import SGD, Adam
 from convexscore.training.result import TrainingRuns
 from convexscore.training.sources import FreshNoise
 from convexscore.training.train import train, train_score_network
@@ -23,15 +15,8 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adam",
-    "Constant",
-    "Cosine",
     "FreshNoise",
-    "InverseTime",
-    "StepDecay",
     "TrainingRuns",
-    "WarmUp",
-    "get_optimizer",
-    "get_schedule",
     "log_epochs",
     "train",
     "train_score_network",

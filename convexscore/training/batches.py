@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.objectives.objective import ScoreObjective
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +18,12 @@ class Batch:
     Attributes
     ----------
     points : (d + 1, n) or (R, d + 1, n), columns ``[x, 1]``; in one dimension in increasing order.
-    labels : (d, n) or (R, d, n), or None for zeros.
+    labels : (d, n) or (R, d, n).
     mass : (n,) or (R, n), weight of each point in the sum (of a batch: times n / batch size).
     """
 
     points: Floats
-    labels: Floats | None
+    labels: Floats
     mass: Floats
 
     @property
@@ -32,37 +31,35 @@ class Batch:
         """Points a run sees."""
         return int(self.points.shape[-1])
 
-    def part(self, runs: slice, columns: slice) -> Batch:
-        """Some points of some runs."""
+    def take(
+        self, runs: slice | NDArray[np.intp] = slice(None), columns: slice = slice(None)
+    ) -> Batch:
+        """Some points of some runs; shared points stay shared."""
         mine = (Ellipsis, columns) if self.points.ndim == 2 else (runs, Ellipsis, columns)
-        labels = None if self.labels is None else self.labels[mine]
-        return Batch(self.points[mine], labels, self.mass[mine])
-
-    def of_runs(self, streams: NDArray[np.intp]) -> Batch:
-        """For each run the points of its stream; shared points stay shared."""
-        if self.points.ndim == 2:
-            return self
-        labels = None if self.labels is None else self.labels[streams]
-        return Batch(self.points[streams], labels, self.mass[streams])
+        return Batch(self.points[mine], self.labels[mine], self.mass[mine])
 
 
-def columns_of(points: Floats, labels: Floats | None, mass: Floats) -> Batch:
-    """Rows of points (..., n, d) and labels as a batch; on the line sorted."""
-    if points.shape[-1] == 1:
-        order = np.argsort(points[..., 0], axis=-1, kind="stable")
-        points = np.take_along_axis(points, order[..., None], axis=-2)
-        mass = np.take_along_axis(mass, order, axis=-1)
-        if labels is not None:
-            labels = np.take_along_axis(labels, order[..., None], axis=-2)
-    *runs, n, d = points.shape
-    with_ones = np.ones((*runs, d + 1, n))
-    with_ones[..., :d, :] = np.swapaxes(points, -1, -2)
-    turned = None if labels is None else np.ascontiguousarray(np.swapaxes(labels, -1, -2))
-    return Batch(with_ones, turned, np.ascontiguousarray(mass))
+def joined(points: Floats, labels: Floats, mass: Floats) -> Floats:
+    """Rows [x, 1, label, mass] (..., n, 2 d + 2) of points and labels (..., n, d) and masses (..., n)."""
+    return np.concatenate([points, np.ones_like(mass)[..., None], labels, mass[..., None]], axis=-1)
 
 
-def full_batch(problem: ScoreObjective) -> Batch:
-    """All points of a problem."""
-    weights = problem.sample_weight
-    mass = np.ones(problem.n_samples) if weights is None else weights
-    return columns_of(problem.points, problem.labels, mass)
+def rows_of(problem: ScoreObjective) -> Floats:
+    """The rows of a problem, with labels 0 for score matching and masses 1 without weights."""
+    labels, weights = problem.labels, problem.sample_weight
+    return joined(
+        problem.points,
+        np.zeros_like(problem.points) if labels is None else labels,
+        np.ones(problem.n_samples) if weights is None else weights,
+    )
+
+
+def columns_of(rows: Floats, share: float = 1.0) -> Batch:
+    """Rows [x, 1, label, mass] as a batch, on the line sorted; masses are multiplied by ``share``."""
+    d = rows.shape[-1] // 2 - 1
+    if d == 1:
+        order = np.argsort(rows[..., :1], axis=-2, kind="stable")
+        rows = np.take_along_axis(rows, order, axis=-2)
+    columns = np.ascontiguousarray(np.swapaxes(rows, -1, -2))
+    columns[..., -1, :] *= share
+    return Batch(columns[..., : d + 1, :], columns[..., d + 1 : -1, :], columns[..., -1, :])

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._tools.progress import progress_bar
-from convexscore.training.history import STOPPED, Callback, Clock, History
-from convexscore.training.learning_rates import checked_factor, get_schedule
-from convexscore.training.loss import TrainingLoss
+from convexscore._tools.typing import Floats
+from convexscore.training.history import History, Ints
 from convexscore.training.optimizers import SGD, Adam
-from convexscore.training.sources import EpochSource
-
-Floats = NDArray[np.float64]
+from convexscore.training.sources import Source
 
 
 def descend(
     theta: Floats,
-    loss: TrainingLoss,
-    source: EpochSource,
     optimizer: SGD | Adam,
     history: History,
+    source: Source,
     *,
     rates: Floats,
     streams: Sequence[np.random.Generator],
-    stream_of: NDArray[np.intp],
-    n_epochs: int,
-    per_sample: float,
-    callback: Callback | None = None,
+    stream_of: Ints,
     progress: bool = False,
 ) -> Floats:
     """Train rows of parameters (R, p) in place.
@@ -39,52 +32,38 @@ def descend(
     rates : (R,) learning rates.
     streams : random streams of the restarts, from which their batches and noise are drawn.
     stream_of : (R,) the stream of each run.
-    per_sample : gradients are multiplied by this before the optimiser sees them.
     """
-    schedule = get_schedule(optimizer.schedule)
-    n_steps = n_epochs * source.n_steps
+    n_epochs = history.epochs[-1]
     active = np.arange(len(theta))
-    state = optimizer.start(theta.shape)
-    clock, step = Clock(), 0
-    active = history.keep(0, 0, theta, 0.0, active)
+    memory = np.zeros((optimizer.n_memories, *theta.shape))
+    seconds, step = 0.0, 0
+    value = history.keep(0, 0, theta, 0.0)
+    active = active[history.alive(theta, value, active, 0)]
     with progress_bar(n_epochs, show=progress, description="training") as advance:
-        for epoch in range(n_epochs):
-            clock.start()
-            if active.size:
-                for batch in source.epoch(streams):
-                    part = batch.of_runs(stream_of[active])
-                    now = theta[active]
-                    value, gradient = loss.gradient(now, part)
-                    gradient *= per_sample
-                    factor = checked_factor(schedule, step, n_steps)
-                    change = optimizer.step(state, gradient, factor * rates[active][:, None])
-                    np.subtract(now, change, out=change)
-                    # a run that blows up keeps the last weights that were in range
-                    bad = history.blown_up(value, active)
-                    bad |= ~(np.abs(change).max(axis=1) <= history.weight_limit[active])
-                    step += 1
-                    if bad.any():
-                        history.end(active[bad], value[bad], step)
-                        change, active = change[~bad], active[~bad]
-                        state.keep(~bad)
-                    theta[active] = change
-                    if not active.size:
-                        break
-            seconds = clock.stop()
+        for epoch in range(1, n_epochs + 1):
+            began = perf_counter()
+            for batch in source.epoch(streams) if active.size else ():
+                now = theta[active]
+                value, gradient = history.loss.gradient(now, batch.take(stream_of[active]))
+                gradient *= history.per_sample
+                factor = optimizer.factor(step, n_epochs * source.n_steps)
+                step += 1
+                change = optimizer.step(memory, gradient, factor * rates[active][:, None], step)
+                moved = np.subtract(now, change, out=change)
+                # a run that blows up keeps the last weights that were in range
+                good = history.alive(moved, value, active, step)
+                if not good.all():
+                    moved, active, memory = moved[good], active[good], memory[:, good]
+                theta[active] = moved
+                if not active.size:
+                    break
+            seconds += perf_counter() - began
             advance(1)
-            if history.is_due(epoch + 1):
-                left = history.keep(epoch + 1, (epoch + 1) * source.n_steps, theta, seconds, active)
-                state.keep(np.isin(active, left))
-                active = left
-                if callback is not None and callback(epoch + 1, _losses(history)) is True:
-                    history.status[active] = STOPPED
+            if epoch == history.epochs[len(history.records)]:
+                value = history.keep(epoch, epoch * source.n_steps, theta, seconds)
+                good = history.alive(theta[active], value[active], active, epoch * source.n_steps)
+                active, memory = active[good], memory[:, good]
+                if history.stops(epoch, value):
+                    history.status[active] = "stopped by the callback"
                     break
     return theta
-
-
-def _losses(history: History) -> Floats:
-    """The newest objectives (R,) for a callback, which cannot change them."""
-    k = history.n_kept - 1
-    losses: Floats = history.data[:, k] + history.loss.beta * history.decay[:, k]
-    losses.flags.writeable = False
-    return losses

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from numbers import Integral
-from time import perf_counter
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 from convexscore.training.batches import Batch
 from convexscore.training.loss import TrainingLoss
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+Ints: TypeAlias = NDArray[np.intp]
 Callback: TypeAlias = Callable[[int, Floats], Any]
-
-FINISHED, CONVERGED, STALLED, DIVERGED, UNBOUNDED, STOPPED = range(6)
-STATUSES = ("finished", "converged", "stalled", "diverged", "unbounded", "stopped by the callback")
 
 # A run has blown up when its objective is this many times the natural size, or the initial one ...
 BLOW_UP = 1e8
@@ -28,60 +22,20 @@ BLOW_UP = 1e8
 LARGEST_WEIGHT = 1e12
 
 
-class Clock:
-    """Seconds spent on training: stands still while losses are written down."""
-
-    def __init__(self) -> None:
-        self._elapsed = 0.0
-        self._since: float | None = None
-
-    def start(self) -> None:
-        self._since = perf_counter()
-
-    def stop(self) -> float:
-        """Stand still; returns the seconds so far."""
-        if self._since is not None:
-            self._elapsed += perf_counter() - self._since
-            self._since = None
-        return self._elapsed
-
-
-@dataclass(frozen=True)
-class Plan:
-    """After which epochs losses and weights are kept; 0 is before the first."""
-
-    epochs: tuple[int, ...]
-    snapshots: frozenset[int]
-
-    @classmethod
-    def of(cls, n_epochs: int, record: int | ArrayLike, snapshots: int | ArrayLike) -> Plan:
-        """From numbers of evenly spaced epochs, or the epochs themselves; the last is always kept."""
-        kept = {*chosen_epochs(snapshots, n_epochs, "snapshots"), n_epochs}
-        epochs = {0, n_epochs, *chosen_epochs(record, n_epochs, "record"), *kept}
-        return cls(tuple(sorted(epochs)), frozenset(kept))
-
-
-def chosen_epochs(wanted: int | ArrayLike, n_epochs: int, name: str) -> list[int]:
+def chosen_epochs(wanted: int | ArrayLike, n_epochs: int, name: str) -> set[int]:
     """Evenly spaced epochs (a number of them) or a list of epochs, checked."""
-    if isinstance(wanted, Integral) and not isinstance(wanted, bool):
+    if np.ndim(wanted) == 0:
         count = check_count(wanted, name=name, minimum=0)
-        if count == 0:
-            return []
-        return [
-            int(epoch) for epoch in np.round(np.linspace(0, n_epochs, min(count, n_epochs) + 1))
-        ]
+        grid = np.linspace(0, n_epochs, min(count, n_epochs) + 1) if count else np.zeros(0)
+        return {int(epoch) for epoch in np.round(grid)}
     epochs = np.asarray(wanted)
-    if epochs.ndim != 1 or epochs.dtype.kind not in "iu":
+    whole = epochs.ndim == 1 and (epochs.dtype.kind in "iu" or not epochs.size)
+    if not whole or not ((epochs >= 0) & (epochs <= n_epochs)).all():
         raise ValueError(
-            f"{name} must be a number of epochs or a list of integer epochs; got {wanted!r}. Pass for "
-            f"example {name}=20."
+            f"{name} must be a number of epochs or a list of epochs between 0 and n_epochs = {n_epochs}; "
+            f"got {wanted!r}. Pass for example {name}=20."
         )
-    if epochs.size and not (epochs.min() >= 0 and epochs.max() <= n_epochs):
-        raise ValueError(
-            f"{name} holds epochs {epochs.min()} to {epochs.max()}; with n_epochs = {n_epochs} they "
-            f"must lie between 0 and {n_epochs}."
-        )
-    return [int(epoch) for epoch in epochs]
+    return {int(epoch) for epoch in epochs}
 
 
 def log_epochs(n_epochs: int, count: int = 100) -> list[int]:
@@ -100,59 +54,60 @@ def log_epochs(n_epochs: int, count: int = 100) -> list[int]:
 
 
 class History:
-    """Losses, times and snapshots of R runs at the planned epochs; all values stay finite."""
+    """Losses, times and snapshots of R runs at the planned epochs; all values stay finite.
 
-    def __init__(self, plan: Plan, loss: TrainingLoss, batch: Batch, theta: Floats) -> None:
-        runs = len(theta)
-        self.plan, self.loss, self.batch = plan, loss, batch
-        shape = (runs, len(plan.epochs))
-        self.data, self.decay, self.path_norm = np.empty(shape), np.empty(shape), np.empty(shape)
-        self.seconds = np.zeros(shape)
-        self.steps = np.zeros(len(plan.epochs), dtype=np.intp)
-        self.snapshots: list[Floats] = []
-        self.snapshot_epochs: list[int] = []
-        self.n_kept = 0
-        self.status = np.full(runs, FINISHED)
-        self.ended_at = np.full(runs, -1, dtype=np.intp)
-        self.limit = np.full(runs, np.inf)
+    Parameters
+    ----------
+    theta : (R, p) initial parameters.
+    batch : the fixed problem on which losses are reported.
+    epochs, snapshots : after which epochs losses, and weights too, are kept; 0 is before the first.
+    per_sample : gradients are multiplied by this before an optimiser sees them.
+    """
+
+    def __init__(
+        self,
+        theta: Floats,
+        loss: TrainingLoss,
+        batch: Batch,
+        *,
+        epochs: set[int],
+        snapshots: set[int],
+        per_sample: float,
+        callback: Callback | None,
+    ) -> None:
+        self.loss, self.batch, self.per_sample = loss, batch, per_sample
+        self.epochs, self.snapshots, self._callback = sorted(epochs), snapshots, callback
+        self.records: list[tuple[int, int, Floats, Floats, Floats]] = []
+        self.kept: list[tuple[int, Floats]] = []
+        self.status = np.full(len(theta), "finished", dtype=object)
+        self.ended_at = np.full(len(theta), -1, dtype=np.intp)
         self.weight_limit = LARGEST_WEIGHT * np.maximum(1.0, np.abs(theta).max(axis=1))
         size = _natural_size(batch, loss)
-        self.limit = BLOW_UP * np.maximum(size, np.abs(self.objective(theta)))
+        self.limit = BLOW_UP * np.maximum(size, np.abs(loss.values(theta, batch)[0]))
 
-    def objective(self, theta: Floats) -> Floats:
-        """The objective on the fixed problem (R,)."""
-        terms = self.loss.terms(theta, self.batch)
-        return terms.data + self.loss.beta * terms.decay
+    def alive(self, theta: Floats, value: Floats, runs: Ints, step: int) -> NDArray[np.bool_]:
+        """Which of some runs go on; the others are marked as blown up, those with NaN included."""
+        good = np.abs(value) <= self.limit[runs]
+        good &= np.abs(theta).max(axis=1) <= self.weight_limit[runs]
+        lost = runs[~good]
+        # downwards the objective has no minimum
+        down = value[~good] < -self.limit[lost]
+        self.status[lost], self.ended_at[lost] = np.where(down, "unbounded", "diverged"), step
+        return np.asarray(good)
 
-    def blown_up(self, value: Floats, runs: Ints) -> NDArray[np.bool_]:
-        """Whether objectives are beyond every plausible value, NaN included."""
-        return np.asarray(~(np.abs(value) <= self.limit[runs]))
+    def keep(self, epoch: int, step: int, theta: Floats, seconds: float | Floats) -> Floats:
+        """Write down all runs; returns their objectives (R,)."""
+        losses, path_losses = self.loss.values(theta, self.batch)
+        self.records.append((epoch, step, losses, path_losses, seconds + np.zeros(len(theta))))
+        if epoch in self.snapshots:
+            self.kept.append((epoch, theta.copy()))
+        return losses
 
-    def end(self, runs: Ints, value: Floats, step: int) -> None:
-        """Runs that blew up: downwards the objective has no minimum."""
-        self.status[runs] = np.where(value < -self.limit[runs], UNBOUNDED, DIVERGED)
-        self.ended_at[runs] = step
-
-    def is_due(self, epoch: int) -> bool:
-        """Whether something is to be kept after this epoch."""
-        return self.n_kept < len(self.plan.epochs) and self.plan.epochs[self.n_kept] == epoch
-
-    def keep(self, epoch: int, step: int, theta: Floats, seconds: float, active: Ints) -> Ints:
-        """Write down all runs; returns the active runs without those found to have blown up."""
-        k = self.n_kept
-        terms = self.loss.terms(theta, self.batch)
-        self.data[:, k], self.decay[:, k] = terms.data, terms.decay
-        self.path_norm[:, k] = terms.path_norm
-        self.steps[k], self.seconds[:, k] = step, seconds
-        if epoch in self.plan.snapshots:
-            self.snapshots.append(theta.copy())
-            self.snapshot_epochs.append(epoch)
-        self.n_kept += 1
-        value = (terms.data + self.loss.beta * terms.decay)[active]
-        bad = self.blown_up(value, active)
-        if bad.any():
-            self.end(active[bad], value[bad], step)
-        return active[~bad]
+    def stops(self, number: int, losses: Floats) -> bool:
+        """Whether the callback, which cannot change the objectives (R,), ends the training."""
+        losses = losses.copy()
+        losses.flags.writeable = False
+        return self._callback is not None and self._callback(number, losses) is True
 
 
 def _natural_size(batch: Batch, loss: TrainingLoss) -> float:
@@ -160,6 +115,5 @@ def _natural_size(batch: Batch, loss: TrainingLoss) -> float:
     points, share = batch.points[:-1], batch.mass / batch.mass.sum()
     centred = points - (points @ share)[:, None]
     size = loss.layout.dim**2 / float((centred * centred).sum(axis=0) @ share)
-    if batch.labels is not None:
-        size += 0.5 * float((batch.labels * batch.labels).sum(axis=0) @ share)
+    size += 0.5 * float((batch.labels * batch.labels).sum(axis=0) @ share)
     return size * float(batch.mass.sum())

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._tools.progress import progress_bar
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
-from convexscore.training.history import (
-    CONVERGED,
-    FINISHED,
-    STALLED,
-    STOPPED,
-    UNBOUNDED,
-    Callback,
-    Clock,
-    History,
-)
-from convexscore.training.loss import TrainingLoss
-
-Floats = NDArray[np.float64]
+from convexscore.training.history import History
 
 
 @dataclass(frozen=True)
@@ -78,113 +67,81 @@ class _Stop(Exception):
     """Ends a run from within scipy's loop."""
 
 
-class _Run:
-    """One run: scipy's function and callback, and the weights at the planned epochs."""
-
-    def __init__(
-        self, theta: Floats, loss: TrainingLoss, history: History, index: int, scale: float
-    ):
-        self.theta, self.loss, self.scale = theta, loss, scale
-        self.batch, self.limit = history.batch, float(history.limit[index])
-        self.planned = history.plan.epochs
-        self.last = self.planned[-1]
-        self.iteration, self.status = 0, FINISHED
-        self.clock = Clock()
-        self.kept: list[tuple[Floats, float]] = [(theta.copy(), 0.0)]
-
-    def objective(self, theta: Floats) -> tuple[float, Floats]:
-        value, gradient = self.loss.gradient(theta[None], self.batch)
-        scaled, slope = float(value[0]) * self.scale, gradient[0] * self.scale
-        if not np.isfinite(scaled) or not np.isfinite(slope).all():
-            # a step of the line search far out: refuse it
-            return float(np.finfo(float).max) ** 0.5, np.zeros_like(slope)
-        if value[0] < -self.limit:
-            self.status = UNBOUNDED
-            raise _Stop
-        return scaled, slope
-
-    def after_iteration(self, theta: Floats) -> None:
-        self.theta = np.array(theta)
-        self.iteration += 1
-        if len(self.kept) < len(self.planned) and self.planned[len(self.kept)] == self.iteration:
-            self.kept.append((self.theta, self.clock.stop()))
-            self.clock.start()
-        if self.iteration >= self.last:
-            raise _Stop
-
-    def minimize(self, settings: LBFGS) -> None:
-        """Iterate until converged, out of iterations or stalled."""
-        from scipy import optimize
-
-        minimize: Any = optimize.minimize  # its stubs do not know functions with gradients
-        options = {
-            "maxcor": settings.memory,
-            "gtol": settings.gtol,
-            "ftol": settings.ftol,
-            "maxiter": self.last + 1,
-            "maxfun": 50 * self.last + 1000,
-        }
-        self.clock.start()
-        for _ in range(settings.n_resets + 1):
-            before = self.iteration
-            try:
-                found = minimize(
-                    self.objective,
-                    self.theta,
-                    jac=True,
-                    method="L-BFGS-B",
-                    callback=self.after_iteration,
-                    options=options,
-                )
-            except _Stop:
-                break
-            flat = float(np.abs(found.jac).max()) <= max(_FLAT, settings.gtol)
-            self.status = CONVERGED if found.success and flat else STALLED
-            if self.status == CONVERGED or self.iteration == before:
-                break
-        self.kept.append((self.theta, self.clock.stop()))
-
-
 def minimize_runs(
-    theta: Floats,
-    loss: TrainingLoss,
-    settings: LBFGS,
-    history: History,
-    *,
-    per_sample: float,
-    callback: Callback | None = None,
-    progress: bool = False,
+    theta: Floats, settings: LBFGS, history: History, *, progress: bool = False
 ) -> Floats:
     """Minimise every row of parameters (R, p); afterwards the history is that of all runs.
 
     The callback is called after each run with its number from 1 and the objectives of all runs, those
     not yet trained at their start.
     """
-    runs = [_Run(row.copy(), loss, history, index, per_sample) for index, row in enumerate(theta)]
-    losses = history.objective(theta)
-    with progress_bar(len(runs), show=progress, description="L-BFGS runs") as advance:
-        for index, run in enumerate(runs):
-            run.minimize(settings)
-            losses[index] = history.objective(run.theta[None])[0]
+    # weights and times of all runs at the planned epochs; runs that end stay where they ended
+    kept = np.repeat(theta[None], len(history.epochs), axis=0)
+    seconds = np.zeros(kept.shape[:2])
+    statuses, iterations = history.status.copy(), np.zeros(len(theta), dtype=np.intp)
+    losses, _ = history.loss.values(theta, history.batch)
+    with progress_bar(len(theta), show=progress, description="L-BFGS runs") as advance:
+        for run in range(len(theta)):
+            statuses[run], iterations[run] = _minimize(
+                settings, history, float(history.limit[run]), kept[:, run], seconds[:, run]
+            )
+            losses[run : run + 1] = history.loss.values(kept[-1, run : run + 1], history.batch)[0]
             advance(1)
-            if callback is not None:
-                shown = losses.copy()
-                shown.flags.writeable = False
-                if callback(index + 1, shown) is True:
-                    for rest in runs[index + 1 :]:
-                        rest.status = STOPPED
-                    break
-    _write_down(runs, history)
-    return np.array([run.theta for run in runs])
+            if history.stops(run + 1, losses):
+                statuses[run + 1 :] = "stopped by the callback"
+                break
+    for epoch, weights, times in zip(history.epochs, kept, seconds, strict=True):
+        history.keep(epoch, epoch, weights, times)
+    history.status, history.ended_at = statuses, iterations
+    return kept[-1]
 
 
-def _write_down(runs: list[_Run], history: History) -> None:
-    """Bring runs of different lengths onto the planned epochs: ended ones stay where they ended."""
-    everyone = np.arange(len(runs))
-    for k, epoch in enumerate(history.plan.epochs):
-        shown = [run.kept[min(k, len(run.kept) - 1)] for run in runs]
-        theta = np.array([weights for weights, _ in shown])
-        history.keep(epoch, epoch, theta, 0.0, everyone)
-        history.seconds[:, k] = [seconds for _, seconds in shown]
-    history.status[:] = [run.status for run in runs]
-    history.ended_at[:] = [run.iteration for run in runs]
+def _minimize(
+    settings: LBFGS, history: History, limit: float, kept: Floats, seconds: Floats
+) -> tuple[str, int]:
+    """Status and iterations of one run, whose weights (K, p) and times (K,) are written down."""
+    from scipy import optimize
+
+    minimize: Any = optimize.minimize  # its stubs do not know functions with gradients
+    last, began, iteration = history.epochs[-1], perf_counter(), 0
+
+    def objective(theta: Floats) -> tuple[float, Floats]:
+        value, gradient = history.loss.gradient(theta[None], history.batch)
+        scaled, slope = float(value[0]) * history.per_sample, gradient[0] * history.per_sample
+        if not np.isfinite(scaled) or not np.isfinite(slope).all():
+            # a step of the line search far out: refuse it
+            return float(np.finfo(float).max) ** 0.5, np.zeros_like(slope)
+        if value[0] < -limit:
+            raise _Stop("unbounded")
+        return scaled, slope
+
+    def after_iteration(theta: Floats) -> None:
+        nonlocal iteration
+        iteration += 1
+        due = int(np.searchsorted(history.epochs, iteration))
+        kept[due:], seconds[due:] = theta, perf_counter() - began
+        if iteration >= last:
+            raise _Stop("finished")
+
+    options = {
+        "maxcor": settings.memory,
+        "gtol": settings.gtol,
+        "ftol": settings.ftol,
+        "maxiter": last + 1,
+        "maxfun": 50 * last + 1000,
+    }
+    for _ in range(settings.n_resets + 1):
+        before = iteration
+        try:
+            found = minimize(
+                objective, kept[-1], jac=True, method="L-BFGS-B", callback=after_iteration,
+                options=options,
+            )  # fmt: skip
+        except _Stop as reason:
+            return str(reason), iteration
+        flat = float(np.abs(found.jac).max()) <= max(_FLAT, settings.gtol)
+        if found.success and flat:
+            return "converged", iteration
+        if iteration == before:
+            break
+    return "stalled", iteration

@@ -9,15 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.training.batches import Batch
 from convexscore.training.parameters import Weights
 
-Floats = NDArray[np.float64]
 
-
-def line_terms(
-    weights: Weights, batch: Batch, divergence: float, *, gradient: bool = True
-) -> tuple[Floats, Weights | None]:
+def line_terms(weights: Weights, batch: Batch, divergence: float) -> tuple[Floats, Weights]:
     """Value (R,) and gradient of the data part of ReLU networks; points in increasing order."""
     u, b, w = weights.inner[:, :, 0], weights.inner[:, :, 1], weights.outer[:, :, 0]
     runs, n = len(u), batch.size
@@ -38,8 +35,7 @@ def line_terms(
     residual = along(sign * u, at_left * u, weights.linear[:, 0, 0])
     residual *= x
     residual += along(sign * b, at_left * b, weights.linear[:, 0, 1])
-    if batch.labels is not None:
-        residual -= batch.labels[..., 0, :]
+    residual -= batch.labels[..., 0, :]
     weighted = residual * mass
     value = 0.5 * (residual * weighted).sum(axis=1)
 
@@ -51,25 +47,20 @@ def line_terms(
         found = before.ravel()[bins]
         return np.where(rising, total - found, found), total
 
-    count: Floats = np.zeros_like(w)
-    if divergence:
-        count, total = active_sums(mass)
-        count, total = divergence * count, divergence * total
-        value += (count * u * w).sum(axis=1) + total[:, 0] * weights.linear[:, 0, 0]
-    if not gradient:
-        return value, None
     level, sum_level = active_sums(weighted)
     moment, sum_moment = active_sums(weighted * x)
-    inner, outer = np.empty_like(weights.inner), np.empty_like(weights.outer)
-    outer[:, :, 0] = u * moment + b * level
-    inner[:, :, 0] = w * moment
-    inner[:, :, 1] = w * level
-    linear = np.stack([sum_moment, sum_level], axis=2)
+    slope_w, slope_u = u * moment + b * level, w * moment
     if divergence:
-        outer[:, :, 0] += count * u
-        inner[:, :, 0] += count * w
-        linear[:, :, 0] += total
-    return value, Weights(inner, outer, linear)
+        count, total = (divergence * sums for sums in active_sums(mass))
+        value += (count * u * w).sum(axis=1) + total[:, 0] * weights.linear[:, 0, 0]
+        slope_w += count * u
+        slope_u += count * w
+        sum_moment = sum_moment + total
+    inner, linear = (
+        np.stack([slope_u, w * level], axis=2),
+        np.stack([sum_moment, sum_level], axis=2),
+    )
+    return value, Weights(inner, slope_w[:, :, None], linear)
 
 
 def _positions(x: Floats, u: Floats, b: Floats) -> NDArray[np.intp]:

@@ -9,27 +9,15 @@ The least weight decay of a function, over rescalings of its neurons, is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convexscore.scores.activations import Activation
+from convexscore._tools.typing import Floats
 from convexscore.training.batches import Batch
-from convexscore.training.dense_loss import Workspace, dense_terms
+from convexscore.training.dense_loss import dense_terms
 from convexscore.training.line_loss import line_terms
 from convexscore.training.parameters import Layout, Weights
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """The pieces of the objective, each (R,)."""
-
-    data: Floats
-    decay: Floats
-    path_norm: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,51 +25,36 @@ class TrainingLoss:
     """Value and gradient for rows of parameters; holds no data."""
 
     layout: Layout
-    activation: Activation
     beta: float
     divergence: float
-    workspace: Workspace = field(default_factory=Workspace, repr=False)
 
     def gradient(self, theta: Floats, batch: Batch) -> tuple[Floats, Floats]:
         """Objective (R,) and its gradient (R, p)."""
         weights = self.layout.expand(theta)
-        data, slopes = self._data(weights, batch, gradient=True)
-        assert slopes is not None
-        d = self.layout.dim
-        u, w = weights.inner[:, :, :d], weights.outer
-        if self.beta:
-            slopes.inner[:, :, :d] += self.beta * u
-            slopes.outer[...] += self.beta * w
-        value = data + self.beta * _half_squares(u, w)
-        return value, self.layout.pull_back(theta, slopes)
+        data, slopes = self._data(weights, batch)
+        u, w = weights.inner[:, :, :-1], weights.outer
+        slopes.inner[:, :, :-1] += self.beta * u
+        slopes.outer[...] += self.beta * w
+        return data + self.beta * _half_squares(u, w), self.layout.pull_back(theta, slopes)
 
-    def terms(self, theta: Floats, batch: Batch) -> Terms:
-        """The pieces of the objective without gradient."""
+    def values(self, theta: Floats, batch: Batch) -> tuple[Floats, Floats]:
+        """Objective (R,), and with the path norm in place of the weight decay."""
         weights = self.layout.expand(theta)
-        data, _ = self._data(weights, batch, gradient=False)
-        u, w = weights.inner[:, :, : self.layout.dim], weights.outer
+        data, _ = self._data(weights, batch)
+        u, w = weights.inner[:, :, :-1], weights.outer
         norms = np.sqrt((u * u).sum(axis=2)) * np.sqrt((w * w).sum(axis=2))
-        return Terms(data, _half_squares(u, w), norms.sum(axis=1))
+        return data + self.beta * _half_squares(u, w), data + self.beta * norms.sum(axis=1)
 
-    def _data(
-        self, weights: Weights, batch: Batch, *, gradient: bool
-    ) -> tuple[Floats, Weights | None]:
-        # native is max(z, 0) on the line and |z| in space
-        sigma, line = self.activation, self.layout.dim == 1
-        exchange = (sigma.slope_jump, sigma.negative_slope) if line else (sigma.even, sigma.odd)
-        if exchange == (1.0, 0.0):
-            return self._native(weights, batch, gradient=gradient)
-        value, slopes = self._native(weights.exchanged(*exchange), batch, gradient=gradient)
-        if slopes is None:
-            return value, None
-        return value, weights.exchanged_back(slopes, *exchange)
-
-    def _native(
-        self, weights: Weights, batch: Batch, *, gradient: bool
-    ) -> tuple[Floats, Weights | None]:
-        if self.layout.dim == 1:
-            return line_terms(weights, batch, self.divergence, gradient=gradient)
-        return dense_terms(weights, batch, self.divergence, self.workspace, gradient=gradient)
+    def _data(self, weights: Weights, batch: Batch) -> tuple[Floats, Weights]:
+        sigma = self.layout.activation
+        if self.layout.dim == 1:  # native is max(z, 0) on the line and |z| in space
+            terms, share, line = line_terms, sigma.slope_jump, sigma.negative_slope
+        else:
+            terms, share, line = dense_terms, sigma.even, sigma.odd
+        if (share, line) == (1.0, 0.0):
+            return terms(weights, batch, self.divergence)
+        value, slopes = terms(weights.exchanged(share, line), batch, self.divergence)
+        return value, weights.exchanged_back(slopes, share, line)
 
 
 def _half_squares(u: Floats, w: Floats) -> Floats:

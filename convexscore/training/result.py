@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore._tools.tables import aligned
+from convexscore._tools.typing import Floats
 from convexscore.models.certify import certify
 from convexscore.objectives.objective import ScoreObjective
+from convexscore.objectives.standardization import Standardization
 from convexscore.scores.activations import Activation
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate
-from convexscore.training.history import DIVERGED, STATUSES, UNBOUNDED, History
-from convexscore.training.parameters import Layout, Units
+from convexscore.training.history import History, Ints
+from convexscore.training.parameters import Layout
 
 if TYPE_CHECKING:
     from convexscore.training.optimizers import Optimizer
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
 
 # Objectives smaller than this share of their natural unit count as this much in relative gaps.
 _SMALL = 1e-6
@@ -35,7 +34,7 @@ class TrainingRuns:
     ----------
     problem : ScoreObjective
         The fixed problem on which losses are reported.
-    beta, activation, skip, constraint, optimizer
+    beta, optimizer, activation, width
         What was trained.
     learning_rates : (R,)
         NaN for L-BFGS.
@@ -48,8 +47,6 @@ class TrainingRuns:
     path_losses : (R, K)
         :math:`\text{data} + \beta\sum_j\|u_j\|\|w_j\|`, the least of ``losses`` over rescalings of
         the neurons: what a certificate compares with the optimum.
-    data_losses : (R, K)
-        Without penalty.
     seconds : (R, K)
         Wall-clock time of training, without that of recording.  Runs trained at once share a clock;
         L-BFGS runs have one each.
@@ -78,9 +75,6 @@ class TrainingRuns:
 
     problem: ScoreObjective
     beta: float
-    activation: Activation
-    skip: bool
-    constraint: str | None
     optimizer: Optimizer
     learning_rates: Floats
     restarts: Ints
@@ -88,15 +82,13 @@ class TrainingRuns:
     steps: Ints
     losses: Floats
     path_losses: Floats
-    data_losses: Floats
     seconds: Floats
-    diverged: NDArray[np.bool_]
     ended_at: Ints
     statuses: tuple[str, ...]
     snapshot_epochs: Ints
     _snapshots: Floats = field(repr=False)
     _layout: Layout = field(repr=False)
-    _units: Units = field(repr=False)
+    _units: Standardization = field(repr=False)
 
     @property
     def n_runs(self) -> int:
@@ -106,6 +98,14 @@ class TrainingRuns:
     def width(self) -> int:
         """Neurons m of every network."""
         return self._layout.width
+
+    @property
+    def activation(self) -> Activation:
+        return self._layout.activation
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        return np.isin(self.statuses, ("diverged", "unbounded"))
 
     def __repr__(self) -> str:
         best = f"{self.path_losses[self.best_run, -1]:.6g}"
@@ -119,13 +119,8 @@ class TrainingRuns:
 
     def network(self, run: int, *, snapshot: int = -1) -> TwoLayerNetwork:
         """The network of one run at a snapshot, by default the last."""
-        self._check_run(run)
-        if not -len(self.snapshot_epochs) <= snapshot < len(self.snapshot_epochs):
-            raise ValueError(
-                f"snapshot must be an index of snapshot_epochs = {self.snapshot_epochs.tolist()}; got "
-                f"{snapshot}. Train with more snapshots."
-            )
-        return self._units.network(self._layout, self._snapshots[snapshot, run], self.activation)
+        theta = self._snapshots[snapshot, run]
+        return self._units.network_back(self._layout.network(theta))
 
     @property
     def networks(self) -> list[TwoLayerNetwork]:
@@ -136,9 +131,8 @@ class TrainingRuns:
     def best_run(self) -> int:
         """The run with the lowest final ``path_losses`` among those that have not diverged."""
         final = self.path_losses[:, -1]
-        if self.diverged.all():
-            return int(np.argmin(np.abs(final)))
-        return int(np.argmin(np.where(self.diverged, np.inf, final)))
+        size = np.where(self.diverged, np.abs(final), final)
+        return int(np.lexsort((size, self.diverged))[0])
 
     @property
     def best(self) -> TwoLayerNetwork:
@@ -163,9 +157,9 @@ class TrainingRuns:
             beta=self.beta,
             objective="score_matching" if problem.labels is None else "denoising",
             labels=problem.labels,
-            skip=self.skip,
+            skip=self._layout.skip,
             sample_weight=problem.sample_weight,
-            constraint=self.constraint,
+            constraint="gradient" if self._layout.conservative else None,
             **options,
         )
 
@@ -193,14 +187,12 @@ class TrainingRuns:
                     "pass the optimum of the same problem."
                 )
             return float(certificate.dual_objective)
-        try:
-            bound = float(certificate)
-        except (TypeError, ValueError):
+        if not isinstance(certificate, Real):
             raise TypeError(
                 "optimum must be a Certificate, a fitted ConvexScore, a number or None; got "
                 f"{type(optimum).__name__}."
-            ) from None
-        return bound
+            )
+        return float(certificate)
 
     def gaps(self, optimum: Any = None) -> Floats:
         r"""Relative gaps (R, K) to the global optimum along training.
@@ -227,39 +219,6 @@ class TrainingRuns:
         natural = _SMALL * self.problem.total_weight / variance
         return np.asarray((self.path_losses - bound) / max(abs(bound), natural))
 
-    # ---- tables -----------------------------------------------------------------------------
-
-    def rows(self, optimum: Any = None) -> list[dict[str, Any]]:
-        """One dictionary per run: what a report writes; gaps only if ``optimum`` is given."""
-        gaps = None if optimum is None else self.gaps(optimum)[:, -1]
-        rows = []
-        for run in range(self.n_runs):
-            rate = float(self.learning_rates[run])
-            row: dict[str, Any] = {
-                "run": run,
-                "restart": int(self.restarts[run]),
-                "learning rate": None if np.isnan(rate) else rate,
-                "objective": float(self.path_losses[run, -1]),
-                "loss": float(self.losses[run, -1]),
-                "seconds": float(self.seconds[run, -1]),
-                "status": self.statuses[run],
-            }
-            if gaps is not None:
-                row["gap"] = float(gaps[run])
-            rows.append(row)
-        return rows
-
-    def table(self, optimum: Any = None) -> str:
-        """The final state of all runs as text, one line each, best first."""
-        rows = sorted(
-            self.rows(optimum), key=lambda row: (row["status"] in _LOST, row["objective"])
-        )
-        names = [name for name in rows[0] if name != "status"]
-        lines = [[*names, "status"]]
-        for row in rows:
-            lines.append([*(_cell(row[name]) for name in names), row["status"]])
-        return "\n".join(aligned(lines, numbers=True))
-
     def _check_noise(self, points: Floats | None) -> None:
         """Refuse an optimum of other noise, below which training may well go."""
         if points is None or self.problem.labels is None:
@@ -272,59 +231,36 @@ class TrainingRuns:
                 "runs; give both the same noise, n_draws and random_state."
             )
 
-    def _check_run(self, run: int) -> None:
-        if not isinstance(run, int | np.integer) or not -self.n_runs <= run < self.n_runs:
-            raise ValueError(f"run must be an index of the {self.n_runs} runs; got {run!r}.")
-
-
-_LOST = (STATUSES[DIVERGED], STATUSES[UNBOUNDED])
-
 
 def runs_of(
     history: History,
     theta: Floats,
     problem: ScoreObjective,
-    units: Units,
+    units: Standardization,
     *,
     optimizer: Optimizer,
     restarts: Ints,
     learning_rates: Floats,
 ) -> TrainingRuns:
     """The result in the units of the data; ``theta`` are the last weights."""
-    loss, kept = history.loss, history.n_kept
-    epochs = np.array(history.plan.epochs[:kept], dtype=np.intp)
-    snapshots, snapshot_epochs = list(history.snapshots), list(history.snapshot_epochs)
-    if not snapshot_epochs or snapshot_epochs[-1] != epochs[-1]:  # stopped by the callback
-        snapshots.append(theta)
-        snapshot_epochs.append(int(epochs[-1]))
-    unit = units.objective_unit
-    data = history.data[:, :kept]
+    epochs, steps, losses, path_losses, seconds = zip(*history.records, strict=True)
+    kept = dict(history.kept) | {epochs[-1]: theta}  # the callback may have ended the training
+    unit = float(units.matrix[0, 0]) ** 2  # what the objective in z is in the units of the data
     return TrainingRuns(
         problem=problem,
-        beta=loss.beta,
-        activation=loss.activation,
-        skip=loss.layout.skip,
-        constraint="gradient" if loss.layout.conservative else None,
+        beta=history.loss.beta,
         optimizer=optimizer,
         learning_rates=learning_rates,
         restarts=restarts,
-        epochs=epochs,
-        steps=history.steps[:kept],
-        losses=(data + loss.beta * history.decay[:, :kept]) * unit,
-        path_losses=(data + loss.beta * history.path_norm[:, :kept]) * unit,
-        data_losses=data * unit,
-        seconds=history.seconds[:, :kept],
-        diverged=np.isin(history.status, (DIVERGED, UNBOUNDED)),
+        epochs=np.array(epochs),
+        steps=np.array(steps),
+        losses=np.column_stack(losses) * unit,
+        path_losses=np.column_stack(path_losses) * unit,
+        seconds=np.column_stack(seconds),
         ended_at=history.ended_at,
-        statuses=tuple(STATUSES[code] for code in history.status),
-        snapshot_epochs=np.array(snapshot_epochs, dtype=np.intp),
-        _snapshots=np.array(snapshots),
-        _layout=loss.layout,
+        statuses=tuple(history.status),
+        snapshot_epochs=np.array(list(kept)),
+        _snapshots=np.array(list(kept.values())),
+        _layout=history.loss.layout,
         _units=units,
     )
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_weighted_points
 from convexscore.objectives.objective import DEFAULT_DRAWS, ScoreObjective, denoising
 from convexscore.objectives.smoothed_labels import smoothed_score
-from convexscore.training.batches import Batch, columns_of, full_batch
-from convexscore.training.parameters import Units
-
-Floats = NDArray[np.float64]
+from convexscore.objectives.standardization import Standardization
+from convexscore.training.batches import Batch, columns_of, joined, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,11 @@ class FreshNoise:
     sample_weight: ArrayLike | None = None
     random_state: RandomState = None
     problem: ScoreObjective = field(init=False)
+    points: Floats = field(init=False, repr=False)
+    weights: Floats | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        points, weights = check_weighted_points(self.X, self.sample_weight)
         problem = denoising(
             self.X,
             noise=self.noise,
@@ -68,121 +70,59 @@ class FreshNoise:
             sample_weight=self.sample_weight,
             random_state=self.random_state,
         )
-        points, weights = check_weighted_points(self.X, self.sample_weight)
-        object.__setattr__(self, "problem", problem)
-        object.__setattr__(self, "X", points)
-        object.__setattr__(self, "sample_weight", weights)
+        for name, value in {"points": points, "weights": weights, "problem": problem}.items():
+            object.__setattr__(self, name, value)
 
 
-class EpochSource:
-    """Batches of one epoch, for the streams of all restarts."""
+class Source:
+    """Batches of one epoch: all points, or points in a random order of each stream cut into batches.
 
-    n_steps: int  # per epoch
+    With `FreshNoise` every stream draws new noise in every epoch.  Masses are multiplied by n / batch
+    size: every batch is a uniform sample without replacement, and its gradient has the gradient on all
+    points as its mean.
+    """
+
+    def __init__(
+        self,
+        problem: ScoreObjective,
+        fresh: FreshNoise | None,
+        units: Standardization,
+        batch_size: int | None,
+    ) -> None:
+        """``problem`` is in the units of training, ``fresh`` in those of the data."""
+        self._rows = rows_of(problem)
+        self._whole = columns_of(self._rows)
+        self._fresh = fresh
+        if fresh is not None:
+            self._clean = units.points(fresh.points)
+            self._noise = fresh.noise * float(units.matrix[0, 0])
+        n = problem.n_samples
+        size = n if batch_size is None else min(batch_size, n)
+        self._cuts = [slice(start, start + size) for start in range(0, n, size)]
+        self.n_steps = len(self._cuts)  # per epoch
 
     def epoch(self, streams: Sequence[np.random.Generator]) -> Iterator[Batch]:
         """The batches; all streams draw, so that none depends on which runs are still alive."""
-        raise NotImplementedError
-
-
-class WholeProblem(EpochSource):
-    """All points, every step."""
-
-    def __init__(self, problem: ScoreObjective) -> None:
-        self.n_steps = 1
-        self._batch = full_batch(problem)
-
-    def epoch(self, streams: Sequence[np.random.Generator]) -> Iterator[Batch]:
-        yield self._batch
-
-
-class MiniBatches(EpochSource):
-    """A random order of the points in every epoch and stream, cut into batches.
-
-    Masses are multiplied by n / batch size: every batch is a uniform sample without replacement, and
-    its gradient has the gradient on all points as its mean.
-    """
-
-    def __init__(self, problem: ScoreObjective, batch_size: int) -> None:
-        self._problem = problem
-        weights = problem.sample_weight
-        self._mass = np.ones(problem.n_samples) if weights is None else weights
-        self._cuts = _cuts(problem.n_samples, batch_size)
-        self.n_steps = len(self._cuts)
-
-    def epoch(self, streams: Sequence[np.random.Generator]) -> Iterator[Batch]:
-        points, labels = self._problem.points, self._problem.labels
-        order = np.stack([rng.permutation(len(points)) for rng in streams])
+        n, whole = len(self._rows), self.n_steps == 1
+        if self._fresh is None and whole:
+            yield self._whole
+            return
+        rows = np.broadcast_to(self._rows, (len(streams), *self._rows.shape))
+        if self._fresh is not None:
+            rows = np.stack([self._drawn(self._fresh, rng) for rng in streams])
+        order = np.stack([np.arange(n) if whole else rng.permutation(n) for rng in streams])
+        runs = np.arange(len(streams))[:, None]
         for cut in self._cuts:
-            rows = order[:, cut]
-            mass = self._mass[rows] * (len(points) / rows.shape[1])
-            yield columns_of(points[rows], None if labels is None else labels[rows], mass)
+            part = rows[runs, order[:, cut]]
+            yield columns_of(part, n / part.shape[1])
 
-
-class NoisyEpochs(EpochSource):
-    """New noise for every point in every epoch and stream, then batches or all points."""
-
-    def __init__(self, source: FreshNoise, units: Units, batch_size: int | None) -> None:
-        self._clean = (np.asarray(source.X) - units.centre) / units.scale
-        self._noise = source.noise / units.scale
-        self._smoothed = source.labels == "smoothed"
-        self._draws = source.n_draws
-        weights = None if source.sample_weight is None else np.asarray(source.sample_weight)
-        self._weights = weights
-        mass = np.ones(len(self._clean)) if weights is None else weights
-        self._mass = np.tile(mass, self._draws)
-        total = self._mass.size
-        self._batch_size = total if batch_size is None else batch_size
-        self._cuts = _cuts(total, self._batch_size)
-        self.n_steps = len(self._cuts)
-
-    def epoch(self, streams: Sequence[np.random.Generator]) -> Iterator[Batch]:
-        drawn = [self._draw(rng) for rng in streams]
-        points = np.stack([noisy for noisy, _, _ in drawn])
-        labels = np.stack([target for _, target, _ in drawn])
-        mass = np.stack([weight for _, _, weight in drawn])
-        for cut in self._cuts:
-            part = mass[:, cut]
-            yield columns_of(points[:, cut], labels[:, cut], part * (mass.shape[1] / part.shape[1]))
-
-    def _draw(self, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-        """Noisy points, labels and masses of one stream, in random order if there are batches."""
-        delta = rng.standard_normal((self._draws, *self._clean.shape))
+    def _drawn(self, fresh: FreshNoise, rng: np.random.Generator) -> Floats:
+        """Noisy rows of one stream."""
+        delta = rng.standard_normal((fresh.n_draws, *self._clean.shape))
         noisy = (self._clean + self._noise * delta).reshape(-1, self._clean.shape[1])
-        if self._smoothed:
-            target = smoothed_score(
-                self._clean, noisy, noise=self._noise, sample_weight=self._weights
+        labels = (-delta / self._noise).reshape(noisy.shape)
+        if fresh.labels == "smoothed":
+            labels = smoothed_score(
+                self._clean, noisy, noise=self._noise, sample_weight=fresh.weights
             )
-        else:
-            target = (-delta / self._noise).reshape(noisy.shape)
-        if len(self._cuts) == 1:
-            return noisy, target, self._mass
-        order = rng.permutation(len(noisy))
-        return noisy[order], target[order], self._mass[order]
-
-
-def make_source(
-    problem: ScoreObjective, fresh: FreshNoise | None, units: Units, batch_size: int | None
-) -> EpochSource:
-    """The source of the batches; ``problem`` is in the units of training."""
-    if fresh is not None:
-        return NoisyEpochs(fresh, units, batch_size)
-    if batch_size is None or batch_size >= problem.n_samples:
-        return WholeProblem(problem)
-    return MiniBatches(problem, batch_size)
-
-
-def check_problem(problem: ScoreObjective | FreshNoise) -> ScoreObjective:
-    """The fixed problem of what a user passes to `train`, checked."""
-    if isinstance(problem, FreshNoise):
-        return problem.problem
-    if not isinstance(problem, ScoreObjective):
-        raise TypeError(
-            f"problem must be a ScoreObjective or FreshNoise; got {type(problem).__name__}. Build one "
-            "with objectives.score_matching(X), objectives.denoising(X, noise=...) or "
-            "training.FreshNoise(X, noise=...), or call train_score_network(X, ...)."
-        )
-    return problem
-
-
-def _cuts(n: int, size: int) -> list[slice]:
-    return [slice(start, start + size) for start in range(0, n, size)]
+        return joined(noisy, labels, self._rows[:, -1])

@@ -22,20 +22,17 @@ from convexscore.objectives.options import (
     refuse_without_effect,
 )
 from convexscore.scores.activations import Activation, get_activation
-from convexscore.training.batches import full_batch
+from convexscore.scores.network import TwoLayerNetwork
+from convexscore.training.batches import columns_of, rows_of
 from convexscore.training.first_order import descend
-from convexscore.training.history import Callback, History, Plan
-from convexscore.training.initialization import (
-    Initialization,
-    given_networks,
-    initial_parameters,
-)
+from convexscore.training.history import Callback, History, chosen_epochs
+from convexscore.training.initialization import Initialization, initial_parameters
 from convexscore.training.lbfgs import LBFGS, minimize_runs
 from convexscore.training.loss import TrainingLoss
 from convexscore.training.optimizers import Optimizer, get_optimizer
-from convexscore.training.parameters import Layout, Units
+from convexscore.training.parameters import Layout, training_units
 from convexscore.training.result import TrainingRuns, runs_of
-from convexscore.training.sources import FreshNoise, check_problem, make_source
+from convexscore.training.sources import FreshNoise, Source
 
 DEFAULT_WIDTH = 100
 
@@ -54,8 +51,6 @@ def train(
     initialization: Initialization = "data",
     record: int | ArrayLike = 100,
     snapshots: int | ArrayLike = 0,
-    rescale: bool = True,
-    reduction: str = "mean",
     callback: Callback | None = None,
     progress: bool = False,
     random_state: RandomState = None,
@@ -79,7 +74,8 @@ def train(
     width : int, optional
         Neurons m; default 100, or those of the network in ``initialization``.
     optimizer : str or SGD, Adam, LBFGS
-        "sgd", "momentum", "nesterov", "adam", "lbfgs", or settings such as ``Adam(lr=[1e-2, 1e-3])``.
+        "sgd", "momentum", "adam", "lbfgs", or settings such as ``Adam(lr=[1e-2, 1e-3])``.  Gradients are
+        divided by the total weight of the points, the usual meaning of a learning rate.
     n_restarts : int
         Restarts per learning rate.  Restart k starts from the same weights and sees the same batches
         and noise at every learning rate.
@@ -90,18 +86,12 @@ def train(
         Whether the unpenalised term V x is present.
     constraint : {None, "gradient"}
         "gradient": several columns have :math:`w_j = y_j u_j` and a symmetric V; u and y are trained.
-    initialization : {"data", "fan_in", "he"}, TwoLayerNetwork, or one network per restart
+    initialization : {"data", "fan_in"} or TwoLayerNetwork
         "data": kinks through the data, balanced neurons; "fan_in": uniform as in deep-learning
-        frameworks; "he": normal, biases zero.
+        frameworks.
     record, snapshots : int or list of int
         After which epochs losses and weights are kept: so many, evenly spaced, or these.  The first
         and last loss and the last weights always are; snapshots imply losses.
-    rescale : bool
-        Train in the coordinates (x - mean) / scale, one scale for all columns (a power of two): the same
-        problem, with learning rates and initial weights that fit data of any location and scale.
-    reduction : {"mean", "sum"}
-        Whether the gradients the optimiser sees are those of the objective divided by the total weight
-        of the points (the usual meaning of a learning rate) or of the objective itself.
     callback : callable, optional
         ``callback(epoch, losses)`` at every recorded epoch, losses (R,); returning True ends the
         training.  L-BFGS: after every run, with its number.
@@ -124,6 +114,8 @@ def train(
     -----
     A run does not depend on the runs beside it, to the last bit.  A run whose objective exceeds 1e8 times
     its natural size is frozen at its last finite weights and marked in ``diverged``.
+    Training is in the coordinates (x - mean) / scale, one scale for all columns (a power of two): the
+    same problem, with learning rates and initial weights that fit data of any location and scale.
     Per step O(R n m d) time, cache-sized blocks of memory; one column O(R (n + m log n)), by prefix sums
     on the sorted points.  The jumps of the divergence term where a kink crosses a point are in no
     gradient, which is why score matching is hard to descend.
@@ -144,9 +136,15 @@ def train(
     >>> bool((runs.gaps() > -1e-9).all())  # nobody is below the certified optimum
     True
     """
-    fixed = check_problem(problem)
-    settings = get_optimizer(optimizer)
     fresh = problem if isinstance(problem, FreshNoise) else None
+    fixed = problem.problem if isinstance(problem, FreshNoise) else problem
+    if not isinstance(fixed, ScoreObjective):
+        raise TypeError(
+            f"problem must be a ScoreObjective or FreshNoise; got {type(problem).__name__}. Build one "
+            "with objectives.score_matching(X), objectives.denoising(X, noise=...) or "
+            "training.FreshNoise(X, noise=...), or call train_score_network(X, ...)."
+        )
+    settings = get_optimizer(optimizer)
     if isinstance(settings, LBFGS) and fresh is not None:
         raise ValueError(
             "optimizer: L-BFGS needs a fixed objective, and FreshNoise draws a new one every epoch. Pass "
@@ -155,53 +153,47 @@ def train(
     beta = check_positive(beta, name="beta", strict=False)
     n_restarts = check_count(n_restarts, name="n_restarts")
     n_epochs = check_count(n_epochs, name="n_epochs")
-    for name, flag in {
-        "skip": skip, "rescale": rescale, "progress": progress,
-    }.items():  # fmt: skip
-        check_choice(flag, (True, False), name=name)
+    check_choice(skip, (True, False), name="skip")
+    check_choice(progress, (True, False), name="progress")
     check_choice(constraint, (None, "gradient"), name="constraint")
-    check_choice(reduction, ("mean", "sum"), name="reduction")
     if callback is not None and not callable(callback):
         raise TypeError(
             f"callback must be None or a callable callback(epoch, losses); got "
             f"{type(callback).__name__}. Pass the function itself, not its result."
         )
-    plan = Plan.of(n_epochs, record, snapshots)
-    layout = Layout(
-        fixed.dim, _width(width, initialization), skip, constraint == "gradient" and fixed.dim > 1
-    )
-    units = Units.of(fixed, rescale)
-    inside = units.problem(fixed)
-    loss = TrainingLoss(layout, get_activation(activation), beta, inside.divergence)
-    rates = (np.nan,) if isinstance(settings, LBFGS) else settings.learning_rates
-    restart = np.tile(np.arange(n_restarts), len(rates))
-    streams = check_random_state(random_state).spawn(n_restarts)
+    if width is not None:
+        check_count(width, name="width")
+    elif isinstance(initialization, TwoLayerNetwork):
+        width = initialization.n_neurons
+    else:
+        width = DEFAULT_WIDTH
+    kept = {*chosen_epochs(snapshots, n_epochs, "snapshots"), n_epochs}
+    epochs = {0, *chosen_epochs(record, n_epochs, "record"), *kept}
+    conservative = constraint == "gradient" and fixed.dim > 1
+    layout = Layout(fixed.dim, width, skip, conservative, get_activation(activation))
+    units = training_units(fixed)
+    inside = units.objective(fixed)
+    loss = TrainingLoss(layout, beta, inside.divergence)
+    swept = (np.nan,) if isinstance(settings, LBFGS) else settings.learning_rates
+    rates, restart = np.repeat(swept, n_restarts), np.tile(np.arange(n_restarts), len(swept))
     # numbers of the weights and of the epochs are streams of their own
-    draws, epochs = zip(*(stream.spawn(2) for stream in streams), strict=True)
-    start = initial_parameters(initialization, inside.points, layout, units, draws, loss.activation)
-    theta = start[restart]
-    per_sample = 1.0 / fixed.total_weight if reduction == "mean" else 1.0
+    streams = [rng.spawn(2) for rng in check_random_state(random_state).spawn(n_restarts)]
+    draws, shuffles = zip(*streams, strict=True)
+    theta = initial_parameters(initialization, inside.points, layout, units, draws)[restart]
     # one thread: the blocks are small, and results do not depend on how many cores there are
     with threads_for(0), np.errstate(all="ignore"):
-        source = make_source(
-            inside, fresh, units, None if isinstance(settings, LBFGS) else settings.batch_size
-        )
-        history = History(plan, loss, full_batch(inside), theta)
+        history = History(
+            theta, loss, columns_of(rows_of(inside)), epochs=epochs, snapshots=kept,
+            per_sample=1.0 / fixed.total_weight, callback=callback,
+        )  # fmt: skip
         if isinstance(settings, LBFGS):
-            theta = minimize_runs(
-                theta, loss, settings, history,
-                per_sample=per_sample, callback=callback, progress=progress,
-            )  # fmt: skip
+            theta = minimize_runs(theta, settings, history, progress=progress)
         else:
-            theta = descend(
-                theta, loss, source, settings, history,
-                rates=np.repeat(rates, n_restarts), streams=epochs, stream_of=restart,
-                n_epochs=n_epochs, per_sample=per_sample, callback=callback, progress=progress,
-            )  # fmt: skip
-    return runs_of(
-        history, theta, fixed, units, optimizer=settings, restarts=restart,
-        learning_rates=np.repeat(rates, n_restarts),
-    )  # fmt: skip
+            source = Source(inside, fresh, units, settings.batch_size)
+            theta = descend(theta, settings, history, source, rates=rates, streams=shuffles,
+                            stream_of=restart, progress=progress)  # fmt: skip
+    return runs_of(history, theta, fixed, units, optimizer=settings, restarts=restart,
+                   learning_rates=rates)  # fmt: skip
 
 
 class TrainerOptions(TypedDict, total=False):
@@ -214,8 +206,6 @@ class TrainerOptions(TypedDict, total=False):
     initialization: Initialization
     record: int | ArrayLike
     snapshots: int | ArrayLike
-    rescale: bool
-    reduction: str
     callback: Callback | None
     progress: bool
 
@@ -297,11 +287,3 @@ def train_score_network(
         random_state=rng,
         **how,
     )
-
-
-def _width(width: int | None, initialization: Initialization) -> int:
-    """Neurons asked for, or those of the network to start from."""
-    if width is not None:
-        return check_count(width, name="width")
-    networks = given_networks(initialization)
-    return networks[0].n_neurons if networks else DEFAULT_WIDTH
