@@ -173,7 +173,7 @@ def test_best_of_many_runs_reaches_the_convex_optimum_and_nobody_goes_below(
                 skip=skip, constraint=constraint, random_state=0)  # fmt: skip
     optimum = fit_convex_score(X, **task)
     assert optimum.certificate_.optimal and optimum.certificate_.n_neurons >= 2
-    best = []
+    best, excess = [], []
     for optimizer, epochs in ((tr.LBFGS(), 600), (tr.Adam(lr=0.1, schedule="cosine"), 800)):
         runs = tr.train_score_network(
             X, optimizer=optimizer, n_restarts=8, n_epochs=epochs, width=30, **task
@@ -186,8 +186,11 @@ def test_best_of_many_runs_reaches_the_convex_optimum_and_nobody_goes_below(
         assert np.all(runs.losses >= runs.path_losses - 1e-9 * np.abs(runs.losses))
         best.append(gaps[runs.best_run, -1])
         reached = runs.path_losses[runs.best_run, -1]
+        excess.append(runs.losses[runs.best_run, -1] / reached - 1.0)
         assert runs.certify().objective == pytest.approx(reached, rel=1e-9)
     assert min(best) < within and max(best) < 1e-2
+    # where the gradient vanishes |u_j| = |w_j|, so that the weight decay is the path norm
+    assert min(excess) < 1e-3
 
 
 @pytest.mark.parametrize("X", [X1, X2])
@@ -225,26 +228,6 @@ def test_training_from_the_optimum_stays_there(X, beta, some):
     gaps = runs.gaps(optimum)
     assert np.abs(gaps).max() < 2e-4 and gaps.min() > -1e-9
     assert runs.losses[0, 0] == pytest.approx(optimum.certificate_.objective, rel=1e-6)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("X", "activation"), [(X1[:, None], "relu"), (X1[:, None], "abs"), (X2, "relu")]
-)
-def test_neurons_end_balanced(X, activation):
-    """Where the gradient vanishes |u_j| = |w_j|, so that weight decay is the path norm."""
-    u, w = np.random.default_rng(0).normal(size=(2, 12, X.shape[1]))
-    unbalanced = TwoLayerNetwork(
-        2.0 * u, 0.5 * w, u[:, 0], offset=0.0 * u[0], activation=activation
-    )
-    runs = train(dsm(X), beta=2.0, width=12, activation=activation, n_epochs=6000,
-                 initialization=unbalanced, optimizer=tr.Adam(lr=0.05, schedule="cosine"))  # fmt: skip
-    start, end = (runs.losses / runs.path_losses - 1.0)[0, [0, -1]]
-    assert start > 0.01 and end < 1e-3
-    u, w = np.linalg.norm(runs.best.u, axis=1), np.linalg.norm(runs.best.w, axis=1)
-    kept = np.maximum(u, w) > 0.1
-    assert kept.any()
-    np.testing.assert_allclose(u[kept], w[kept], rtol=2e-2)
 
 
 # ---- scale -----------------------------------------------------------------------------------
@@ -388,60 +371,52 @@ def test_progress_bar_counts_epochs(capsys):
 # ---- bad input -------------------------------------------------------------------------------
 
 
+def short(problem=None, **options):
+    return train(dsm(X1) if problem is None else problem, n_epochs=10, **options)
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("call", "options", "message"),
     [
-        ({"beta": -1.0}, "beta must be finite and >= 0"),
-        ({"width": 0}, "width must be an integer >= 1"),
-        ({"optimizer": "adamw"}, "optimizer must be one of 'sgd'"),
-        ({"n_restarts": 0}, "n_restarts"),
-        ({"n_epochs": 1.5}, "n_epochs"),
-        ({"activation": "tanh"}, "activation must be one of"),
-        ({"skip": None}, "skip must be one of"),
-        ({"record": -1}, "record must be an integer >= 0"),
-        ({"snapshots": [0, 99]}, "between 0 and n_epochs = 10"),
-        ({"record": [0.5]}, "record must be a number of epochs or a list"),
-        ({"random_state": -1}, "random_state"),
-        ({"optimizer": tr.SGD(schedule=lambda step, n: -1.0)}, "finite factor >= 0"),
-        ({"problem": tr.FreshNoise(X1, noise=0.5), "optimizer": "lbfgs"}, "L-BFGS needs"),
-        ({"initialization": "xavier"}, "initialization must be one of 'data'"),
-        ({"initialization": NETWORK, "width": 3}, "cannot start the training"),
-        ({"initialization": NETWORK, "width": None, "skip": False}, "train with skip=True"),
+        (short, {"beta": -1.0}, "beta must be finite and >= 0"),
+        (short, {"width": 0}, "width must be an integer >= 1"),
+        (short, {"optimizer": "adamw"}, "optimizer must be one of 'sgd'"),
+        (short, {"n_restarts": 0}, "n_restarts"),
+        (short, {"activation": "tanh"}, "activation must be one of"),
+        (short, {"skip": None}, "skip must be one of"),
+        (short, {"record": -1}, "record must be an integer >= 0"),
+        (short, {"snapshots": [0, 99]}, "between 0 and n_epochs = 10"),
+        (short, {"record": [0.5]}, "record must be a number of epochs or a list"),
+        (short, {"random_state": -1}, "random_state"),
+        (short, {"optimizer": tr.SGD(schedule=lambda step, n: -1.0)}, "finite factor >= 0"),
+        (short, {"problem": tr.FreshNoise(X1, noise=0.5), "optimizer": "lbfgs"}, "L-BFGS needs"),
+        (short, {"initialization": "xavier"}, "initialization must be one of 'data'"),
+        (short, {"initialization": NETWORK, "width": 3}, "cannot start the training"),
+        (short, {"initialization": NETWORK, "width": None, "skip": False}, "with skip=True"),
+        (train, {"problem": dsm(X1), "n_epochs": 1.5}, "n_epochs"),
+        (tr.SGD, {"lr": 0.0}, "lr must be finite and > 0"),
+        (tr.SGD, {"lr": []}, "lr is empty"),
+        (tr.SGD, {"lr": "fast"}, "lr must be a number"),
+        (tr.SGD, {"momentum": 1.0}, "momentum must be in [0, 1)"),
+        (tr.SGD, {"batch_size": 0}, "batch_size must be an integer >= 1"),
+        (tr.Adam, {"beta2": 1.5}, "beta2 must be in [0, 1)"),
+        (tr.Adam, {"epsilon": 0.0}, "epsilon must be finite and > 0"),
+        (tr.Adam, {"schedule": "exponential"}, "schedule must be one of"),
+        (tr.LBFGS, {"memory": 0}, "memory must be an integer >= 1"),
+        (tr.FreshNoise, {"X": X1, "noise": -1.0}, "noise must be finite and > 0"),
+        (tr.train_score_network, {"X": X1, "beta": 1.0, "fresh_noise": True}, "has no noise"),
     ],
 )
-def test_bad_arguments(change, message):
-    arguments = {"problem": dsm(X1), "n_epochs": 10, **change}
+def test_bad_arguments(call, options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        train(arguments.pop("problem"), **arguments)
+        call(**options)
 
 
 def test_arguments_of_a_wrong_type():
     with pytest.raises(TypeError, match="problem must be a ScoreObjective"):
-        train(X1)
+        short(X1)
     with pytest.raises(TypeError, match="callback must be None or a callable"):
-        train(dsm(X1), callback=3)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: tr.SGD(lr=0.0), "lr must be finite and > 0"),
-        (lambda: tr.SGD(lr=[]), "lr is empty"),
-        (lambda: tr.SGD(lr="fast"), "lr must be a number"),
-        (lambda: tr.SGD(momentum=1.0), "momentum must be in [0, 1)"),
-        (lambda: tr.SGD(batch_size=0), "batch_size must be an integer >= 1"),
-        (lambda: tr.Adam(beta2=1.5), "beta2 must be in [0, 1)"),
-        (lambda: tr.Adam(epsilon=0.0), "epsilon must be finite and > 0"),
-        (lambda: tr.Adam(schedule="exponential"), "schedule must be one of"),
-        (lambda: tr.LBFGS(memory=0), "memory must be an integer >= 1"),
-        (lambda: tr.FreshNoise(X1, noise=-1.0), "noise must be finite and > 0"),
-        (lambda: tr.train_score_network(X1, beta=1.0, fresh_noise=True), "which has no noise"),
-        (lambda: tr.train_score_network([[np.nan], [1.0]], beta=1.0), "must be finite"),
-    ],
-)
-def test_bad_settings(make, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        make()
+        short(callback=3)
 
 
 def test_bad_questions_to_a_result():
