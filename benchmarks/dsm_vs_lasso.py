@@ -13,17 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, Timing, figure, measure, total_memory
-from benchmarks.peers.lasso import LassoSolver, available
-from benchmarks.peers.tolerance import climb
-from benchmarks.problems.lasso import (
+from benchmarks.harness import (
+    Check,
     Floats,
-    Problem,
-    gap_to_optimum,
-    lasso_gap,
-    make_problem,
-    network_of,
+    Report,
+    Timing,
+    column,
+    figure,
+    groups,
+    measure,
+    once,
+    total_memory,
 )
+from benchmarks.peers.lasso import LassoSolver, available
+from benchmarks.peers.tolerance import checks_of_the_best, climb, notes_on_peers
+from benchmarks.problems import lasso
 from convexscore import ConvexScore, fit_convex_score
 from convexscore.programs import univariate_matrices
 
@@ -90,21 +94,21 @@ def _compare(
 ) -> list[dict[str, Any]]:
     problem = _problem(n, skip, settings, seed)
     ours, fit = _ours(problem, settings.fit_repeats)
-    gap = gap_to_optimum(problem, fit.network_)
+    gap = lasso.gap_to_optimum(problem, fit.network_)
     rows = [{**_row(n, "convexscore", ours, gap, fit), "own gap": fit.certificate_.relative_gap}]
-    made, (X, target) = measure(lambda: _dense(problem), repeats=1, warmup=0)
+    made, (X, target) = once(lambda: _dense(problem))
     for name, solver in solvers.items():
         if name == "scikit-learn" and n > settings.scikit_learn_up_to:
             continue
         found = climb(
             partial(solver, X, target, problem.beta),
-            lambda weights: gap_to_optimum(problem, network_of(problem, weights)),
+            lambda weights: lasso.gap_to_optimum(problem, lasso.network_of(problem, weights)),
             settings,
         )
-        network = network_of(problem, found.weights)
+        network = lasso.network_of(problem, found.weights)
         row = {"solver": name, **found.row}
-        row["own gap"] = gap_to_optimum(problem, network, "residual")
-        row["dense lasso gap"] = lasso_gap(X, target, found.weights, problem.beta)
+        row["own gap"] = lasso.gap_to_optimum(problem, network, "residual")
+        row["dense lasso gap"] = lasso.lasso_gap(X, target, found.weights, problem.beta)
         row["seconds / ours"] = row["seconds"] / ours.wall
         row["CPU / ours"] = row["CPU seconds"] / ours.cpu
         row["matrix seconds (not counted)"] = made.wall
@@ -112,16 +116,18 @@ def _compare(
     return rows
 
 
-def _problem(n: int, skip: bool, settings: Settings, seed: int) -> Problem:
-    return make_problem(n, skip, share=settings.share_of_beta_max, noise=settings.noise, seed=seed)
+def _problem(n: int, skip: bool, settings: Settings, seed: int) -> lasso.Problem:
+    return lasso.make_problem(
+        n, skip, share=settings.share_of_beta_max, noise=settings.noise, seed=seed
+    )
 
 
-def _dense(problem: Problem) -> tuple[Floats, Floats]:
+def _dense(problem: lasso.Problem) -> tuple[Floats, Floats]:
     lasso = univariate_matrices(problem.noisy, labels=problem.labels, skip=problem.skip)
     return np.asfortranarray(lasso.A), lasso.target
 
 
-def _ours(problem: Problem, repeats: int) -> tuple[Timing, ConvexScore]:
+def _ours(problem: lasso.Problem, repeats: int) -> tuple[Timing, ConvexScore]:
     return measure(
         lambda: fit_convex_score(
             problem.x,
@@ -140,8 +146,7 @@ def _row(n: int, solver: str, timing: Timing, gap: float, fit: ConvexScore) -> d
     return {
         "n": n,
         "solver": solver,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "gap to the optimum": gap,
         "reached": True,
         "neurons": fit.network_.n_neurons,
@@ -166,18 +171,10 @@ def _checks(
         Check("others: gap they prove here beyond the textbook one", max(beyond, default=0.0), 1e-11),
     ]  # fmt: skip
     # every row is at least as slow as its time, reached or not
-    aimed = [row for row in rows if row["n"] == settings.aim_at and row["solver"] != "convexscore"]
-    for key in ("seconds / ours", "CPU / ours") if aimed else ():
-        best = min(aimed, key=lambda row: row[key])
-        checks.append(
-            Check(f"n = {settings.aim_at}: {best['solver']} (the best of the others), {key}",
-                  best[key], 50.0, at_least=True, timing=True)
-        )  # fmt: skip
-    return checks
+    return checks + checks_of_the_best(rows, settings.aim_at, 50.0)
 
 
 def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settings) -> list[str]:
-    short = [f"{row['solver']} at n = {row['n']}" for row in rows if not row["reached"]]
     return [
         f"beta = {settings.share_of_beta_max} * beta_max, beta_max the smallest beta without "
         f"neurons; noise {settings.noise}, noisy labels, one draw.",
@@ -189,9 +186,7 @@ def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settin
         "at its default tolerance, whose gap is far smaller.",
         f"scikit-learn's Lasso only up to n = {settings.scikit_learn_up_to}, already slow there.",
         "Where a dense matrix would still fit (`fits in memory`) the others are left out for time.",
-        *(f"{name} left out: {reason}." for name, reason in missing.items()),
-        *([f"Did not reach the gap in {settings.patience:g} CPU s or at the tightest tol: "
-           + ", ".join(short) + "; their ratios are lower bounds."] if short else []),
+        *notes_on_peers(rows, missing, settings.patience),
     ]  # fmt: skip
 
 
@@ -200,9 +195,8 @@ def draw(report: Report) -> Any:
     fig, (axes,) = figure(6.0, 4.2)
     rows = report.tables["ReLU without skip (the plain lasso)"]
     rows = rows + report.tables["Beyond dense matrices: convexscore alone"]
-    for solver in dict.fromkeys(row["solver"] for row in rows):
-        mine = [row for row in rows if row["solver"] == solver]
-        axes.loglog([r["n"] for r in mine], [r["seconds"] for r in mine], "o-", label=solver)
+    for solver, mine in groups(rows, "solver").items():
+        axes.loglog(column(mine, "n"), column(mine, "seconds"), "o-", label=solver)
     axes.set(xlabel="n", ylabel="seconds to a relative gap of 1e-6")
     axes.legend()
     return fig

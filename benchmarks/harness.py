@@ -17,9 +17,11 @@ from time import perf_counter, process_time
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 Row = dict[str, Any]
+Floats = NDArray[np.float64]
 
 _PACKAGES = (
     "numpy", "scipy", "scikit-learn", "cvxpy", "clarabel", "matplotlib", "celer", "skglm", "numba",
@@ -38,6 +40,11 @@ class Timing:
     slowest: float
     repeats: int
 
+    @property
+    def row(self) -> Row:
+        """The columns of a table."""
+        return {"seconds": self.wall, "CPU seconds": self.cpu}
+
 
 def measure(
     call: Callable[[], Result], *, repeats: int = 3, warmup: int = 1
@@ -54,6 +61,25 @@ def measure(
         walls.append(perf_counter() - wall)
         cpus.append(process_time() - cpu)
     return Timing(median(walls), median(cpus), min(walls), max(walls), repeats), result
+
+
+def once(call: Callable[[], Result]) -> tuple[Timing, Result]:
+    """Time a single call."""
+    return measure(call, repeats=1, warmup=0)
+
+
+def each_job(
+    work: Callable[..., Result], jobs: Sequence[tuple[Any, ...]], n_jobs: int
+) -> list[Result]:
+    """``work(*job)`` for every job, several processes at once; says what is done."""
+    from joblib import Parallel, delayed  # type: ignore[import-untyped]
+
+    found: list[Result] = []
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(work)(*job) for job in jobs)
+    for job, result in zip(jobs, results, strict=True):
+        found.append(result)
+        print(f"  {len(found)} of {len(jobs)}: {job[0]}, {job[1]}", flush=True)
+    return found
 
 
 @contextmanager
@@ -215,6 +241,32 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+# ---------------------------------------------------------------------- tables
+_TOLD = {
+    "objective": "objective", "lower bound": "dual_objective", "relative gap": "relative_gap",
+    "violation": "max_violation", "exact": "exact", "searches": "n_tried", "rounds": "n_iter",
+    "neurons": "n_neurons", "certified": "optimal",
+}  # fmt: skip
+
+
+def told(certificate: Any, *columns: str) -> Row:
+    """Columns of a table that a certificate fills in."""
+    return {column: getattr(certificate, _TOLD[column]) for column in columns}
+
+
+def column(rows: Sequence[Row], key: str) -> list[Any]:
+    """The cells of a column."""
+    return [row[key] for row in rows]
+
+
+def groups(rows: Sequence[Row], key: str) -> dict[Any, list[Row]]:
+    """Rows by the value of a column, in order of first appearance."""
+    found: dict[Any, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row[key], []).append(row)
+    return found
+
+
 # ---------------------------------------------------------------------- output
 def markdown_table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table; columns in order of first appearance, missing cells empty."""
@@ -251,6 +303,19 @@ def figure(width: float = 6.4, height: float = 4.2, columns: int = 1) -> tuple[A
     fig = Figure(figsize=(width * columns, height), layout="constrained")
     FigureCanvasAgg(fig)
     return fig, list(fig.subplots(1, columns, squeeze=False)[0])
+
+
+def name_sizes(axes: Any, sizes: Sequence[float], label: str = "n") -> None:
+    """Ticks of the horizontal axis at the sizes, and nowhere else."""
+    axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(label)
+
+
+def name_rows(axes: Any, names: Sequence[str], **text: Any) -> None:
+    """Ticks of the vertical axis at 0, 1, ..., from the top."""
+    axes.set_yticks(range(len(names)), names, **text)
+    axes.set_ylim(len(names) - 0.5, -0.5)
 
 
 def write(report: Report, out: Path, fig: Any = None) -> None:

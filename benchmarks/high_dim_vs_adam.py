@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.harness import Check, Report, Row, figure, measure
+from benchmarks.harness import (
+    Check,
+    Floats,
+    Report,
+    Row,
+    column,
+    each_job,
+    figure,
+    groups,
+    once,
+    told,
+)
 from benchmarks.peers.mlp import Task, adam_run, objective
 from benchmarks.problems.spiral import no_neuron_beta
 from convexscore import ConvergenceWarning, ConvexScore, fit_convex_score, training
 from convexscore.objectives import ScoreObjective, denoising
 
 TITLE = "d = 10, n = 20 000, denoising: one convex fit against the best of ten Adam runs"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,6 @@ def noise_stream(seed: int) -> np.random.Generator:
 
 
 def run(settings: Settings, seed: int) -> Report:
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
-
     X = data(settings, seed)
     drawn = denoising(X, noise=settings.noise, n_draws=1, random_state=noise_stream(seed))
     assert drawn.labels is not None
@@ -67,21 +74,11 @@ def run(settings: Settings, seed: int) -> Report:
     task = Task(drawn.points, drawn.labels, settings.share * largest)
     few = X[: len(X) // 10]
     _fit(few, task.beta * len(few) / len(X), settings, seed)  # first calls
-    ours, fitted = measure(lambda: _fit(X, task.beta, settings, seed), repeats=1, warmup=0)
+    ours, fitted = once(lambda: _fit(X, task.beta, settings, seed))
     m = max(1, fitted.network_.n_neurons)
     jobs = [(settings.rates[i % len(settings.rates)], seed + i) for i in range(settings.runs)]
-    together, runs = measure(
-        lambda: list(
-            Parallel(n_jobs=settings.jobs)(
-                delayed(adam_run)(
-                    task, m, rate, number, epochs=settings.epochs, batch=settings.batch
-                )
-                for rate, number in jobs
-            )
-        ),
-        repeats=1,
-        warmup=0,
-    )
+    adam = partial(adam_run, task, m, epochs=settings.epochs, batch=settings.batch)
+    together, runs = once(lambda: each_job(adam, jobs, settings.jobs))
     lbfgs = lbfgs_runs(task, m, seed, settings)
     return _report(task, fitted, ours, runs, lbfgs, together.wall, largest, settings)
 
@@ -105,6 +102,7 @@ def _fit(X: Floats, beta: float, settings: Settings, seed: int) -> ConvexScore:
 def lbfgs_runs(task: Task, m: int, seed: int, settings: Settings) -> list[Row]:
     """Runs of the package's own L-BFGS on all rows at once, at every third of the iterations."""
     last = settings.lbfgs_iterations
+    thirds = [last // 3, 2 * last // 3, last]
     found = training.train(
         ScoreObjective(task.noisy, task.labels, 0.0, None),
         beta=task.beta,
@@ -113,8 +111,8 @@ def lbfgs_runs(task: Task, m: int, seed: int, settings: Settings) -> list[Row]:
         optimizer="lbfgs",
         n_restarts=settings.lbfgs_runs,
         n_epochs=last,
-        record=[last // 3, 2 * last // 3, last],
-        snapshots=[last // 3, 2 * last // 3, last],
+        record=thirds,
+        snapshots=thirds,
         random_state=seed,
     )
     return [
@@ -143,22 +141,18 @@ def _report(
     value = objective(task, fitted.network_)
     rest = task.labels - task.labels.mean(axis=0)
     empty = 0.5 * float(np.einsum("nd,nd->", rest, rest))
-    best = min(row["objective"] for row in runs)
-    total, total_cpu = (sum(row[key] for row in runs) for key in ("seconds", "CPU seconds"))
+    best = min(column(runs, "objective"))
+    total, total_cpu = (sum(column(runs, key)) for key in ("seconds", "CPU seconds"))
     for row in (*runs, *lbfgs):
         row["objective / ours - 1"] = row["objective"] / value - 1.0
     summary: list[Row] = [
         {
             "who": "convexscore",
-            "seconds": ours.wall,
-            "CPU seconds": ours.cpu,
+            **ours.row,
             "objective": value,
-            "lower bound": certificate.dual_objective,
-            "relative gap": certificate.relative_gap,
-            "exact": certificate.exact,
-            "searches": certificate.n_tried,
-            "rounds": certificate.n_iter,
-            "neurons": certificate.n_neurons,
+            **told(
+                certificate, "lower bound", "relative gap", "exact", "searches", "rounds", "neurons"
+            ),
         },
         {
             "who": f"{len(runs)} Adam runs, the best",
@@ -200,16 +194,13 @@ def draw(report: Report) -> Any:
     runs = report.tables["Adam runs"]
     bound = ours["lower bound"]
     fig, (axes,) = figure(6.0, 4.2)
-    for rate, marker in zip(dict.fromkeys(r["learning rate"] for r in runs), "sv^d", strict=False):
-        mine = [row for row in runs if row["learning rate"] == rate]
-        axes.plot([r["CPU seconds"] for r in mine], [r["objective"] / bound - 1.0 for r in mine],
+    for (rate, mine), marker in zip(groups(runs, "learning rate").items(), "sv^d", strict=False):
+        axes.plot(column(mine, "CPU seconds"), [r["objective"] / bound - 1.0 for r in mine],
                   marker, label=f"one Adam run, learning rate {rate:g}")  # fmt: skip
     axes.plot(adam["CPU seconds"], adam["objective"] / bound - 1.0, "*", color="0.3", markersize=12,
               label=f"the best of {len(runs)} at the time of all")  # fmt: skip
-    lbfgs = report.tables["L-BFGS runs"]
-    for restart in dict.fromkeys(row["restart"] for row in lbfgs):
-        mine = [row for row in lbfgs if row["restart"] == restart]
-        axes.plot([r["seconds"] for r in mine], [r["objective"] / bound - 1.0 for r in mine], "^-",
+    for restart, mine in groups(report.tables["L-BFGS runs"], "restart").items():
+        axes.plot(column(mine, "seconds"), [r["objective"] / bound - 1.0 for r in mine], "^-",
                   color="C2", label=None if restart else "one L-BFGS run on all rows")  # fmt: skip
     axes.plot(ours["CPU seconds"], ours["objective"] / bound - 1.0, "o", color="C3", markersize=9,
               label="fit_convex_score")  # fmt: skip

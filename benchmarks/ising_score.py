@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 import convexscore
-from benchmarks.harness import Check, Report, Row, figure, measure
+from benchmarks.harness import Check, Floats, Report, Row, figure, measure
 from convexscore import metrics, samplers, schedules, targets
 from convexscore.scores import vp_score
 
 TITLE = "ten spins of a Sherrington-Kirkpatrick glass, score learned from 2000 of them"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -18,24 +18,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from benchmarks.harness import Check, Report, Row, figure
-from benchmarks.problems.bimodal import (
-    CLOSE,
-    LARGE,
-    LAW,
-    MALA_STEP,
-    SHARE,
-    SMALL,
-    STEP,
-    CallCounter,
-    Floats,
-    LangevinLaw,
-    by_annealing,
-    by_ddpm,
-    exact_samplers,
-    starts,
-    weight_of,
-)
+from benchmarks.harness import Check, Floats, Report, Row, figure
+from benchmarks.problems import bimodal
 from convexscore import fit_convex_diffusion, fit_convex_score
 from convexscore.metrics import NoiseFloor, energy_distance, noise_floor, total_variation_grid
 from convexscore.samplers import langevin, mala
@@ -63,11 +47,11 @@ QUICK = Settings(2000, 1000, 500, (20, 50, 100, 300), 40, 1000)
 
 def run(settings: Settings, seed: int) -> Report:
     floors = Floors.of_truth(settings.n_chains, settings, seed)
-    exact_law = LangevinLaw.on_grid(LAW, STEP)
-    samplers = exact_samplers(settings.n_chains, seed)
+    exact_law = bimodal.LangevinLaw.on_grid(bimodal.LAW, bimodal.STEP)
+    samplers = bimodal.exact_samplers(settings.n_chains, seed)
     rows, samples = [], {}
     for name, sampler in samplers.items():
-        score_calls = CallCounter()
+        score_calls = bimodal.CallCounter()
         began = perf_counter()
         samples[name] = sampler(settings.budget, score_calls)
         seconds = perf_counter() - began
@@ -82,11 +66,13 @@ def run(settings: Settings, seed: int) -> Report:
         for at in sorted({at for trace in traces.values() for at in trace})
     ]
     by_name = {row["sampler"]: row for row in rows}
-    error = {name: abs(row["weight of the small mode"] - SHARE) for name, row in by_name.items()}
+    error = {
+        name: abs(row["weight of the small mode"] - bimodal.SHARE) for name, row in by_name.items()
+    }
     started_wrong = [name for name in samplers if "from the large" in name or "from half" in name]
     ladder = ("annealed Langevin", "DDPM")
     checks = [
-        Check(f"{name}: error of the weight {SHARE:g}", error[name], 0.15, at_least=True)
+        Check(f"{name}: error of the weight {bimodal.SHARE:g}", error[name], 0.15, at_least=True)
         for name in started_wrong
     ]
     checks += [
@@ -111,17 +97,18 @@ def run(settings: Settings, seed: int) -> Report:
         Check("score calls of the samplers, largest less smallest",
               max(row["score calls"] for row in rows) - min(row["score calls"] for row in rows), 2),
         Check("traces of Langevin against their exact law, standard errors", deviation, 4.0),
-        Check(f"score calls until the weight is right to {CLOSE:g}, Langevin over DDPM",
+        Check(f"score calls until the weight is right to {bimodal.CLOSE:g}, Langevin over DDPM",
               slow / enough["DDPM"], 100.0, at_least=True),
     ]  # fmt: skip
     notes = [
-        f"Modes N({LARGE:g}, 1) and N({SMALL:g}, 1); {settings.n_chains} chains, exact scores. The "
+        f"Modes N({bimodal.LARGE:g}, 1) and N({bimodal.SMALL:g}, 1); {settings.n_chains} chains, exact "
+        "scores. The "
         f"weight is the share of chains right of 0 ({mass_right():.5f} in truth); one standard error "
         f"of it is {floors.weight_se:.4f}.",
         f"TV (histograms) and energy distance are to {settings.n_chains} true samples; their floor is "
         f"the 99 % quantile of {settings.n_floor} pairs of true samples.",
-        f"Langevin with step {STEP:g} (MALA {MALA_STEP:g}) has the weight right to {CLOSE:g} after "
-        f"{slow} steps, from the large mode, by its transition matrix; "
+        f"Langevin with step {bimodal.STEP:g} (MALA {bimodal.MALA_STEP:g}) has the weight right to "
+        f"{bimodal.CLOSE:g} after {slow} steps, from the large mode, by its transition matrix; "
         + ", ".join(f"{name} with {calls} score calls" for name, calls in enough.items())
         + ", the smallest budget tried.",
         "From true samples Langevin stays right: the score is not at fault, the start is.",
@@ -153,7 +140,9 @@ def run(settings: Settings, seed: int) -> Report:
 # ---------------------------------------------------------------------- what samples are judged by
 def mass_right() -> float:
     """The same for the law itself: the weight, up to the tails that cross the middle."""
-    return float((1 - SHARE) * norm.sf(-LARGE) + SHARE * norm.sf(-SMALL))
+    return float(
+        (1 - bimodal.SHARE) * norm.sf(-bimodal.LARGE) + bimodal.SHARE * norm.sf(-bimodal.SMALL)
+    )
 
 
 def heights_of(x: Floats) -> list[float]:
@@ -175,7 +164,7 @@ class Floors:
         """Floors of samples of ``size`` points, the sample to compare with has ``n_chains``."""
 
         def draw(n: int, random_state: Any) -> Floats:
-            return LAW.sample(n, random_state=random_state)
+            return bimodal.LAW.sample(n, random_state=random_state)
 
         n = settings.n_chains
         floors = {
@@ -183,14 +172,14 @@ class Floors:
                               random_state=seed)
             for name, metric in cls.METRICS.items()
         }  # fmt: skip
-        return cls(LAW.sample(n, random_state=np.random.default_rng([seed, 3])), floors)
+        return cls(bimodal.LAW.sample(n, random_state=np.random.default_rng([seed, 3])), floors)
 
     @property
     def weight_se(self) -> float:
-        return float(np.sqrt(SHARE * (1 - SHARE) / len(self.truth)))
+        return float(np.sqrt(bimodal.SHARE * (1 - bimodal.SHARE) / len(self.truth)))
 
     def judge(self, x: Floats) -> Row:
-        row: Row = {"weight of the small mode": weight_of(x)}
+        row: Row = {"weight of the small mode": bimodal.weight_of(x)}
         for name, metric in self.METRICS.items():
             row[name] = metric(x, self.truth)
             row[f"{name} / floor"] = row[name] / self.floors[name].upper
@@ -205,16 +194,17 @@ def stops(longest: int) -> list[int]:
 
 
 def all_traces(
-    settings: Settings, exact_law: LangevinLaw, seed: int
+    settings: Settings, exact_law: bimodal.LangevinLaw, seed: int
 ) -> tuple[dict[str, dict[int, float]], float]:
     """Weight of the small mode over score calls, and how far Langevin is from its exact law."""
     at = stops(settings.longest)
     traces: dict[str, dict[int, float]] = {}
-    x0 = starts(settings.n_chains, seed)
+    x0 = bimodal.starts(settings.n_chains, seed)
     worst = 0.0
     for where in ("from the large mode", "from half and half"):
         traces[f"Langevin {where}"] = trace_of(
-            partial(langevin, LAW.score, x0[where], step=STEP, random_state=seed), at
+            partial(langevin, bimodal.LAW.score, x0[where], step=bimodal.STEP, random_state=seed),
+            at,
         )
         exact = exact_law.weights(where, at)
         for share, expected in zip(traces[f"Langevin {where}"].values(), exact, strict=True):
@@ -222,15 +212,15 @@ def all_traces(
             variance = max(expected * (1 - expected), 1.0 / settings.n_chains)
             worst = max(worst, abs(share - expected) / np.sqrt(variance / settings.n_chains))
     traces["MALA from the large mode"] = trace_of(
-        partial(mala, LAW.score, LAW.log_density, x0["from the large mode"], step=MALA_STEP,
-                random_state=seed), at,
+        partial(mala, bimodal.LAW.score, bimodal.LAW.log_density, x0["from the large mode"],
+                step=bimodal.MALA_STEP, random_state=seed), at,
     )  # fmt: skip
-    for name, sampler in (("annealed Langevin", by_annealing), ("DDPM", by_ddpm)):
+    for name, sampler in (("annealed Langevin", bimodal.by_annealing), ("DDPM", bimodal.by_ddpm)):
         traces[name] = {}
         for budget in settings.budgets:
-            counter = CallCounter()
+            counter = bimodal.CallCounter()
             x = sampler(budget, counter, n=settings.n_chains, seed=seed)
-            traces[name][budget] = weight_of(x)
+            traces[name][budget] = bimodal.weight_of(x)
     return traces, float(worst)
 
 
@@ -240,7 +230,7 @@ def trace_of(run_chains: Callable[..., Any], at: list[int]) -> dict[int, float]:
 
     def note(step: int, x: Floats) -> None:
         if step in wanted:
-            found[step] = weight_of(x)
+            found[step] = bimodal.weight_of(x)
 
     run_chains(n_steps=at[-1], callback=note)
     return found
@@ -250,7 +240,9 @@ def enough_budget(traces: dict[str, dict[int, float]]) -> dict[str, int]:
     """Smallest budget from which on the weight is right, for the samplers along noise levels."""
     found = {}
     for name in ("annealed Langevin", "DDPM"):
-        wrong = [at for at, share in traces[name].items() if abs(share - SHARE) > CLOSE]
+        wrong = [
+            at for at, share in traces[name].items() if abs(share - bimodal.SHARE) > bimodal.CLOSE
+        ]
         right = [at for at in traces[name] if at > max(wrong, default=0)]
         found[name] = min(right, default=10**9)
     return found
@@ -260,18 +252,18 @@ def enough_budget(traces: dict[str, dict[int, float]]) -> dict[str, int]:
 def learned_rows(settings: Settings, seed: int) -> list[Row]:
     """Samples of learned scores, next to the training sample itself."""
     n, steps = settings.n_chains, settings.budget
-    train = LAW.sample(settings.n_train, random_state=np.random.default_rng([seed, 4]))
+    train = bimodal.LAW.sample(settings.n_train, random_state=np.random.default_rng([seed, 4]))
     floors = Floors.of_truth(settings.n_train, settings, seed)
     one = fit_convex_score(train, constraint="density", random_state=seed)
     many = fit_convex_diffusion(train, random_state=seed)
-    x0 = starts(n, seed)
+    x0 = bimodal.starts(n, seed)
     samples = {
         "training sample": train,
         "one level, exact law of the fit": one.piecewise_.sample(n, random_state=seed),
     }
     for where in ("from the large mode", "from half and half"):
         samples[f"one level, Langevin {where}"] = langevin(
-            one.score_function, x0[where], step=STEP, n_steps=steps, random_state=seed
+            one.score_function, x0[where], step=bimodal.STEP, n_steps=steps, random_state=seed
         ).samples
     # the step of the exact scores: a third of the noise of the last level, there in units of Z
     step, each = 0.3 * float(many.levels_[-1]) ** 2, steps // len(many.levels_)
@@ -319,8 +311,13 @@ COLORS = {
 def draw(report: Report) -> Any:
     """Weights over score calls; histograms at equal budget."""
     fig, (left, right) = figure(6.0, 4.0, columns=2)
-    se = np.sqrt(SHARE * (1 - SHARE) / report.settings["n_chains"])
-    left.axhspan(SHARE - 2 * se, SHARE + 2 * se, color="0.85", label="truth ± 2 standard errors")
+    se = np.sqrt(bimodal.SHARE * (1 - bimodal.SHARE) / report.settings["n_chains"])
+    left.axhspan(
+        bimodal.SHARE - 2 * se,
+        bimodal.SHARE + 2 * se,
+        color="0.85",
+        label="truth ± 2 standard errors",
+    )
     for row in report.data:
         if row["kind"] == "trace":
             by_level = row["sampler"] in ("annealed Langevin", "DDPM")
@@ -334,7 +331,7 @@ def draw(report: Report) -> Any:
     left.legend(fontsize="small", loc="upper center", ncols=2)
     heights = {r["sampler"]: r["heights"] for r in report.data if r["kind"] == "histogram"}
     x = np.linspace(BINS[0], BINS[-1], 400)
-    right.fill_between(x, np.exp(LAW.log_density(x)), color="0.85", label="exact density")
+    right.fill_between(x, np.exp(bimodal.LAW.log_density(x)), color="0.85", label="exact density")
     for name in ("Langevin from the large mode", "Langevin from half and half", "DDPM"):
         right.stairs(heights[name], BINS, color=COLORS[name], linewidth=1.4, label=name)
     right.set(xlabel="x", ylabel="density", ylim=(0.0, 0.62),

@@ -12,18 +12,26 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.harness import Check, Report, Timing, figure, measure
+from benchmarks.harness import (
+    Check,
+    Floats,
+    Report,
+    Timing,
+    column,
+    figure,
+    groups,
+    measure,
+    name_sizes,
+    once,
+)
 from benchmarks.peers.multitask import NAMES, MultiTaskSolver, available, pyscnn_reason
-from benchmarks.peers.tolerance import climb
+from benchmarks.peers.tolerance import checks_of_the_best, climb, notes_on_peers
 from benchmarks.problems.spiral import PlanarProblem, fit, judge, make_problem
 from convexscore import ConvexScore, TwoLayerNetwork
 from convexscore.programs import neuron_dictionary
 
 TITLE = "planar denoising against skglm's and celer's multi-task lasso at equal duality gap"
-
-Floats = NDArray[np.float64]
 
 # The reference of the finite problem: relative gap, tolerance, rounds, columns added in each.
 _REFERENCE_GAP = 2e-8
@@ -82,11 +90,14 @@ def pair_problem(planar: PlanarProblem) -> PairProblem:
     return PairProblem(planar, u, b, matrix, planar.centred_labels)
 
 
+def penalised(rest: Floats, beta: float, weights: Floats) -> float:
+    """1/2 ||rest||^2 + beta sum_k ||W_k||."""
+    return 0.5 * float((rest * rest).sum()) + beta * float(np.linalg.norm(weights, axis=1).sum())
+
+
 def primal_value(problem: PairProblem, weights: Floats) -> float:
     """1/2 ||X W - T||^2 + beta sum_k ||W_k||."""
-    rest = problem.target - problem.matrix @ weights
-    lengths = np.linalg.norm(weights, axis=1)
-    return 0.5 * float((rest * rest).sum()) + problem.beta * float(lengths.sum())
+    return penalised(problem.target - problem.matrix @ weights, problem.beta, weights)
 
 
 def gap_to_optimum(problem: PairProblem, weights: Floats) -> float:
@@ -119,8 +130,7 @@ def with_reference(problem: PairProblem, solver: MultiTaskSolver) -> PairProblem
         weights = solver(some, problem.target, problem.beta, _REFERENCE_TOL)
         rest = problem.target - some @ weights
         best = max(best, dual_value(problem, rest))
-        value = 0.5 * float((rest * rest).sum())
-        value += problem.beta * float(np.linalg.norm(weights, axis=1).sum())
+        value = penalised(rest, problem.beta, weights)
         if value - best <= _REFERENCE_GAP * value:
             break
         paid = np.linalg.norm(problem.matrix.T @ rest, axis=1)
@@ -167,7 +177,7 @@ def _compare(
     rows = [_our_row(planar, ours, fitted)]
     if not solvers:
         return rows
-    made, bare = measure(lambda: pair_problem(planar), repeats=1, warmup=0)
+    made, bare = once(lambda: pair_problem(planar))
     problem = with_reference(bare, solvers.get("skglm", next(iter(solvers.values()))))
     for name, solver in solvers.items():
         found = climb(
@@ -205,8 +215,7 @@ def _our_row(planar: PlanarProblem, timing: Timing, fitted: ConvexScore) -> dict
         "n": len(planar.noisy),
         "columns": "all lines",
         "solver": "convexscore",
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "gap to the optimum": certificate.relative_gap,
         "reached": certificate.optimal,
         "neurons": fitted.network_.n_neurons,
@@ -231,18 +240,11 @@ def _checks(rows: list[dict[str, Any]], settings: Settings) -> list[Check]:
                   max(row["gap to the optimum"] - row["own gap"] for row in peers), 1e-12),
         ]  # fmt: skip
     for n, aim in ((settings.aim_equal_at, 1.0), (settings.aim_faster_at, 10.0)):
-        here = [row for row in peers if row["n"] == n]
-        for key in ("seconds / ours", "CPU / ours") if here else ():
-            best = min(here, key=lambda row: row[key])
-            checks.append(
-                Check(f"n = {n}: {best['solver']} (the best of the others), {key}", best[key], aim,
-                      at_least=True, timing=True)
-            )  # fmt: skip
+        checks += checks_of_the_best(rows, n, aim)
     return checks
 
 
 def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settings) -> list[str]:
-    short = [f"{row['solver']} at n = {row['n']}" for row in rows if not row["reached"]]
     return [
         f"beta = {settings.share} * beta_max, noise {settings.noise}, ReLU without skip, one draw.",
         "Others: the finite problem of all lines through two points, both orientations; loosest tol "
@@ -253,10 +255,7 @@ def _notes(rows: list[dict[str, Any]], missing: dict[str, str], settings: Settin
         f"included, at tol = {settings.gap:g}; its gap is the certified one over all lines.",
         "`gap over all lines` of the others is what their residual proves there.",
         "celer: the function behind its class, whose validation fails with scikit-learn >= 1.6.",
-        *(f"{name} left out: {reason}." for name, reason in missing.items()),
-        *([f"Did not reach the gap in {settings.patience:g} CPU seconds or at the tightest tol: "
-           + ", ".join(short) + "; their ratios are lower bounds, larger n not tried."]
-          if short else []),
+        *notes_on_peers(rows, missing, settings.patience, ", larger n not tried"),
     ]  # fmt: skip
 
 
@@ -264,19 +263,15 @@ def draw(report: Report) -> Any:
     """CPU seconds against n, everybody at the same gap of its own problem."""
     rows = report.tables["Seconds to the same relative gap"]
     fig, (axes,) = figure(6.0, 4.2)
-    for solver in dict.fromkeys(row["solver"] for row in rows):
-        mine = [row for row in rows if row["solver"] == solver]
+    for solver, mine in groups(rows, "solver").items():
         label = solver if solver == "convexscore" else f"{solver}, matrix of pairs"
-        n, cpu = [row["n"] for row in mine], [row["CPU seconds"] for row in mine]
-        (line,) = axes.loglog(n, cpu, "-", label=label)
+        (line,) = axes.loglog(column(mine, "n"), column(mine, "CPU seconds"), "-", label=label)
         for row in mine:
             style = "o" if row["reached"] else "x"  # x: stopped short of the gap
             axes.loglog(row["n"], row["CPU seconds"], style, color=line.get_color())
     if not all(row["reached"] for row in rows):
         axes.loglog([], [], "x", color="0.4", label="stopped short of the gap")
-    sizes = sorted({row["n"] for row in rows})
-    axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_xticks([], minor=True)
-    axes.set(xlabel="n", ylabel=f"CPU seconds to a relative gap of {report.settings['gap']:g}")
+    name_sizes(axes, sorted(groups(rows, "n")))
+    axes.set(ylabel=f"CPU seconds to a relative gap of {report.settings['gap']:g}")
     axes.legend()
     return fig

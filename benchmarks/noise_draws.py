@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from time import process_time
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, figure
+from benchmarks.harness import Check, Report, column, each_job, figure, groups, name_rows
 from benchmarks.peers.accuracy_fits import NOISE
 from benchmarks.problems.laws import ALL
 from benchmarks.score_accuracy import fisher_error
@@ -50,31 +51,19 @@ QUICK = Settings(
 
 
 def run(settings: Settings, seed: int) -> Report:
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
-
     jobs = [
         (name, number) for name in settings.laws for number in range(seed, seed + settings.n_seeds)
     ]
-    results = Parallel(n_jobs=settings.jobs, return_as="generator")(
-        delayed(one_sample)(name, number, settings) for name, number in jobs
+    samples = each_job(partial(one_sample, settings=settings), jobs, settings.jobs)
+    found = [row for rows in samples for row in rows]
+    errors, seconds = (
+        [
+            {"law": name}
+            | {v: float(of(column(rows, key))) for v, rows in groups(mine, "variant").items()}
+            for name, mine in groups(found, "law").items()
+        ]
+        for key, of in (("error", np.median), ("seconds", np.mean))
     )
-    found: list[dict[str, Any]] = []
-    for done, ((name, number), rows) in enumerate(zip(jobs, results, strict=True), start=1):
-        found += rows
-        print(f"  {done} of {len(jobs)}: {name}, seed {number}", flush=True)
-    errors, seconds = [], []
-    for name in settings.laws:
-        mine = [row for row in found if row["law"] == name]
-        variants = list(dict.fromkeys(row["variant"] for row in mine))
-        picked = {v: [row for row in mine if row["variant"] == v] for v in variants}
-        errors.append(
-            {"law": name}
-            | {v: float(np.median([row["error"] for row in picked[v]])) for v in variants}
-        )
-        seconds.append(
-            {"law": name}
-            | {v: float(np.mean([row["seconds"] for row in picked[v]])) for v in variants}
-        )
     ratios = {row["law"]: row[_title(*DEFAULT)] / row[_title(*SINGLE)] for row in errors}
     worst = max(ratios, key=lambda law: ratios[law])
     mean = float(np.exp(np.mean(np.log(list(ratios.values())))))
@@ -141,13 +130,12 @@ def draw(report: Report) -> Any:
         copies = {"1": "1 copy", "many": "many copies"}.get(draws, f"{draws} copies")
         note = " (default)" if variant == _title(*DEFAULT) else ""
         axes.plot(
-            [row[variant] for row in rows], range(len(rows)), looks[labels], color=colours[draws],
+            column(rows, variant), range(len(rows)), looks[labels], color=colours[draws],
             fillstyle="full" if labels == "noisy" else "none", markersize=7,
             label=f"{copies}, {labels} labels{note}",
         )  # fmt: skip
     axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [row["law"] for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    name_rows(axes, column(rows, "law"))
     axes.grid(axis="y", color="0.9")
     axes.set_axisbelow(True)
     axes.set_xlabel("relative Fisher error of the cross-validated denoising score")

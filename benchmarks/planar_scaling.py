@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness import Check, Report, Row, figure, growth_exponent, measure, total_memory
+from benchmarks.harness import (
+    Check,
+    Report,
+    Row,
+    column,
+    figure,
+    growth_exponent,
+    measure,
+    name_sizes,
+    told,
+    total_memory,
+)  # fmt: skip
 from benchmarks.memory import peak_arrays
 from benchmarks.problems.spiral import PlanarProblem, fit, fit_options, make_problem
 
@@ -33,7 +44,7 @@ def run(settings: Settings, seed: int) -> Report:
         _one_size(n, repeats, settings, seed)
         for n, repeats in zip(settings.sizes, settings.repeats, strict=True)
     ]
-    seconds = [row["seconds"] for row in rows]
+    seconds = column(rows, "seconds")
     growth: list[Row] = [
         {
             "what": "seconds",
@@ -45,7 +56,7 @@ def run(settings: Settings, seed: int) -> Report:
     aimed = next(row for row in rows if row["n"] == settings.aim_at)
     checks = [
         Check(f"n = {aimed['n']}: seconds", aimed["seconds"], 20.0, timing=True),
-        Check("largest certified relative gap", max(row["relative gap"] for row in rows), settings.tol),
+        Check("largest certified relative gap", max(column(rows, "relative gap")), settings.tol),
         Check("certificates that did not look at every line", sum(not r["exact"] for r in rows), 0),
         Check(f"n = {rows[0]['n']}: MB of arrays counted", counted, 0.01, at_least=True),
         Check(f"n = {rows[0]['n']}: MB of arrays over that of all pairs", counted / pairs, 0.8),
@@ -65,18 +76,12 @@ def run(settings: Settings, seed: int) -> Report:
 def _one_size(n: int, repeats: int, settings: Settings, seed: int) -> dict[str, Any]:
     problem = make_problem(n, settings.share, settings.noise, seed)
     timing, fitted = measure(lambda: fit(problem, settings.tol), repeats=repeats, warmup=0)
-    certificate = fitted.certificate_
     pairs = 8.0 * n * n * (n - 1)
     row = {
         "n": n,
         "beta": problem.beta,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
-        "relative gap": certificate.relative_gap,
-        "violation": certificate.max_violation,
-        "exact": certificate.exact,
-        "rounds": certificate.n_iter,
-        "neurons": certificate.n_neurons,
+        **timing.row,
+        **told(fitted.certificate_, "relative gap", "violation", "exact", "rounds", "neurons"),
         "all pairs (GB)": pairs / 1e9,
         "fits in memory": bool(pairs < total_memory()),
     }
@@ -92,24 +97,20 @@ def _memory(problem: PlanarProblem, tol: float) -> dict[str, float]:
 def draw(report: Report) -> Any:
     """Seconds and memory against n."""
     rows = report.tables["Time and memory"]
-    n = [row["n"] for row in rows]
+    n = column(rows, "n")
     fig, (left, right) = figure(5.2, 4.0, columns=2)
-    left.loglog(n, [row["seconds"] for row in rows], "o-", label="fit_convex_score")
+    left.loglog(n, column(rows, "seconds"), "o-", label="fit_convex_score")
     start = rows[0]
     left.loglog(n, [start["seconds"] * (k / start["n"]) ** 2 for k in n], ":", color="0.5",
                 label="proportional to n²")  # fmt: skip
     left.set(ylabel="seconds to a certified gap of 1e-3")
     for meter in ("tracemalloc", "rss"):
         known = [row for row in rows if f"{meter} (MB)" in row]
-        right.loglog(
-            [r["n"] for r in known], [r[f"{meter} (MB)"] for r in known], "o-", label=meter
-        )
+        right.loglog(column(known, "n"), column(known, f"{meter} (MB)"), "o-", label=meter)
     right.loglog(n, [1e3 * row["all pairs (GB)"] for row in rows], "s:", color="0.5",
                  label="matrix of all pairs")  # fmt: skip
     right.set(ylabel="peak extra memory, MB")
     for axes in (left, right):
-        axes.set(xlabel="n")
-        axes.set_xticks(n, [str(size) for size in n])
-        axes.set_xticks([], minor=True)
+        name_sizes(axes, n)
         axes.legend()
     return fig

@@ -11,7 +11,17 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.harness import Check, Report, figure, measure
+from benchmarks.harness import (
+    Check,
+    Report,
+    column,
+    figure,
+    groups,
+    measure,
+    name_sizes,
+    once,
+    told,
+)  # fmt: skip
 from benchmarks.problems.spiral import PlanarProblem, fit, judge, make_problem
 from convexscore.programs import ConvexProgram, dictionary_program, neuron_dictionary
 
@@ -34,12 +44,14 @@ QUICK = Settings((16, 24), 24, 2)
 
 
 def run(settings: Settings, seed: int) -> Report:
-    warm = make_problem(12, settings.share, settings.noise, seed)
-    _conic(warm)
-    rows = [_compare(n, tol, settings, seed) for n, tol in _cases(settings)]
-    by_conic: dict[int, dict[str, Any]] = {}
-    for n in settings.sizes:
-        by_conic[n] = _conic_row(make_problem(n, settings.share, settings.noise, seed))
+    problems = {
+        n: make_problem(n, settings.share, settings.noise, seed) for n in (12, *settings.sizes)
+    }
+    _conic(problems[12])  # first calls
+    rows = [
+        _compare(problems[n], tol, settings) for n in settings.sizes for tol in settings.tolerances
+    ]
+    by_conic = {n: _conic_row(problems[n]) for n in settings.sizes}
     for row in rows:
         conic = by_conic[row["n"]]
         row |= {
@@ -80,25 +92,17 @@ def run(settings: Settings, seed: int) -> Report:
     )
 
 
-def _cases(settings: Settings) -> list[tuple[int, float]]:
-    return [(n, tol) for n in settings.sizes for tol in settings.tolerances]
-
-
-def _compare(n: int, tol: float, settings: Settings, seed: int) -> dict[str, Any]:
-    problem = make_problem(n, settings.share, settings.noise, seed)
+def _compare(problem: PlanarProblem, tol: float, settings: Settings) -> dict[str, Any]:
     timing, fitted = measure(lambda: fit(problem, tol), repeats=settings.fit_repeats)
     judged = judge(problem, fitted.network_)
     return {
-        "n": n,
+        "n": len(problem.noisy),
         "tol": tol,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "objective": judged.objective,
         "relative gap": fitted.certificate_.relative_gap,
         "gap over all lines": judged.relative_gap,
-        "neurons": fitted.network_.n_neurons,
-        "rounds": fitted.certificate_.n_iter,
-        "certified": fitted.certificate_.optimal,
+        **told(fitted.certificate_, "neurons", "rounds", "certified"),
     }
 
 
@@ -110,14 +114,13 @@ def _conic(problem: PlanarProblem) -> ConvexProgram:
 def _conic_row(problem: PlanarProblem) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        timing, program = measure(lambda: _conic(problem), repeats=1, warmup=0)
+        timing, program = once(lambda: _conic(problem))
     judged = judge(problem, program.network)
     n = len(problem.noisy)
     return {
         "n": n,
         "columns": n * (n - 1),
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "Clarabel alone seconds": float(program.problem.solver_stats.solve_time),
         "objective": judged.objective,
         "own value": program.value,
@@ -131,20 +134,19 @@ def _conic_row(problem: PlanarProblem) -> dict[str, Any]:
 def draw(report: Report) -> Any:
     """Seconds of both sides, and the gaps to the best network of any width that they prove."""
     ours, conic = report.tables["fit_convex_score"], report.tables["CVXPY with Clarabel"]
-    n = [row["n"] for row in conic]
+    n = column(conic, "n")
     fig, (left, right) = figure(5.2, 4.0, columns=2)
-    left.semilogy(n, [row["seconds"] for row in conic], "s-", label="CVXPY with Clarabel, pairs")
-    left.semilogy(n, [row["Clarabel alone seconds"] for row in conic], "s:", label="Clarabel alone")
-    right.semilogy(n, [row["gap over all lines"] for row in conic], "s-")
-    for tol, color in zip(dict.fromkeys(row["tol"] for row in ours), ("C2", "C3"), strict=True):
-        mine = [row for row in ours if row["tol"] == tol]
+    left.semilogy(n, column(conic, "seconds"), "s-", label="CVXPY with Clarabel, pairs")
+    left.semilogy(n, column(conic, "Clarabel alone seconds"), "s:", label="Clarabel alone")
+    right.semilogy(n, column(conic, "gap over all lines"), "s-")
+    for (tol, mine), color in zip(groups(ours, "tol").items(), ("C2", "C3"), strict=True):
         label = f"fit_convex_score, tol = {tol:g}"
-        left.semilogy(n, [row["seconds"] for row in mine], "o-", color=color, label=label)
-        right.semilogy(n, [row["gap over all lines"] for row in mine], "o-", color=color)
-    left.set(xlabel="n", ylabel="seconds")
-    right.set(xlabel="n", ylabel="relative gap over all lines, from the own residual")
+        left.semilogy(n, column(mine, "seconds"), "o-", color=color, label=label)
+        right.semilogy(n, column(mine, "gap over all lines"), "o-", color=color)
+    left.set(ylabel="seconds")
+    right.set(ylabel="relative gap over all lines, from the own residual")
     for axes in (left, right):
-        axes.set_xticks(n)
+        name_sizes(axes, n)
         axes.margins(x=0.12)
     left.legend()
     return fig

@@ -14,18 +14,15 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from benchmarks.harness import Check, Report, Row, figure
+from benchmarks.harness import Check, Floats, Report, Row, figure
 from convexscore import TwoLayerNetwork, samplers, schedules, targets
 from convexscore.samplers.options import BATCH_SIZE
 from convexscore.scores import vp_score, vp_score_to_ve
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 TITLE = "samplers against drawing the same normal numbers with numpy"
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from time import process_time
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, figure
+from benchmarks.harness import Check, Report, Row, column, each_job, figure, groups
 from benchmarks.peers.accuracy_fits import (
     ADAM_DSM,
     ADAM_SM,
@@ -77,10 +78,8 @@ QUICK = Settings(
 
 
 def run(settings: Settings, seed: int) -> Report:
-    from joblib import Parallel, delayed  # type: ignore[import-untyped]
-
     samples = [
-        (law.name, n, data_seed)
+        (law.name, n, data_seed, data_seed < seed + settings.silu_seeds)
         for law in ALL
         if law.name in settings.laws
         for n in settings.sizes
@@ -88,17 +87,8 @@ def run(settings: Settings, seed: int) -> Report:
             seed, seed + (settings.n_seeds if law.dim == 1 else settings.n_seeds_columns)
         )
     ]
-    workers = Parallel(n_jobs=settings.jobs, return_as="generator")
-    found: list[dict[str, Any]] = []
-    results = workers(
-        delayed(one_sample)(name, n, number, settings, silu=number < seed + settings.silu_seeds)
-        for name, n, number in samples
-    )
-    for done, ((name, n, number), rows_of_one) in enumerate(
-        zip(samples, results, strict=True), start=1
-    ):
-        found += rows_of_one
-        print(f"  {done} of {len(samples)}: {name}, n = {n}, seed {number}", flush=True)
+    parts = each_job(partial(one_sample, settings=settings), samples, settings.jobs)
+    found = [row for part in parts for row in part]
     rows = [
         _row(law, n, [r for r in found if r["law"] == law.name and r["n"] == n])
         for law in ALL
@@ -113,7 +103,7 @@ def run(settings: Settings, seed: int) -> Report:
     return Report(tables, _checks(rows, settings), _notes(rows, found, settings), rows + found)
 
 
-def one_sample(name: str, n: int, seed: int, settings: Settings, *, silu: bool) -> list[dict]:
+def one_sample(name: str, n: int, seed: int, silu: bool, settings: Settings) -> list[Row]:
     """Fit every method to one sample of the law: an error, or NaN and what went wrong."""
     law = next(law for law in ALL if law.name == name)
     # streams of their own for the data, the fresh points and whatever the methods draw
@@ -149,9 +139,9 @@ def fisher_error(law: Law, score: ScoreFunction, points: Any) -> float:
 
 
 # ---------------------------------------------------------------------- tables
-def _row(law: Law, n: int, found: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(law: Law, n: int, found: list[Row]) -> Row:
     """Median and range of each method, and ours against the best peer, by medians."""
-    row: dict[str, Any] = {"law": law.name, "n": n, "d": law.dim, "multimodal": law.multimodal}
+    row: Row = {"law": law.name, "n": n, "d": law.dim, "multimodal": law.multimodal}
     medians: dict[str, float] = {}
     for method in METHODS:
         errors = np.array([r["error"] for r in found if r["method"] == method])
@@ -169,8 +159,8 @@ def _row(law: Law, n: int, found: list[dict[str, Any]]) -> dict[str, Any]:
     return row
 
 
-def _printed(row: dict[str, Any]) -> dict[str, Any]:
-    cells: dict[str, Any] = {"law": row["law"], "n": row["n"]}
+def _printed(row: Row) -> Row:
+    cells: Row = {"law": row["law"], "n": row["n"]}
     for method in METHODS:
         if method not in row:
             cells[method] = "not run"
@@ -181,7 +171,7 @@ def _printed(row: dict[str, Any]) -> dict[str, Any]:
     return cells
 
 
-def _verdict(row: dict[str, Any]) -> dict[str, Any]:
+def _verdict(row: Row) -> Row:
     ratio = row["best peer / ours"]
     return {
         "law": row["law"],
@@ -198,16 +188,16 @@ def _verdict(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cost(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    rows = []
-    for method in METHODS:
-        seconds = [r["seconds"] for r in found if r["method"] == method]
-        if seconds:
-            rows.append({"method": method, "mean": float(np.mean(seconds)), "fits": len(seconds)})
-    return rows
+def _cost(found: list[Row]) -> list[Row]:
+    seconds = {method: column(rows, "seconds") for method, rows in groups(found, "method").items()}
+    return [
+        {"method": method, "mean": float(np.mean(seconds[method])), "fits": len(seconds[method])}
+        for method in METHODS
+        if method in seconds
+    ]
 
 
-def _checks(rows: list[dict[str, Any]], settings: Settings) -> list[Check]:
+def _checks(rows: list[Row], settings: Settings) -> list[Check]:
     verdicts = [_verdict(row) for row in rows]
     worst = min(verdicts, key=lambda row: row["KDE, CV / ours"])
     checks = [
@@ -230,9 +220,7 @@ def _checks(rows: list[dict[str, Any]], settings: Settings) -> list[Check]:
     return checks
 
 
-def _notes(
-    rows: list[dict[str, Any]], found: list[dict[str, Any]], settings: Settings
-) -> list[str]:
+def _notes(rows: list[Row], found: list[Row], settings: Settings) -> list[str]:
     lost = [
         f"{row['law']} (n = {row['n']}, {row['best peer']}, {row['best peer / ours']:.2g})"
         for row in rows
@@ -270,12 +258,10 @@ def draw(report: Report) -> Any:
     from matplotlib.colors import LogNorm
 
     rows = [row for row in report.data if "best peer" in row]
-    sizes = list(dict.fromkeys(row["n"] for row in rows))
-    laws = list(dict.fromkeys(row["law"] for row in rows))
+    sizes, laws = groups(rows, "n"), list(groups(rows, "law"))
     fig, panels = figure(7.2, 1.9 + 0.36 * len(laws), columns=len(sizes))
     image = None
-    for n, axes in zip(sizes, panels, strict=True):
-        mine = [row for row in rows if row["n"] == n]
+    for (n, mine), axes in zip(sizes.items(), panels, strict=True):
         errors = np.array([[row.get(m, np.nan) for m in METHODS] for row in mine])
         shown = np.clip(errors, 0.003, 1.5)
         image = axes.imshow(shown, norm=LogNorm(0.003, 1.5), cmap="RdYlBu_r", aspect="auto")
@@ -291,7 +277,7 @@ def draw(report: Report) -> Any:
                 )  # fmt: skip
         axes.set_xticks(range(len(METHODS)), METHODS, rotation=40, ha="left")
         axes.xaxis.tick_top()
-        names = laws if n == sizes[0] else [""] * len(laws)
+        names = laws if axes is panels[0] else [""] * len(laws)
         axes.set_yticks(range(len(laws)), names)
         axes.tick_params(length=0)
         axes.axvline(len(OURS) - 0.5, color="black", linewidth=1.5)

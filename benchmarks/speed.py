@@ -1,8 +1,8 @@
 """Every aim and every ratio the benchmarks have measured, gathered from their committed results.
 
 Nothing is typed in here: each number comes from a JSON file under ``results/`` and names it, with the
-machine and date of that run.  A benchmark without a file is run in its quick form (its times are then
-shown, not judged).  Results of other versions or other settings are flagged as stale.
+machine and date of that run.  Benchmarks without a file are named, results of other versions or other
+settings are flagged as stale.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from benchmarks import NAMES, load
-from benchmarks.harness import Check, Report, Row, environment, figure, single_thread
+from benchmarks.harness import Check, Report, Row, environment, figure
 
 TITLE = "all aims and ratios of the other benchmarks in one report"
 
@@ -28,15 +27,13 @@ _LEFT_OUT = re.compile(r"speed|figure\d+")
 
 @dataclass(frozen=True)
 class Settings:
-    """``folder`` relative to this file, ``names`` () for all; ``run_missing``: in quick form."""
+    """``folder`` relative to this file, ``names`` () for all."""
 
     folder: str = "results"
     names: tuple[str, ...] = ()
-    run_missing: bool = True
 
 
-FULL = Settings()
-QUICK = Settings(run_missing=False)
+FULL = QUICK = Settings()
 
 
 @dataclass(frozen=True)
@@ -90,22 +87,9 @@ def read_sources(settings: Settings) -> tuple[dict[str, Source], dict[str, str]]
         path = folder / f"{name}.json"
         if path.exists():
             found[name] = {**json.loads(path.read_text()), "from": f"{settings.folder}/{name}.json"}
-        elif settings.run_missing:
-            print(f"  {name}: no {path.name}, its quick form is run", flush=True)
-            found[name] = run_quick(name)
         else:
             missing[name] = f"no {path.name}; python -m benchmarks {name} makes it"
     return found, missing
-
-
-def run_quick(name: str) -> Source:
-    """A benchmark in its quick form, as its JSON file would have it."""
-    module = load(name)
-    started = perf_counter()
-    with single_thread():
-        report = module.run(module.QUICK, 0)
-    report = report.completed(name, module.TITLE, module.QUICK, 0, True, perf_counter() - started)
-    return {**json.loads(report.as_json()), "from": "run now, quick"}
 
 
 def stale(name: str, source: Source, here: dict[str, Any]) -> str:

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, Row, figure, measure
+from benchmarks.harness import (
+    Check,
+    Report,
+    Row,
+    column,
+    figure,
+    name_sizes,
+    once,
+    told,
+)  # fmt: skip
 from benchmarks.problems.spiral import overfit_problem, spiral
 from convexscore import ConvergenceWarning
 from convexscore.solvers.oracles.choice import make_oracle
@@ -44,12 +53,12 @@ def run(settings: Settings, seed: int) -> Report:
         rows.append(row)
         rounds += log
     checks = [
-        Check("seconds of the slowest level", max(r["seconds"] for r in rows), settings.aim_seconds,
+        Check("seconds of the slowest level", max(column(rows, "seconds")), settings.aim_seconds,
               timing=True),
-        Check("CPU seconds of the slowest level", max(r["CPU seconds"] for r in rows),
+        Check("CPU seconds of the slowest level", max(column(rows, "CPU seconds")),
               settings.aim_seconds, timing=True),
-        Check("largest certified relative gap", max(r["relative gap"] for r in rows), settings.tol),
-        Check("share of the loss in the objective, largest", max(r["data / objective"] for r in rows),
+        Check("largest certified relative gap", max(column(rows, "relative gap")), settings.tol),
+        Check("share of the loss in the objective, largest", max(column(rows, "data / objective")),
               1.0),
         Check("certificates that did not look at every line", sum(not r["exact"] for r in rows), 0),
     ]  # fmt: skip
@@ -70,24 +79,19 @@ def one_level(noise: float, settings: Settings, seed: int) -> tuple[Row, list[Ro
     with warnings.catch_warnings():
         # a level that stops early shows in its gap
         warnings.simplefilter("ignore", ConvergenceWarning)
-        timing, fitted = measure(
-            lambda: fit_level(points, noise, settings, seed, log), repeats=1, warmup=0
-        )
+        timing, fitted = once(lambda: fit_level(points, noise, settings, seed, log))
     certificate = fitted.certificate
     loss = certificate.objective - settings.beta * fitted.network.path_norm()
     row = {
         "noise": noise,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "relative gap": certificate.relative_gap,
         "reached": bool(certificate.relative_gap <= settings.tol),
         "exact": certificate.exact,
         "rounds": len(log),
         "columns (most)": max(line.n_columns for line in log),
         "Newton steps": log[-1].n_steps,
-        "neurons": certificate.n_neurons,
-        "violation": certificate.max_violation,
-        "objective": certificate.objective,
+        **told(certificate, "neurons", "violation", "objective"),
         "data / objective": loss / certificate.objective,
     }
     # what a round knew, at the beta it was solved for; only the last beta bounds the problem asked
@@ -119,19 +123,17 @@ def fit_level(
 def draw(report: Report) -> Any:
     """Seconds a level, and columns and neurons against the noise level."""
     rows = report.tables["Noise levels"]
-    noise = [row["noise"] for row in rows]
+    noise = column(rows, "noise")
     fig, (left, right) = figure(5.2, 4.0, columns=2)
-    left.loglog(noise, [row["seconds"] for row in rows], "o-", label="wall")
-    left.loglog(noise, [row["CPU seconds"] for row in rows], "o--", label="CPU")
+    left.loglog(noise, column(rows, "seconds"), "o-", label="wall")
+    left.loglog(noise, column(rows, "CPU seconds"), "o--", label="CPU")
     left.axhline(report.settings["aim_seconds"], color="0.3", linestyle=":", label="aim")
     left.set(ylabel="seconds to a certified gap of 1e-2")
-    right.semilogx(noise, [row["columns (most)"] for row in rows], "s--", label="columns, most")
-    right.semilogx(noise, [row["neurons"] for row in rows], "o-", label="neurons of the network")
+    right.semilogx(noise, column(rows, "columns (most)"), "s--", label="columns, most")
+    right.semilogx(noise, column(rows, "neurons"), "o-", label="neurons of the network")
     right.set(ylabel="count", ylim=(0, None))
     for axes in (left, right):
-        axes.set(xlabel="noise level")
-        axes.set_xticks(noise, [f"{level:g}" for level in noise])
-        axes.set_xticks([], minor=True)
+        name_sizes(axes, noise, "noise level")
         axes.invert_xaxis()
         axes.legend()
     return fig

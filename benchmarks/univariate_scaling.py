@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, Row, figure, growth_exponent, measure
+from benchmarks.harness import Check, Report, Row, column, figure, growth_exponent, measure, once
 from benchmarks.memory import peak_arrays
 from benchmarks.problems.laws import TWO_HUMPS
 from convexscore import fit_convex_score
@@ -35,7 +34,6 @@ def run(settings: Settings, seed: int) -> Report:
         _one_size(n, count, settings.repeats, seed)
         for n, count in zip(settings.sizes, settings.data_sets, strict=True)
     ]
-    sizes = [row["n"] for row in rows]
     aimed = next(row for row in rows if row["n"] == settings.aim_at)
     cross_validated = _cross_validated(settings.cross_validated_at, settings.repeats, seed)
     # below 1e5 the fixed cost of a call shows, which makes the growth look slower than it is
@@ -43,7 +41,7 @@ def run(settings: Settings, seed: int) -> Report:
     growth: list[Row] = [
         {
             "what": name,
-            "all sizes": growth_exponent(sizes, [row[key] for row in rows]),
+            "all sizes": _growth(rows, key),
             f"from n = {large[0]['n']}": _growth(large, key),
             "last decade": _growth(rows[-2:], key),
         }
@@ -54,23 +52,17 @@ def run(settings: Settings, seed: int) -> Report:
     memory = max(aimed["memory (arrays, tracemalloc)"], aimed["memory (arrays, rss)"])
     checks = [
         Check(f"n = {aimed['n']}: fit / np.cumsum", aimed["fit / cumsum"], 100.0, timing=True),
-        Check(
-            "largest violation at any size", max(row["violation (worst)"] for row in rows), 1e-9
-        ),
-        Check("fits not certified", sum(row["not certified"] for row in rows), 0),
+        Check("largest violation at any size", max(column(rows, "violation (worst)")), 1e-9),
+        Check("fits not certified", sum(column(rows, "not certified")), 0),
         Check(f"n = {aimed['n']}: peak extra memory, arrays of n doubles", memory, 40.0),
         Check("fewest arrays counted; the sorted copy alone is one",
-              min(row["memory (arrays, tracemalloc)"] for row in rows), 2.0, at_least=True),
+              min(column(rows, "memory (arrays, tracemalloc)")), 2.0, at_least=True),
         Check("default fit: relative gap", cross_validated["relative gap"], 1e-8),
         Check("growth exponent, all sizes", growth[0]["all sizes"], 1.1, timing=True),
         Check(f"growth exponent from n = {large[0]['n']}", _growth(large, "fit seconds"), 1.1,
               timing=True),
-        Check(
-            f"n = {settings.cross_validated_at}: default cross-validated fit, seconds",
-            cross_validated["seconds"],
-            60.0,
-            timing=True,
-        ),
+        Check(f"n = {settings.cross_validated_at}: default cross-validated fit, seconds",
+              cross_validated["seconds"], 60.0, timing=True),
     ]  # fmt: skip
     notes = [
         "Fit: validation, sort, solve, network, certificate; medians over repeats, then over data "
@@ -80,21 +72,17 @@ def run(settings: Settings, seed: int) -> Report:
         "Memory: peak beyond the data, in a fresh process: the resident set (rss), which is "
         "coarse at small n, and, in a fit after it, arrays that numpy allocates (tracemalloc).",
     ]
-    tables = {
-        "Time and memory": rows,
-        "Growth exponents": growth,
-        "Default fit": [cross_validated],
-    }
+    tables = {"Time and memory": rows, "Growth exponents": growth, "Default fit": [cross_validated]}
     return Report(tables, checks, notes)
 
 
 def _growth(rows: list[dict[str, Any]], key: str) -> float:
-    return growth_exponent([row["n"] for row in rows], [row[key] for row in rows])
+    return growth_exponent(column(rows, "n"), column(rows, key))
 
 
 def _one_size(n: int, data_sets: int, repeats: int, seed: int) -> dict[str, Any]:
     beta = float(np.sqrt(n))
-    fits = []
+    certificates = []
     times: dict[str, list[float]] = {"fit": [], "cumsum": [], "cumsum out": [], "sort": []}
     passes = max(3, min(200, 10**7 // n))
     for data_seed in range(seed, seed + data_sets):
@@ -108,16 +96,13 @@ def _one_size(n: int, data_sets: int, repeats: int, seed: int) -> dict[str, Any]
             times[name].append(measure(call, repeats=times_over)[0].wall)
         timing, fitted = measure(partial(fit_convex_score, x, beta=beta), repeats=repeats)
         times["fit"].append(timing.wall)
-        fits.append(fitted)
+        certificates.append(fitted.certificate_)
     seconds = {name: float(np.median(values)) for name, values in times.items()}
     memory = peak_arrays(x, beta=beta)
-    certificates = [fitted.certificate_ for fitted in fits]
     return {
         "n": n,
         "beta": beta,
-        "cumsum seconds": seconds["cumsum"],
-        "sort seconds": seconds["sort"],
-        "fit seconds": seconds["fit"],
+        **{f"{name} seconds": seconds[name] for name in ("cumsum", "sort", "fit")},
         "fit / cumsum": seconds["fit"] / seconds["cumsum"],
         "slowest data set / cumsum": max(times["fit"]) / seconds["cumsum"],
         "fit / cumsum into out=": seconds["fit"] / seconds["cumsum out"],
@@ -135,18 +120,15 @@ def _one_size(n: int, data_sets: int, repeats: int, seed: int) -> dict[str, Any]
 
 def _cross_validated(n: int, repeats: int, seed: int) -> dict[str, Any]:
     x = TWO_HUMPS.sample(np.random.default_rng(seed), n)
-    started = perf_counter()
-    fit_convex_score(x, random_state=seed)
-    first = perf_counter() - started
-    timing, fitted = measure(
-        lambda: fit_convex_score(x, random_state=seed), repeats=repeats, warmup=0
-    )
+    default = partial(fit_convex_score, x, random_state=seed)
+    first, _ = once(default)
+    timing, fitted = measure(default, repeats=repeats, warmup=0)
     one_beta, _ = measure(lambda: fit_convex_score(x, beta=fitted.beta_), repeats=repeats)
     selection = fitted.beta_selection_
     return {
         "n": n,
         "seconds": timing.wall,
-        "first call": first,
+        "first call": first.wall,
         "one fit at the chosen beta": one_beta.wall,
         "ratio": timing.wall / one_beta.wall,
         "beta": fitted.beta_,
@@ -160,15 +142,15 @@ def _cross_validated(n: int, repeats: int, seed: int) -> dict[str, Any]:
 def draw(report: Report) -> Any:
     """Seconds and memory against n."""
     rows = report.tables["Time and memory"]
-    n = [row["n"] for row in rows]
+    n = column(rows, "n")
     fig, (left, right) = figure(5.2, 4.0, columns=2)
     labels = {"fit": "fit and certificate", "sort": "np.sort", "cumsum": "np.cumsum"}
     for key, label in labels.items():
-        left.loglog(n, [row[f"{key} seconds"] for row in rows], "o-", label=label)
+        left.loglog(n, column(rows, f"{key} seconds"), "o-", label=label)
     left.set(xlabel="n", ylabel="seconds")
     left.legend()
     for key in ("tracemalloc", "rss"):
-        right.semilogx(n, [row[f"memory (arrays, {key})"] for row in rows], "o-", label=key)
+        right.semilogx(n, column(rows, f"memory (arrays, {key})"), "o-", label=key)
     right.axhline(40, color="0.3", linestyle=":", label="aim")
     right.set(xlabel="n", ylabel="peak extra memory, arrays of n doubles", ylim=(0, None))
     right.legend()

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, figure, growth_exponent, measure
+from benchmarks.harness import (
+    Check,
+    Report,
+    column,
+    figure,
+    growth_exponent,
+    measure,
+    name_sizes,
+)  # fmt: skip
 from benchmarks.problems.laws import TWO_HUMPS
 from convexscore import certify, fit_convex_score
 from convexscore.programs import ConvexProgram, SolverChoice, univariate_program
@@ -52,7 +60,7 @@ def run(settings: Settings, seed: int) -> Report:
     aimed = next(row for row in main if row["n"] == settings.all_cases_at)
     rows = [*main, *others]
     growth = [
-        {"what": what, "exponent": growth_exponent(settings.sizes, [row[key] for row in main])}
+        {"what": what, "exponent": growth_exponent(settings.sizes, column(main, key))}
         for what, key in (
             ("fit_convex_score", "ours seconds"),
             ("CVXPY with Clarabel", "conic seconds"),
@@ -63,9 +71,9 @@ def run(settings: Settings, seed: int) -> Report:
         Check(f"n = {aimed['n']}, ReLU with skip: conic / ours", aimed["ratio"], 500.0,
               at_least=True, timing=True),
         Check(f"n = {aimed['n']}, all cases: smallest conic / ours",
-              min(row["ratio"] for row in [aimed, *others]), 500.0, at_least=True, timing=True),
+              min(column([aimed, *others], "ratio")), 500.0, at_least=True, timing=True),
         Check("largest (ours - conic) / |conic| of any row",
-              max(row["relative difference"] for row in rows), EQUAL),
+              max(column(rows, "relative difference")), EQUAL),
         Check("fits not certified", sum(not row["certified"] for row in rows), 0),
     ]  # fmt: skip
     notes = [
@@ -152,17 +160,16 @@ def _compare(
 def draw(report: Report) -> Any:
     """Seconds against n."""
     rows = report.tables["ReLU with skip, score matching"]
-    n = [row["n"] for row in rows]
+    n = column(rows, "n")
     fig, (axes,) = figure(6.0, 4.2)
-    axes.loglog(n, [row["conic seconds"] for row in rows], "s-", label="CVXPY with Clarabel")
-    axes.loglog(n, [row["Clarabel alone seconds"] for row in rows], "s:", label="Clarabel alone")
-    axes.loglog(n, [row["ours seconds"] for row in rows], "o-", label="fit_convex_score")
+    axes.loglog(n, column(rows, "conic seconds"), "s-", label="CVXPY with Clarabel")
+    axes.loglog(n, column(rows, "Clarabel alone seconds"), "s:", label="Clarabel alone")
+    axes.loglog(n, column(rows, "ours seconds"), "o-", label="fit_convex_score")
     for row in rows:
         axes.annotate(f"{row['ratio']:.0f}×", (row["n"], row["ours seconds"]), ha="center",
                       xytext=(0, 8), textcoords="offset points")  # fmt: skip
-    axes.set_xticks(n, [str(size) for size in n])
-    axes.minorticks_off()
+    name_sizes(axes, n)
     axes.margins(x=0.12)
-    axes.set(xlabel="n", ylabel="seconds")
+    axes.set(ylabel="seconds")
     axes.legend()
     return fig

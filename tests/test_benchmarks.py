@@ -200,8 +200,8 @@ def fake(tmp_path, monkeypatch):
     return tmp_path / "fake.json"
 
 
-def speed_of(path, *names, run_missing=False):
-    return speed.run(speed.Settings(str(path.parent), names, run_missing), 0)
+def speed_of(path, *names):
+    return speed.run(speed.Settings(str(path.parent), names), 0)
 
 
 def edit(path, change):
@@ -245,16 +245,10 @@ def test_stale_results_are_flagged(fake, change, reason):
     assert report.checks[1].verdict == "FAIL"
 
 
-def test_missing_results_are_named_or_run_quick(fake):
+def test_missing_results_are_named(fake):
     report = speed_of(fake, "fake", "gone")
     assert any(note.startswith("gone is missing: no gone.json") for note in report.notes)
     assert report.checks[0].value == 1 and report.checks[0].verdict == "FAIL"
-    report = speed_of(fake, "fake", "gone", run_missing=True)
-    rows = {row["source"]: row for row in report.tables["Sources"]}
-    assert rows["gone"]["file"] == "run now, quick" and "quick run" in rows["gone"]["stale"]
-    mine = [row["verdict"] for row in report.tables["Aims"] if row["source"].startswith("gone")]
-    assert mine == ["FAIL", "----"]  # times of quick runs are not judged
-    assert report.checks[0].value == 1
     with pytest.raises(FileNotFoundError, match="python -m benchmarks"):
         speed_of(fake.parent / "nowhere" / "x.json", "fake")
 

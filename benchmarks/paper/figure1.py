@@ -12,20 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import Check, Report, Row
-from benchmarks.paper.look import (
-    CONVEX,
-    TRUTH,
-    panels,
-    slide_style,
-)
-from benchmarks.paper.parts import (
-    SIZES_ARE_OURS,
-    Floats,
-    curve,
-    picked,
-    stream,
-)
+from benchmarks.harness import Check, Floats, Report, Row
+from benchmarks.paper import look, parts
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.models import GaussianRegime, gaussian_regime
 from convexscore.scores.piecewise import PiecewiseLinearScore
@@ -48,7 +36,7 @@ QUICK = Settings(60, 0.3, (0.0, 0.5, 1.0))
 
 def skewed_data(n: int, seed: int) -> Floats:
     """Two groups of unequal size and width: nothing Gaussian about them."""
-    rng = stream(seed, 1, 0)
+    rng = parts.stream(seed, 1, 0)
     first = rng.random(n) < 0.7
     return np.where(first, rng.normal(-1.0, 0.5, n), rng.normal(2.0, 0.9, n))
 
@@ -95,8 +83,8 @@ def run(settings: Settings, seed: int) -> Report:
     variance = 1.0 / regime.kappa(beta)
     gaussian = -0.5 * (grid - regime.mean) ** 2 / variance
     rows: list[Row] = []
-    data = [curve("data", "points", x, np.zeros(x.size)),
-            curve("data", "gaussian", grid, gaussian)]  # fmt: skip
+    data = [parts.curve("data", "points", x, np.zeros(x.size)),
+            parts.curve("data", "gaussian", grid, gaussian)]  # fmt: skip
     for activation in ACTIVATIONS:
         for t in settings.members:
             network = member(regime, beta, activation, t)
@@ -114,8 +102,8 @@ def run(settings: Settings, seed: int) -> Report:
                     "a density": score.is_integrable,
                 }
             )
-            data.append(curve(activation, "score", grid, score(grid), t=t))
-            data.append(curve(activation, "integral", grid, integral(score, grid, regime.mean),
+            data.append(parts.curve(activation, "score", grid, score(grid), t=t))
+            data.append(parts.curve(activation, "integral", grid, integral(score, grid, regime.mean),
                               t=t, integrable=score.is_integrable))  # fmt: skip
     wrong = [
         certify(member(regime, beta, activation, OUTSIDE), x, beta=beta).objective / optimum
@@ -142,7 +130,7 @@ def run(settings: Settings, seed: int) -> Report:
               sum(r["a density"] for r in rows if r["activation"] == "abs"), 1),
     ]  # fmt: skip
     notes = [
-        SIZES_ARE_OURS,
+        parts.SIZES_ARE_OURS,
         f"n = {settings.n} points of a skewed two-component mixture; beta_1 = {regime.beta_1:.4g} < beta "
         f"= {beta:.4g} < n; mean {regime.mean:.4g}, variance of the data {regime.variance:.4g}, of the "
         f"fitted Gaussian n v / (n - beta) = {variance:.4g}.",
@@ -156,21 +144,24 @@ def draw(report: Report) -> Any:
     """Scores above, their integrals below; ReLU left, absolute value right."""
     from matplotlib import colormaps
 
-    (points,), (gaussian,) = picked(report, "data", "points"), picked(report, "data", "gaussian")
+    (points,), (gaussian,) = (
+        parts.picked(report, "data", "points"),
+        parts.picked(report, "data", "gaussian"),
+    )
     names = {"relu": "ReLU", "abs": "absolute value"}
-    with slide_style():
-        fig, axes = panels(2, 2, 12.8, 8.4)
+    with look.slide_style():
+        fig, axes = look.panels(2, 2, 12.8, 8.4)
         for (row, column), ax in np.ndenumerate(axes):
             activation, what = ACTIVATIONS[column], ("score", "integral")[row]
             ax.axvspan(min(points["x"]), max(points["x"]), color="0.95", zorder=0)
             if what == "integral":
-                ax.plot(gaussian["x"], gaussian["y"], "--", color=TRUTH, linewidth=1.6, zorder=3,
+                ax.plot(gaussian["x"], gaussian["y"], "--", color=look.TRUTH, linewidth=1.6, zorder=3,
                         label="Gaussian N(mean, nv/(n − β))")  # fmt: skip
-            for line in picked(report, activation, what):
+            for line in parts.picked(report, activation, what):
                 chosen = line["t"] == 0.5
                 ax.plot(
                     line["x"], line["y"], ":" if line.get("integrable") is False else "-",
-                    color=CONVEX if chosen else colormaps["plasma"](0.1 + 0.75 * line["t"]),
+                    color=look.CONVEX if chosen else colormaps["plasma"](0.1 + 0.75 * line["t"]),
                     linewidth=3.2 if chosen else 2.0, zorder=2.5 if chosen else 2,
                     label=f"t = {line['t']:g}" + " (the library's choice)" * chosen,
                 )  # fmt: skip

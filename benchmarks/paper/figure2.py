@@ -14,18 +14,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Check, Report
+from benchmarks.paper import training
 from benchmarks.paper.look import draw_panel, legend_below, panels, slide_style
 from benchmarks.paper.parts import SIZES_ARE_OURS, picked, stream
-from benchmarks.paper.training import (
-    Panel,
-    Window,
-    chains,
-    panel_checks,
-    samples_note,
-    solve_panel,
-)
 from convexscore.targets import GaussianMixture
-from convexscore.training import Adam, log_epochs
+from convexscore.training import Adam
 
 TITLE = "ReLU score matching: convex optimum against trained networks, scores, Langevin histograms"
 
@@ -53,25 +46,21 @@ FULL = Settings(500, (20.0, 10.0), 50, 5, 4000, 5000, 1000)
 QUICK = Settings(300, (16.0, 8.0), 20, 2, 400, 1000, 500)
 
 
-def solve(which: int, settings: Settings, seed: int) -> Panel:
+def solve(which: int, settings: Settings, seed: int) -> training.Panel:
     """One law: its data, fit and runs; chains start spread over both sides."""
     name, law = list(LAWS.items())[which]
     x = np.ravel(law.sample(settings.n, random_state=stream(seed, 2, 10 + which)))
-    sampler = chains(2, seed, n_chains=settings.n_chains, n_steps=settings.n_steps, step=STEP,
-                     spread=2.5)  # fmt: skip
-    epochs = log_epochs(settings.n_epochs, 80)
-    return solve_panel(
-        name, x, Window(EDGES, law, sampler), beta=settings.betas[which], activation="relu",
-        skip=False, width=settings.width, optimizer=Adam(lr=RATES), n_restarts=settings.n_restarts,
-        n_epochs=settings.n_epochs, record=epochs, snapshots=epochs,
-        random_state=stream(seed, 2, 20 + which),
+    window = training.Window(EDGES, law, training.chains(2, seed, settings, step=STEP, spread=2.5))
+    return training.solve_panel(
+        name, x, window, settings, beta=settings.betas[which], activation="relu", skip=False,
+        records=80, optimizer=Adam(lr=RATES), random_state=stream(seed, 2, 20 + which),
     )  # fmt: skip
 
 
 def run(settings: Settings, seed: int) -> Report:
     solved = [solve(which, settings, seed) for which in range(len(LAWS))]
     checks = [
-        *panel_checks(solved, settings.n_chains),
+        *training.panel_checks(solved, settings.n_chains),
         Check("KS distance to the true law, convex over the closest of the last epochs",
               max(panel.over_closest("last") for panel in solved), 1.0),
         Check("two components: KS distance, convex over the closest of the best epochs",
@@ -85,13 +74,9 @@ def run(settings: Settings, seed: int) -> Report:
         "rescaling the neurons.",
         "The divergence term of score matching jumps where a kink crosses a point, which no gradient "
         "sees: the quadratic term drives kinks off the data, down to the zero network (gap 1).",
-        samples_note(settings.n_chains, settings.n_steps, STEP, EDGES[-1]),
+        training.samples_note(settings.n_chains, settings.n_steps, STEP, EDGES[-1]),
     ]
-    tables = {
-        "Training": [row for panel in solved for row in panel.table],
-        "Langevin samples": [row for panel in solved for row in panel.samples],
-    }
-    return Report(tables, checks, notes, [row for panel in solved for row in panel.curves])
+    return training.panel_report(solved, checks, notes)
 
 
 def draw(report: Report) -> Any:

@@ -12,24 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from benchmarks.harness import Check, Report, Row
-from benchmarks.paper.look import (
-    CONVEX,
-    TRUTH,
-    legend_below,
-    panels,
-    slide_style,
-)
-from benchmarks.paper.parts import (
-    SIZES_ARE_OURS,
-    Floats,
-    bound_check,
-    curve,
-    picked,
-    rate_label,
-    short,
-    stream,
-)
+from benchmarks.harness import Check, Floats, Report, Row, told
+from benchmarks.paper import look, parts
 from benchmarks.paper.training import Level, at_level, fit_and_train
 from benchmarks.problems.spiral import spiral
 from convexscore.metrics import energy_distance
@@ -76,11 +60,11 @@ def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
     problem = make_problem(objective="denoising", **task)
     return fit_and_train(
         x, (seed, 3, 100 + k), skip=True, tol=settings.tol,
-        beta=SHARE * gradient_noise(x, problem, rng=stream(seed, 3, 2)),
+        beta=SHARE * gradient_noise(x, problem, rng=parts.stream(seed, 3, 2)),
         task=task,
         training={
             "width": settings.width, "optimizer": Adam(lr=RATES), "n_restarts": settings.n_restarts,
-            "n_epochs": settings.n_epochs, "record": 10, "random_state": stream(seed, 3, 3),
+            "n_epochs": settings.n_epochs, "record": 10, "random_state": parts.stream(seed, 3, 3),
         },
     )  # fmt: skip
 
@@ -91,14 +75,13 @@ def run(settings: Settings, seed: int) -> Report:
     rows = [level_row(level) for level in solved]
     samples, snapshots = particles(solved, x, settings, seed)
     data = [arrows(solved[k], x) for k in settings.shown] + snapshots
-    lowest = min(float(level.runs.gaps(level.fit).min()) for level in solved)
     by_name = {row["particles"]: row for row in samples}
     annealed = by_name["annealed Langevin"]
     checks = [
         Check("convex fits: largest certified relative gap", max(r["convex gap"] for r in rows),
               settings.tol),
         Check("certificates that did not look at every line", sum(not r["exact"] for r in rows), 0),
-        bound_check(lowest),
+        parts.bound_check(parts.lowest_gap(solved)),
         Check("annealed chains: distance to the curve (rms), in last noise levels",
               annealed["distance to the curve (rms)"] / settings.levels[-1], 3.0),
         Check("the same, annealed chains over their start",
@@ -111,13 +94,13 @@ def run(settings: Settings, seed: int) -> Report:
               annealed["energy distance"] / by_name["the start"]["energy distance"], 0.6),
     ]  # fmt: skip
     notes = [
-        SIZES_ARE_OURS,
+        parts.SIZES_ARE_OURS,
         f"{settings.n_points} points of the spiral, {settings.n_draws} noisy copies, smoothed labels, "
         f"ReLU with skip; beta is {SHARE:g} times the sampling noise of the gradients, a third of the "
         "rule of `fit_convex_diffusion`: the points lie on a curve.  Gaps over all lines of the plane.",
         f"Adam: {settings.n_restarts} restarts of width {settings.width} for each learning rate of "
-        f"{' and '.join(map(rate_label, RATES))}, {settings.n_epochs} epochs on the same noisy points; "
-        "gaps to the certified bound at the last epoch.",
+        f"{' and '.join(map(parts.rate_label, RATES))}, {settings.n_epochs} epochs on the same noisy "
+        "points; gaps to the certified bound at the last epoch.",
         f"{settings.n_particles} chains from the uniform law on |x_1|, |x_2| <= {SQUARE:g}; "
         f"{settings.n_steps} steps a level of {STEP:g} times the variance of its noise.  Langevin at the "
         "last level takes as many steps in all.",
@@ -135,11 +118,10 @@ def level_row(level: Level) -> Row:
         "beta": level.runs.beta,
         "objective": certificate.objective,
         "convex gap": certificate.relative_gap,
-        "exact": certificate.exact,
-        "neurons": certificate.n_neurons,
+        **told(certificate, "exact", "neurons"),
         "convex seconds": certificate.seconds,
-        "Adam: gap (best)": float(alive.min()) if alive.size else float("nan"),
-        "Adam: gap (median)": float(np.median(alive)) if alive.size else float("nan"),
+        "Adam: gap (best)": parts.or_nan(np.min, alive),
+        "Adam: gap (median)": parts.or_nan(np.median, alive),
         "Adam: diverged": int(level.runs.diverged.sum()),
         "Adam: seconds": float(level.runs.seconds[:, -1].max()),
     }
@@ -151,22 +133,22 @@ def particles(
 ) -> tuple[list[Row], list[Row]]:
     """Annealed chains with a snapshot at the end of each level, and chains that only see the last."""
     levels = np.array(settings.levels)
-    start = stream(seed, 3, 4).uniform(-SQUARE, SQUARE, size=(settings.n_particles, 2))
+    start = parts.stream(seed, 3, 4).uniform(-SQUARE, SQUARE, size=(settings.n_particles, 2))
     last = STEP * float(levels[-1]) ** 2
 
     score = at_level(levels, [level.fit.score_function for level in solved])
     run = annealed_langevin(
         score, start, levels, step=last, n_steps=settings.n_steps, keep_trajectory=True,
-        thin=settings.n_steps, random_state=stream(seed, 3, 5),
+        thin=settings.n_steps, random_state=parts.stream(seed, 3, 5),
     )  # fmt: skip
     assert run.trajectory is not None
     plain = langevin(
         solved[-1].fit.score_function, start, step=last,
-        n_steps=settings.n_steps * len(levels), random_state=stream(seed, 3, 6),
+        n_steps=settings.n_steps * len(levels), random_state=parts.stream(seed, 3, 6),
     )  # fmt: skip
     ends = run.trajectory[1 : len(levels) + 1]
     truth = spiral(FINE)
-    true_sample = truth[stream(seed, 3, 7).choice(FINE, settings.n_particles, replace=False)]
+    true_sample = truth[parts.stream(seed, 3, 7).choice(FINE, settings.n_particles, replace=False)]
     found = {
         "the start": start,
         "annealed Langevin": run.samples,
@@ -193,7 +175,7 @@ def rms(values: Floats) -> float:
 
 def cloud(name: str, points: Floats, **more: Any) -> Row:
     """Planar points for the record."""
-    return curve("plane", name, points[:, 0], points[:, 1], **more)
+    return parts.curve("plane", name, points[:, 0], points[:, 1], **more)
 
 
 def arrows(level: Level, x: Floats) -> Row:
@@ -206,8 +188,8 @@ def arrows(level: Level, x: Floats) -> Row:
     # an even step would pick the copies of the same points again and again
     few = np.random.default_rng(0).permutation(noisy)[:MOST_POINTS]
     return cloud(
-        "field", at, noise=level.noise, u=short(value[:, 0]), v=short(value[:, 1]),
-        noisy=[short(few[:, 0]), short(few[:, 1])],
+        "field", at, noise=level.noise, u=parts.short(value[:, 0]), v=parts.short(value[:, 1]),
+        noisy=[parts.short(few[:, 0]), parts.short(few[:, 1])],
     )  # fmt: skip
 
 
@@ -228,17 +210,20 @@ def half_width(noise: float) -> float:
 # ---------------------------------------------------------------------- figure
 def draw(report: Report) -> Any:
     """A column per noise level: the vector field above, the particles at its end below."""
-    fields, clouds = picked(report, "plane", "field"), picked(report, "plane", "particles")
-    (spiral_points,) = picked(report, "plane", "curve")
+    fields, clouds = (
+        parts.picked(report, "plane", "field"),
+        parts.picked(report, "plane", "particles"),
+    )
+    (spiral_points,) = parts.picked(report, "plane", "curve")
     gaps = [report.tables["Noise levels"][k]["convex gap"] for k in report.settings["shown"]]
-    with slide_style():
-        fig, axes = panels(2, len(fields), 3.2 * len(fields) + 0.5, 7.2)
+    with look.slide_style():
+        fig, axes = look.panels(2, len(fields), 3.2 * len(fields) + 0.5, 7.2)
         for k, (row, dots) in enumerate(zip(fields, clouds, strict=True)):
             draw_field(axes[0, k], row)
             axes[0, k].set_title(f"noise {row['noise']:.2g}\ncertified gap {100 * gaps[k]:.2g} %")
-            axes[1, k].plot(spiral_points["x"], spiral_points["y"], color=TRUTH, linewidth=1.0,
+            axes[1, k].plot(spiral_points["x"], spiral_points["y"], color=look.TRUTH, linewidth=1.0,
                             label="spiral")  # fmt: skip
-            axes[1, k].plot(dots["x"], dots["y"], "o", color=CONVEX, markersize=3.2, alpha=0.55,
+            axes[1, k].plot(dots["x"], dots["y"], "o", color=look.CONVEX, markersize=3.2, alpha=0.55,
                             markeredgewidth=0, label="particles")  # fmt: skip
         for (i, k), ax in np.ndenumerate(axes):
             reach = half_width(fields[k]["noise"]) if i == 0 else 14.0
@@ -247,7 +232,7 @@ def draw(report: Report) -> Any:
                 spine.set(visible=True, color="0.6")
         axes[0, 0].set_ylabel("certified score")
         axes[1, 0].set_ylabel("annealed Langevin")
-        legend_below(fig, [axes[0, 0], axes[1, 0]], columns=4)
+        look.legend_below(fig, [axes[0, 0], axes[1, 0]], columns=4)
         fig.suptitle("Planar denoising of a spiral: convex scores and the particles that follow them",
                      fontsize=18)  # fmt: skip
     return fig
@@ -265,6 +250,6 @@ def draw_field(ax: Any, row: Row) -> None:
         *row["noisy"], "o", color="0.65", markersize=3.0, markeredgewidth=0, label="noisy points"
     )
     ax.quiver(
-        at[:, 0], at[:, 1], long[:, 0], long[:, 1], color=CONVEX, angles="xy", scale_units="xy",
+        at[:, 0], at[:, 1], long[:, 0], long[:, 1], color=look.CONVEX, angles="xy", scale_units="xy",
         scale=1.0, pivot="mid", width=0.0055, headwidth=3.4, headlength=3.8, headaxislength=3.4,
     )  # fmt: skip

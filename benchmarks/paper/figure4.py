@@ -14,18 +14,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Check, Report, Row
+from benchmarks.paper import training
 from benchmarks.paper.look import draw_panel, legend_below, panels, slide_style
 from benchmarks.paper.parts import SIZES_ARE_OURS, picked, stream
-from benchmarks.paper.training import (
-    Panel,
-    Window,
-    chains,
-    panel_checks,
-    samples_note,
-    solve_panel,
-)
 from convexscore.targets import GaussianMixture
-from convexscore.training import SGD, log_epochs
+from convexscore.training import SGD
 
 TITLE = (
     "four categories, ReLU or |.|, skip or not: SGD against the convex optimum, score, histogram"
@@ -58,25 +51,21 @@ FULL = Settings(500, 20.0, 50, 50, 5, 400, 5000, 400)
 QUICK = Settings(200, 13.0, 20, 40, 2, 60, 1000, 200)
 
 
-def solve(settings: Settings, seed: int) -> dict[str, Panel]:
+def solve(settings: Settings, seed: int) -> dict[str, training.Panel]:
     """The four categories on the same data; chains start from twice the width of the law."""
     x = np.ravel(LAW.sample(settings.n, random_state=stream(seed, 4, 0)))
-    epochs = log_epochs(settings.n_epochs, 60)
-    sampler = chains(4, seed, n_chains=settings.n_chains, n_steps=settings.n_steps, step=STEP,
-                     spread=2.0)  # fmt: skip
+    window = training.Window(EDGES, LAW, training.chains(4, seed, settings, step=STEP, spread=2.0))
     return {
-        name: solve_panel(
-            name, x, Window(EDGES, LAW, sampler), beta=settings.beta, activation=activation,
-            skip=skip, width=settings.width, n_restarts=settings.n_restarts,
-            n_epochs=settings.n_epochs, record=epochs, snapshots=epochs,
-            optimizer=SGD(lr=RATES, momentum=0.9, batch_size=settings.batch),
+        name: training.solve_panel(
+            name, x, window, settings, beta=settings.beta, activation=activation, skip=skip,
+            records=60, optimizer=SGD(lr=RATES, momentum=0.9, batch_size=settings.batch),
             random_state=stream(seed, 4, 1),
         )
         for name, (activation, skip) in CATEGORIES.items()
     }  # fmt: skip
 
 
-def optimum_row(name: str, panel: Panel) -> Row:
+def optimum_row(name: str, panel: training.Panel) -> Row:
     """The certified optimum of one category."""
     certificate, piecewise = panel.fit.certificate_, panel.fit.piecewise_
     return {
@@ -94,7 +83,7 @@ def run(settings: Settings, seed: int) -> Report:
     optima = [optimum_row(name, panel) for name, panel in solved.items()]
     first = next(iter(solved.values()))  # ReLU, no skip
     checks = [
-        *panel_checks(list(solved.values()), settings.n_chains),
+        *training.panel_checks(list(solved.values()), settings.n_chains),
         Check("a skip connection lowers the optimum: ReLU, relative",
               optima[1]["objective"] / optima[0]["objective"], 1.0, at_least=True),
         Check("a skip connection lowers the optimum: absolute value, relative",
@@ -108,16 +97,11 @@ def run(settings: Settings, seed: int) -> Report:
         f"{settings.n_restarts} restarts of width {settings.width} per learning rate; SGD with momentum "
         f"0.9, batches of {settings.batch}, {settings.n_epochs} epochs.  Curves: loss with weight decay; "
         "gaps: after rescaling the neurons.",
-        samples_note(settings.n_chains, settings.n_steps, STEP, EDGES[-1]),
+        training.samples_note(settings.n_chains, settings.n_steps, STEP, EDGES[-1]),
         "`a density`: where the optimum has none (its tails point outwards), the score drawn and sampled "
         "is the optimum with integrable tails; bounds and gaps are those of the optimum.",
     ]
-    tables = {
-        "Convex optima": optima,
-        "Training": [row for panel in solved.values() for row in panel.table],
-        "Langevin samples": [row for panel in solved.values() for row in panel.samples],
-    }
-    return Report(tables, checks, notes, [row for panel in solved.values() for row in panel.curves])
+    return training.panel_report(list(solved.values()), checks, notes, Convex_optima=optima)
 
 
 def draw(report: Report) -> Any:

@@ -14,30 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from benchmarks.harness import Check, Report, Row
-from benchmarks.paper.look import (
-    CONVEX,
-    TRUTH,
-    draw_histogram,
-    draw_losses,
-    legend_below,
-    panels,
-    rate_color,
-    slide_style,
-)
-from benchmarks.paper.parts import (
-    SIZES_ARE_OURS,
-    Floats,
-    bound_check,
-    chance,
-    curve,
-    distances,
-    histogram,
-    picked,
-    rate_label,
-    samples_or_reason,
-    stream,
-)
+from benchmarks.harness import Check, Floats, Report, Row
+from benchmarks.paper import look, parts
 from benchmarks.paper.training import Level, at_level, fit_and_train
 from convexscore.samplers import annealed_langevin
 from convexscore.schedules import geometric_levels
@@ -81,7 +59,7 @@ def solve_level(x: Floats, k: int, settings: Settings, seed: int) -> Level:
         training={
             "width": settings.width, "optimizer": SGD(lr=RATES), "n_restarts": settings.n_restarts,
             "n_epochs": settings.n_epochs, "record": log_epochs(settings.n_epochs, 80),
-            "random_state": stream(seed, 5, 100 + k),
+            "random_state": parts.stream(seed, 5, 100 + k),
         },
     )  # fmt: skip
 
@@ -91,38 +69,37 @@ def annealed(
 ) -> tuple[Floats | None, str]:
     """Chains down the levels, the same numbers for all scores."""
     levels = settings.levels
-    start = levels[0] * stream(seed, 5, 3).normal(size=settings.n_chains)
+    start = levels[0] * parts.stream(seed, 5, 3).normal(size=settings.n_chains)
     score = at_level(levels, scores)
-    return samples_or_reason(
+    return parts.samples_or_reason(
         partial(annealed_langevin, score, start, levels, step=STEP * float(levels[-1]) ** 2,
-                n_steps=settings.n_steps, random_state=stream(seed, 5, 4))
+                n_steps=settings.n_steps, random_state=parts.stream(seed, 5, 4))
     )  # fmt: skip
 
 
 def run(settings: Settings, seed: int) -> Report:
-    x = stream(seed, 5, 0).normal(size=settings.n)
+    x = parts.stream(seed, 5, 0).normal(size=settings.n)
     solved = [solve_level(x, k, settings, seed) for k in range(settings.n_levels)]
     samples, data = sampled(solved, x, settings, seed)
     by_name = {row["score"]: row["KS distance"] for row in samples}
     levels = [level_row(level) for level in solved]
-    lowest = min(float(level.runs.gaps(level.fit).min()) for level in solved)
     small = max(row["1e-2: gap (median)"] / row["1e-6: gap (median)"] for row in levels)
     convex = by_name["convex"]
     checks = [
         Check("convex fits: largest relative gap", max(r["convex gap"] for r in levels), 1e-8),
-        bound_check(lowest),
+        parts.bound_check(parts.lowest_gap(solved)),
         Check("learning rate 1: restarts that at every level end as near as with 1e-2",
               unharmed(solved), 0),
         Check("gap of learning rate 1e-2 over that of 1e-6, largest over the levels", small, 1.0),
         Check("KS distance to N(0, 1): convex over learning rate 1e-6",
               convex / by_name["learning rate 1e-6"], 0.7),
         Check("KS distance to N(0, 1): chains of the true scores", by_name["the truth"],
-              0.03 + chance(settings.n_chains)),
+              0.03 + parts.chance(settings.n_chains)),
         Check("KS distance to N(0, 1): convex beyond that of the data",
-              convex - by_name["the data"], 0.05 + chance(settings.n_chains)),
+              convex - by_name["the data"], 0.05 + parts.chance(settings.n_chains)),
     ]  # fmt: skip
     notes = [
-        SIZES_ARE_OURS,
+        parts.SIZES_ARE_OURS,
         f"n = {settings.n} points of N(0, 1), one draw of the noise a level, labels -delta / noise, beta "
         f"= {settings.beta:g} / noise, ReLU without skip.  {settings.n_restarts} restarts of width "
         f"{settings.width} per level and learning rate, plain SGD on all points, {settings.n_epochs} "
@@ -152,9 +129,9 @@ def level_row(level: Level) -> Row:
     for rate in RATES:
         mine = level.runs.learning_rates == rate
         alive = gaps[mine & ~level.runs.diverged]
-        name = rate_label(rate) if rate != 1e-2 else "1e-2"
+        name = parts.rate_label(rate) if rate != 1e-2 else "1e-2"
         row[f"{name}: diverged"] = int((mine & level.runs.diverged).sum())
-        row[f"{name}: gap (median)"] = float(np.median(alive)) if alive.size else float("nan")
+        row[f"{name}: gap (median)"] = parts.or_nan(np.median, alive)
     return row
 
 
@@ -176,13 +153,13 @@ def sampled(
     total = sum(level.noise**2 * level.runs.losses for level in solved)
     lost = np.any([level.runs.diverged for level in solved], axis=0)
     bound = sum(level.noise**2 * level.fit.certificate_.dual_objective for level in solved)
-    data = [curve("sum", "optimum", [0.0], [bound])]
+    data = [parts.curve("sum", "optimum", [0.0], [bound])]
     data += [
-        curve("sum", "loss", runs.epochs, total[k], rate=float(runs.learning_rates[k]),
+        parts.curve("sum", "loss", runs.epochs, total[k], rate=float(runs.learning_rates[k]),
               diverged=bool(lost[k]))
         for k in range(runs.n_runs)
     ]  # fmt: skip
-    rows: list[Row] = [{"score": "the data", **distances(x, ndtr, EDGES),
+    rows: list[Row] = [{"score": "the data", **parts.distances(x, ndtr, EDGES),
                         "outside": float(np.mean(np.abs(x) > 4.0)), "": ""}]  # fmt: skip
     ladders: list[tuple[str, float, list[Any]]] = [
         ("the truth", -1.0, [partial(_gaussian_score, level.noise) for level in solved]),
@@ -190,13 +167,13 @@ def sampled(
     ]
     for rate in RATES:
         first = int(np.flatnonzero(runs.learning_rates == rate)[0])
-        name = "1e-2" if rate == 1e-2 else rate_label(rate)
+        name = "1e-2" if rate == 1e-2 else parts.rate_label(rate)
         ladders.append((f"learning rate {name}", rate, [s.runs.network(first) for s in solved]))
     for name, rate, scores in ladders:
         found, reason = annealed(scores, settings, seed)
-        drawn = {**histogram("samples", name, found, EDGES, reason), "rate": rate}
+        drawn = {**parts.histogram("samples", name, found, EDGES, reason), "rate": rate}
         data.append(drawn)
-        rows.append({"score": name, **distances(found, ndtr, EDGES), "outside": drawn["outside"],
+        rows.append({"score": name, **parts.distances(found, ndtr, EDGES), "outside": drawn["outside"],
                      "": reason})  # fmt: skip
     return rows, data
 
@@ -209,14 +186,14 @@ def draw(report: Report) -> Any:
     """Training loss on the left, a histogram per score."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    with slide_style():
-        fig, axes = panels(2, 3, 16.5, 8.6)
+    with look.slide_style():
+        fig, axes = look.panels(2, 3, 16.5, 8.6)
         grid = axes[0, 0].get_gridspec()
         for ax in axes[:, 0]:
             ax.remove()
         left = fig.add_subplot(grid[:, 0])
-        bound = picked(report, "sum", "optimum")[0]["y"][0]
-        draw_losses(left, report, "sum", ylim=(0.6 * bound, 30.0 * bound), who="SGD")
+        bound = parts.picked(report, "sum", "optimum")[0]["y"][0]
+        look.draw_losses(left, report, "sum", ylim=(0.6 * bound, 30.0 * bound), who="SGD")
         left.set(yscale="log", ylabel="training loss, all noise levels")
         left.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -225,10 +202,12 @@ def draw(report: Report) -> Any:
         table = {row["score"]: row for row in report.tables["Annealed Langevin"]}
         x = np.linspace(-4.0, 4.0, 201)
         for ax, name in zip(axes[:, 1:].ravel(), names, strict=True):
-            (row,) = picked(report, "samples", name)
+            (row,) = parts.picked(report, "samples", name)
             rate = row["rate"]
-            draw_histogram(ax, row, color=rate_color(rate, RATES) if rate else CONVEX, label=name)
-            ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=TRUTH, label="N(0, 1)")
+            look.draw_histogram(
+                ax, row, color=look.rate_color(rate, RATES) if rate else look.CONVEX, label=name
+            )
+            ax.plot(x, np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi), color=look.TRUTH, label="N(0, 1)")
             ax.set(title="convex scores" if name == "convex" else f"SGD, {name}",
                    xlim=(-4, 4), ylim=(0, 0.5))  # fmt: skip
             if row["y"]:
@@ -238,6 +217,6 @@ def draw(report: Report) -> Any:
                 ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=12)
         for ax in axes[1, 1:]:
             ax.set_xlabel("x")
-        legend_below(fig, [left], columns=4)
+        look.legend_below(fig, [left], columns=4)
         fig.suptitle("Denoising N(0, 1): training loss, and annealed-Langevin samples", fontsize=18)
     return fig

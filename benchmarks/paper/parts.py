@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from benchmarks.harness import Check, Report, Row
+from benchmarks.harness import Check, Floats, Report, Row
 from convexscore.metrics import kolmogorov_smirnov
 from convexscore.samplers import ChainDivergedError
-
-Floats = NDArray[np.float64]
 
 SIZES_ARE_OURS = (
     "After Zhang, Pilanci (2024), arXiv 2402.01965.  Sizes (points, penalty, width, epochs, steps) are "
@@ -49,6 +47,16 @@ def short(values: ArrayLike) -> list[float]:
 def rate_label(rate: float) -> str:
     """1, 0.01, then powers of ten."""
     return f"{rate:g}" if rate >= 1e-3 else f"{rate:.0e}".replace("e-0", "e-")
+
+
+def or_nan(statistic: Callable[[Floats], Any], values: Floats) -> float:
+    """A statistic of the values, if there are any."""
+    return float(statistic(values)) if values.size else float("nan")
+
+
+def lowest_gap(solved: Iterable[Any]) -> float:
+    """Of all runs and records, each to the certified bound of the fit beside them."""
+    return min(float(each.runs.gaps(each.fit).min()) for each in solved)
 
 
 def bound_check(lowest: float) -> Check:

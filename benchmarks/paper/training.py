@@ -10,24 +10,14 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from benchmarks.harness import Check, Row
-from benchmarks.paper.parts import (
-    Floats,
-    bound_check,
-    chance,
-    curve,
-    distances,
-    histogram,
-    rate_label,
-    samples_or_reason,
-    stream,
-)
+from benchmarks.harness import Check, Floats, Report, Row
+from benchmarks.paper import parts
 from convexscore import ConvexScore, TwoLayerNetwork, fit_convex_score
 from convexscore.objectives import denoising, score_matching
 from convexscore.samplers import langevin
 from convexscore.solvers.certificate import Certificate
 from convexscore.targets import GaussianMixture
-from convexscore.training import TrainingRuns, train
+from convexscore.training import TrainingRuns, log_epochs, train
 
 # Allowed for the step of plain Langevin chains, in KS distance.
 STEP_BIAS = 0.02
@@ -54,15 +44,13 @@ class Window:
         return np.asarray(parts @ np.ravel(self.truth.weights))
 
 
-def chains(
-    figure: int, seed: int, *, n_chains: int, n_steps: int, step: float, spread: float
-) -> Sampler:
+def chains(figure: int, seed: int, settings: Any, *, step: float, spread: float) -> Sampler:
     """Langevin from a Gaussian start of this spread; every score gets the same numbers."""
 
     def run_chains(score: Callable[..., Any]) -> Any:
-        start = spread * stream(seed, figure, 3).normal(size=n_chains)
-        return langevin(score, start, step=step, n_steps=n_steps,
-                        random_state=stream(seed, figure, 4))  # fmt: skip
+        start = spread * parts.stream(seed, figure, 3).normal(size=settings.n_chains)
+        return langevin(score, start, step=step, n_steps=settings.n_steps,
+                        random_state=parts.stream(seed, figure, 4))  # fmt: skip
 
     return run_chains
 
@@ -97,18 +85,36 @@ def solve_panel(
     name: str,
     x: Floats,
     window: Window,
+    settings: Any,
     *,
     beta: float,
     activation: str,
     skip: bool,
+    records: int,
     **options: Any,
 ) -> Panel:
-    """Fit, train with the options of `train`, and sample every score that is found."""
+    """Fit, train with settings and options of `train`, and sample every score that is found."""
     network: dict[str, Any] = {"beta": beta, "activation": activation, "skip": skip}
     fit, proper = with_density(x, **network)
-    runs = train(score_matching(x), **network, **options)
+    epochs = log_epochs(settings.n_epochs, records)
+    runs = train(
+        score_matching(x), width=settings.width, n_restarts=settings.n_restarts,
+        n_epochs=settings.n_epochs, record=epochs, snapshots=epochs, **network, **options,
+    )  # fmt: skip
     samples, curves, own = compared_scores(name, fit, proper, runs, window)
     return Panel(fit, runs, rate_rows(name, runs, fit.certificate_), samples, curves, own)
+
+
+def panel_report(
+    panels: Sequence[Panel], checks: list[Check], notes: list[str], **tables: list[Row]
+) -> Report:
+    """Tables and curves of all panels; ``tables`` come first."""
+    shown = {
+        **{title.replace("_", " "): rows for title, rows in tables.items()},
+        "Training": [row for panel in panels for row in panel.table],
+        "Langevin samples": [row for panel in panels for row in panel.samples],
+    }
+    return Report(shown, checks, notes, [row for panel in panels for row in panel.curves])
 
 
 def panel_checks(panels: Sequence[Panel], n_chains: int) -> list[Check]:
@@ -116,9 +122,9 @@ def panel_checks(panels: Sequence[Panel], n_chains: int) -> list[Check]:
     return [
         Check("convex fits: largest relative gap",
               max(panel.fit.certificate_.relative_gap for panel in panels), 1e-8),
-        bound_check(min(float(panel.runs.gaps(panel.fit).min()) for panel in panels)),
+        parts.bound_check(parts.lowest_gap(panels)),
         Check("Langevin: largest KS distance to the exact law of the convex score",
-              max(panel.own for panel in panels), chance(n_chains) + STEP_BIAS),
+              max(panel.own for panel in panels), parts.chance(n_chains) + STEP_BIAS),
     ]  # fmt: skip
 
 
@@ -142,16 +148,18 @@ def compared_scores(
     grid = window.grid
     data = [
         *loss_curves(panel, runs),
-        curve(panel, "optimum", [0.0], [fit.certificate_.dual_objective]),
-        curve(panel, "true score", grid, window.truth.score(grid)),
-        curve(panel, "true density", grid, np.exp(window.truth.log_density(grid))),
+        parts.curve(panel, "optimum", [0.0], [fit.certificate_.dual_objective]),
+        parts.curve(panel, "true score", grid, window.truth.score(grid)),
+        parts.curve(panel, "true density", grid, np.exp(window.truth.log_density(grid))),
     ]
     scores: list[tuple[str, float, Any]] = [("convex", 0.0, proper.score_function)]
     for rate in dict.fromkeys(runs.learning_rates.tolist()):
         network, epoch = best_stop(runs, rate)
-        scores.append((f"learning rate {rate_label(rate)}, best epoch ({epoch})", rate, network))
         scores.append(
-            (f"learning rate {rate_label(rate)}, last epoch", rate, last_of_rate(runs, rate))
+            (f"learning rate {parts.rate_label(rate)}, best epoch ({epoch})", rate, network)
+        )
+        scores.append(
+            (f"learning rate {parts.rate_label(rate)}, last epoch", rate, last_of_rate(runs, rate))
         )
     rows: list[Row] = []
     own = 1.0
@@ -159,14 +167,17 @@ def compared_scores(
         if score is None:
             samples, reason = None, "training diverged"
         else:
-            samples, reason = samples_or_reason(partial(window.sampler, score))
-        drawn = histogram(panel, "samples", samples, window.edges, reason)
-        rows.append({"problem": panel, "score": name, **distances(samples, window.cdf, window.edges),
-                     "outside": drawn["outside"]})  # fmt: skip
+            samples, reason = parts.samples_or_reason(partial(window.sampler, score))
+        drawn = parts.histogram(panel, "samples", samples, window.edges, reason)
+        found = parts.distances(samples, window.cdf, window.edges)
+        rows.append({"problem": panel, "score": name, **found, "outside": drawn["outside"]})
         if not name.endswith("last epoch"):
-            data += [{**drawn, "rate": rate}, curve(panel, "score", grid, score(grid), rate=rate)]
+            data += [
+                {**drawn, "rate": rate},
+                parts.curve(panel, "score", grid, score(grid), rate=rate),
+            ]
         if name == "convex" and samples is not None:
-            own = distances(samples, proper.cdf, window.edges)["KS distance"]
+            own = parts.distances(samples, proper.cdf, window.edges)["KS distance"]
     return rows, data, own
 
 
@@ -174,7 +185,7 @@ def compared_scores(
 def loss_curves(panel: str, runs: TrainingRuns) -> list[Row]:
     """The loss that each run descends; the start is drawn at epoch 1 of a logarithmic axis."""
     return [
-        curve(panel, "loss", runs.epochs, runs.losses[run],
+        parts.curve(panel, "loss", runs.epochs, runs.losses[run],
               rate=float(runs.learning_rates[run]), diverged=bool(runs.diverged[run]))
         for run in range(runs.n_runs)
     ]  # fmt: skip
@@ -194,8 +205,8 @@ def rate_rows(panel: str, runs: TrainingRuns, certificate: Certificate) -> list[
                 "learning rate": rate,
                 "restarts": int(mine.sum()),
                 "diverged": int((mine & runs.diverged).sum()),
-                "final gap (best)": float(final.min()) if final.size else float("nan"),
-                "final gap (median)": float(np.median(final)) if final.size else float("nan"),
+                "final gap (best)": parts.or_nan(np.min, final),
+                "final gap (median)": parts.or_nan(np.median, final),
                 "lowest gap on the way": float(gaps[mine].min()),
                 "within 1 %": f"{int((final <= 0.01).sum())} of {int(mine.sum())}",
                 "seconds": float(runs.seconds[mine, -1].max()),
@@ -236,9 +247,9 @@ def fit_and_train(
     training: dict[str, Any], tol: float | None = None,
 ) -> Level:  # fmt: skip
     """Fit and train on the same noise, that of ``stream(*draw)``."""
-    problem = denoising(x, random_state=stream(*draw), **task)
+    problem = denoising(x, random_state=parts.stream(*draw), **task)
     fit = fit_convex_score(x, objective="denoising", beta=beta, skip=skip, tol=tol,
-                           random_state=stream(*draw), **task)  # fmt: skip
+                           random_state=parts.stream(*draw), **task)  # fmt: skip
     assert np.array_equal(np.ravel(fit.noisy_points_), np.ravel(problem.points))
     return Level(task["noise"], fit, train(problem, beta=beta, skip=skip, **training))
 

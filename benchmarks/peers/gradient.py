@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from benchmarks.peers import mlp, torch_networks
 from convexscore import TwoLayerNetwork, training
 from convexscore.objectives import ScoreObjective
 from convexscore.training.optimizers import Optimizer
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

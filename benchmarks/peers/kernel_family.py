@@ -18,11 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist, pdist
 
-Floats = NDArray[np.float64]
+from benchmarks.harness import Floats
 
 # Bandwidths in median distances of the (whitened) data, penalties in units of the mean of diag G.
 BANDWIDTHS = tuple(2.0 ** np.arange(-3.5, 1.01, 0.75))

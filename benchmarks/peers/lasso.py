@@ -7,9 +7,9 @@ from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from benchmarks.harness import Floats
+
 # (matrix, target, beta, tol) -> coefficients of 1/2 ||X y - t||^2 + beta ||y||_1
 LassoSolver = Callable[[Floats, Floats, float, float], Floats]
 

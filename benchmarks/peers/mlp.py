@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.harness import Row, measure
+from benchmarks.harness import Floats, Row, once
 from convexscore import TwoLayerNetwork
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +50,12 @@ def adam_run(task: Task, m: int, rate: float, seed: int, *, epochs: int, batch: 
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # not converged: the objective says how far
-        timing, _ = measure(lambda: model.fit(task.noisy, task.labels), repeats=1, warmup=0)
+        timing, _ = once(lambda: model.fit(task.noisy, task.labels))
     return {
         "seed": seed,
         "learning rate": rate,
         "epochs": model.n_iter_,
-        "seconds": timing.wall,
-        "CPU seconds": timing.cpu,
+        **timing.row,
         "objective": objective(task, network_of(model)),
     }
 

@@ -8,9 +8,9 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from benchmarks.harness import Floats
+
 # (matrix, targets, beta, tol) -> (columns, tasks) weights of 1/2 ||X W - T||^2 + beta sum_k ||W_k||
 MultiTaskSolver = Callable[[Floats, Floats, float, float], Floats]
 

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.spatial.distance import cdist
 
-Floats = NDArray[np.float64]
+from benchmarks.harness import Floats
+
 ScoreFunction = Callable[[Floats], Floats]
 
 # Rows of a kernel matrix handled at once: it stays in the cache.

@@ -12,10 +12,10 @@ from time import process_time
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
-Floats = NDArray[np.float64]
+from benchmarks.harness import Floats
+
 Weights = list[Floats]
 
 _MEMORY, _SQUARE_MEMORY, _TINY = 0.9, 0.999, 1e-8

@@ -8,11 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchmarks.harness import Row, Timing, measure
-
-Floats = NDArray[np.float64]
+from benchmarks.harness import Check, Floats, Row, Timing, measure, once
 
 # CPU seconds from which on one measurement is enough.
 _LONG = 2.0
@@ -33,8 +30,7 @@ class Reached:
         """What both tables of solvers show."""
         active = self.weights.reshape(len(self.weights), -1).any(axis=1)
         return {
-            "seconds": self.timing.wall,
-            "CPU seconds": self.timing.cpu,
+            **self.timing.row,
             "gap to the optimum": self.gap,
             "reached": bool(self.gap <= self.wanted),
             "neurons": int(np.count_nonzero(active)),
@@ -53,10 +49,35 @@ def climb(
     tol, spent, gap = ladder.loosest_tol, 0.0, np.inf
     while gap > ladder.gap and tol >= ladder.tightest_tol and spent < ladder.patience:
         used = tol
-        timing, weights = measure(partial(solve, used), repeats=1, warmup=0)
+        timing, weights = once(partial(solve, used))
         gap = gap_of(weights)
         spent += timing.cpu
         tol /= np.sqrt(10.0)
     if timing.cpu < _LONG:
         timing, weights = measure(partial(solve, used), repeats=3, warmup=0)
     return Reached(weights, timing, gap, used, ladder.gap)
+
+
+def checks_of_the_best(rows: list[Row], n: int, aim: float) -> list[Check]:
+    """The fastest of the others at one size, by wall and by CPU time; none without others."""
+    here = [row for row in rows if row["n"] == n and row["solver"] != "convexscore"]
+    checks = []
+    for key in ("seconds / ours", "CPU / ours") if here else ():
+        best = min(here, key=lambda row: row[key])
+        text = f"n = {n}: {best['solver']} (the best of the others), {key}"
+        checks.append(Check(text, best[key], aim, at_least=True, timing=True))
+    return checks
+
+
+def notes_on_peers(
+    rows: list[Row], missing: dict[str, str], patience: float, also: str = ""
+) -> list[str]:
+    """Who was left out, and who stopped short of the gap."""
+    notes = [f"{name} left out: {reason}." for name, reason in missing.items()]
+    short = [f"{row['solver']} at n = {row['n']}" for row in rows if not row["reached"]]
+    if short:
+        notes.append(
+            f"Did not reach the gap in {patience:g} CPU seconds or at the tightest tol: "
+            f"{', '.join(short)}; their ratios are lower bounds{also}."
+        )
+    return notes

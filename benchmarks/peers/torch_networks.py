@@ -15,13 +15,11 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from benchmarks.peers.silu_network import Weights
 from convexscore import TwoLayerNetwork
 from convexscore.objectives import ScoreObjective
-
-Floats = NDArray[np.float64]
 
 
 def installed() -> bool:

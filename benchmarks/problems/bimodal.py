@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from convexscore.samplers import annealed_langevin, ddpm, langevin, mala
 from convexscore.schedules import exponential_grid, geometric_levels
 from convexscore.scores import ve_score, vp_score
 from convexscore.targets import GaussianMixture
 
-Floats = NDArray[np.float64]
 LARGE, SMALL, SHARE = -4.0, 4.0, 0.2  # where the modes are, and the weight of the small one
 LAW = GaussianMixture([1.0 - SHARE, SHARE], [LARGE, SMALL], 1.0)
 
@@ -61,27 +60,26 @@ def starts(n: int, seed: int) -> dict[str, Floats]:
 
 def exact_samplers(n: int, seed: int) -> dict[str, Callable[[int, CallCounter], Floats]]:
     """``sampler(budget, counter)`` returns samples after about ``budget`` calls of the exact score."""
-    from_starts = starts(n, seed)
-    found: dict[str, Callable[[int, CallCounter], Floats]] = {}
-    for where, x0 in from_starts.items():
+    x0 = starts(n, seed)
+    wrong = ("from the large mode", "from half and half")
+    return {
+        **{f"Langevin {where}": partial(by_langevin, x0=x0[where], seed=seed) for where in x0},
+        **{f"MALA {where}": partial(by_mala, x0=x0[where], seed=seed) for where in wrong},
+        "annealed Langevin": partial(by_annealing, n=n, seed=seed),
+        "DDPM": partial(by_ddpm, n=n, seed=seed),
+    }
 
-        def by_langevin(budget: int, counter: CallCounter, x0: Floats = x0) -> Floats:
-            score = counter.watch(LAW.score)
-            return langevin(score, x0, step=STEP, n_steps=budget, random_state=seed).samples
 
-        found[f"Langevin {where}"] = by_langevin
-    for where in ("from the large mode", "from half and half"):
+def by_langevin(budget: int, counter: CallCounter, *, x0: Floats, seed: int) -> Floats:
+    score = counter.watch(LAW.score)
+    return langevin(score, x0, step=STEP, n_steps=budget, random_state=seed).samples
 
-        def by_mala(budget: int, counter: CallCounter, x0: Floats = from_starts[where]) -> Floats:
-            score = counter.watch(LAW.score)
-            return mala(
-                score, LAW.log_density, x0, step=MALA_STEP, n_steps=budget, random_state=seed
-            ).samples
 
-        found[f"MALA {where}"] = by_mala
-    found["annealed Langevin"] = partial(by_annealing, n=n, seed=seed)
-    found["DDPM"] = partial(by_ddpm, n=n, seed=seed)
-    return found
+def by_mala(budget: int, counter: CallCounter, *, x0: Floats, seed: int) -> Floats:
+    score = counter.watch(LAW.score)
+    return mala(
+        score, LAW.log_density, x0, step=MALA_STEP, n_steps=budget, random_state=seed
+    ).samples
 
 
 def by_annealing(budget: int, counter: CallCounter, *, n: int, seed: int) -> Floats:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from benchmarks.problems.laws import TWO_HUMPS
 from convexscore import TwoLayerNetwork, certify
 from convexscore.objectives import denoising
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

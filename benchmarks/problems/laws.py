@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import gammaln, log_ndtr
 
+from benchmarks.harness import Floats
 from convexscore import targets
 
-Floats = NDArray[np.float64]
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from convexscore import ConvexScore, TwoLayerNetwork, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising
 from convexscore.objectives.options import make_case
@@ -15,8 +15,6 @@ from convexscore.solvers.certificate import Certificate
 from convexscore.solvers.space.columns import SpaceCase
 from convexscore.solvers.space.problem import SpaceProblem, prepare
 from convexscore.solvers.training_problem import training_problem
-
-Floats = NDArray[np.float64]
 
 RELU = SpaceCase("relu", skip=False)
 LAST = 79.0  # the spiral of 100 points, of which the inner 20 are left out

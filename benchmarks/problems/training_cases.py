@@ -6,14 +6,12 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.harness import Floats
 from benchmarks.problems.lasso import beta_max
 from benchmarks.problems.spiral import no_neuron_beta
 from convexscore import ConvergenceWarning, ConvexScore, certify, fit_convex_score
 from convexscore.objectives import ScoreObjective, denoising, score_matching
-
-Floats = NDArray[np.float64]
 
 SM, DSM = "score_matching", "denoising"
 SHORT = {SM: "SM", DSM: "DSM"}
