@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from time import process_time
 from typing import Any
 
@@ -79,7 +78,7 @@ QUICK = Settings(
 
 def run(settings: Settings, seed: int) -> Report:
     samples = [
-        (law.name, n, data_seed, data_seed < seed + settings.silu_seeds)
+        (law.name, n, data_seed, settings, data_seed < seed + settings.silu_seeds)
         for law in ALL
         if law.name in settings.laws
         for n in settings.sizes
@@ -87,7 +86,7 @@ def run(settings: Settings, seed: int) -> Report:
             seed, seed + (settings.n_seeds if law.dim == 1 else settings.n_seeds_columns)
         )
     ]
-    parts = each_job(partial(one_sample, settings=settings), samples, settings.jobs)
+    parts = each_job(one_sample, samples, settings.jobs)
     found = [row for part in parts for row in part]
     rows = [
         _row(law, n, [r for r in found if r["law"] == law.name and r["n"] == n])
@@ -103,7 +102,7 @@ def run(settings: Settings, seed: int) -> Report:
     return Report(tables, _checks(rows, settings), _notes(rows, found, settings), rows + found)
 
 
-def one_sample(name: str, n: int, seed: int, silu: bool, settings: Settings) -> list[Row]:
+def one_sample(name: str, n: int, seed: int, settings: Settings, silu: bool) -> list[Row]:
     """Fit every method to one sample of the law: an error, or NaN and what went wrong."""
     law = next(law for law in ALL if law.name == name)
     # streams of their own for the data, the fresh points and whatever the methods draw
