@@ -1,8 +1,8 @@
 """First-order optimisers: frozen settings, and one update rule for many runs at once.
 
-An optimiser sees gradients of the objective *per sample* (divided by the total weight of the points,
-unless ``reduction="sum"``), so that a learning rate means what it means elsewhere.  Weight decay is
-in the objective, not a rule of the optimiser.
+An optimiser sees gradients of the objective *per sample* (divided by the total weight of the points), so
+that a learning rate means what it means elsewhere.  Weight decay is in the objective, not a rule of the
+optimiser.
 """
 
 from __future__ import annotations
