@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.samplers.options import RunOptions
-from convexscore.samplers.reverse import DiffusionResult, LevelPath, affine_step, run_reverse
+from convexscore.samplers.reverse import DiffusionResult, affine_step, run_reverse
 from convexscore.schedules.levels import LevelScore, check_levels
 
 
@@ -83,6 +83,6 @@ def annealed_langevin(
     check_count(n_steps, name="n_steps")
     each = np.repeat(sigmas, n_steps)
     alpha = size * (each / sigmas[-1]) ** 2
-    move = affine_step(score, each, np.ones(len(each)), alpha / 2, np.sqrt(alpha))
-    path = LevelPath(np.concatenate([sigmas[:1], each]), is_time=False)
-    return run_reverse(annealed_langevin, score, x0, path, move, 1, **run)
+    move = affine_step(score, each, 1.0, alpha / 2, np.sqrt(alpha))
+    path = np.append(sigmas[:1], each)
+    return run_reverse(annealed_langevin, score, x0, path, move, is_time=False, given=run)

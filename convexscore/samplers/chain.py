@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
-from convexscore.samplers.options import NOT_OF_CHAINS, Floats, RunOptions, read_options
-from convexscore.samplers.run import Record, State, refuse_divergence, run_steps
+from convexscore.samplers.options import NOT_OF_CHAINS, RunOptions, read_options
+from convexscore.samplers.run import Record, RunResult, diverged, is_within, run_steps
 
 
-@dataclass(frozen=True, eq=False)
-class LangevinResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class LangevinResult(RunResult):
     """Where the chains ended and, if asked for, how they got there.
 
     Attributes
@@ -33,86 +34,57 @@ class LangevinResult:
         Wall time.
     """
 
-    samples: Floats
-    trajectory: Floats | None
-    n_steps: int
     step: float
     acceptance_rate: float | None
-    seconds: float
 
-    def __repr__(self) -> str:
-        kept = "None" if self.trajectory is None else f"array{self.trajectory.shape}"
-        rate = "None" if self.acceptance_rate is None else f"{self.acceptance_rate:.3f}"
-        return (
-            f"{type(self).__name__}(samples=array{self.samples.shape}, trajectory={kept}, "
-            f"n_steps={self.n_steps}, step={self.step:g}, acceptance_rate={rate}, "
-            f"seconds={self.seconds:.3g})"
+
+def read_plan(
+    sampler: Callable[..., Any], step: float, n_steps: int, given: RunOptions
+) -> tuple[float, RunOptions]:
+    """The step size and all run options, checked; ``sampler`` is for messages only."""
+    run = read_options(sampler, given, without=NOT_OF_CHAINS)
+    hint = "A tenth of the variance of the narrowest mode is a good start."
+    size = check_positive(step, name="step", hint=hint)
+    left = check_count(n_steps, name="n_steps") - run["burn_in"]
+    if left <= 0:
+        raise ValueError(
+            f"burn_in must be smaller than n_steps, which counts all steps; got burn_in="
+            f"{run['burn_in']}, n_steps={n_steps}. Use n_steps={run['burn_in']} + those wanted."
         )
-
-
-@dataclass(frozen=True)
-class ChainPlan:
-    """Step size and number of steps of a chain with all run options."""
-
-    step: float
-    n_steps: int
-    run: RunOptions
-
-    @classmethod
-    def read(
-        cls, sampler: Callable[..., Any], step: float, n_steps: int, given: RunOptions
-    ) -> ChainPlan:
-        run = read_options(sampler, given, without=NOT_OF_CHAINS)
-        hint = "A tenth of the variance of the narrowest mode is a good start."
-        plan = cls(check_positive(step, name="step", hint=hint), n_steps, run)
-        check_count(n_steps, name="n_steps")
-        burn_in, thin = run["burn_in"], run["thin"]
-        if burn_in >= n_steps:
-            raise ValueError(
-                f"burn_in must be smaller than n_steps, which counts all steps; got "
-                f"burn_in={burn_in}, n_steps={n_steps}. Use n_steps={burn_in} + the number of "
-                f"steps wanted after burn-in."
-            )
-        if run["keep_trajectory"] and plan.n_kept == 0:
-            raise ValueError(
-                f"thin must be at most n_steps - burn_in = {n_steps - burn_in} to keep any state; "
-                f"got thin={thin}. Lower thin or raise n_steps."
-            )
-        return plan
-
-    @property
-    def n_kept(self) -> int:
-        return (self.n_steps - self.run["burn_in"]) // self.run["thin"]
+    if run["keep_trajectory"] and run["thin"] > left:
+        raise ValueError(
+            f"thin must be at most n_steps - burn_in = {left} to keep any state; got "
+            f"thin={run['thin']}. Lower thin or raise n_steps."
+        )
+    return size, run
 
 
 def run_chain(
-    plan: ChainPlan,
-    step: Callable[[int, State, Floats], State],
-    state: State,
+    move: Callable[[int, Floats, Floats], Floats],
+    x: Floats,
+    step: float,
+    n_steps: int,
+    run: RunOptions,
     *,
-    position: Callable[[State], Floats],
     n_normals: int,
     limit: float,
 ) -> LangevinResult:
-    """Steps of chains on one score, from ``state`` on."""
-    began = time.perf_counter()
-    run = plan.run
-    record = Record(position(state), plan.n_kept, keep=run["keep_trajectory"])
+    """Steps of chains on one score, from ``x`` on."""
+    began, burn_in, thin = time.perf_counter(), run["burn_in"], run["thin"]
+    record = Record(x, (n_steps - burn_in) // thin, keep=run["keep_trajectory"])
 
     def after_step(n_taken: int, x: Floats) -> None:
-        refuse_divergence(
-            x, limit, n_taken, f"step {n_taken}",
-            cause=f"Either step={plan.step:g} is too large (on a Gaussian of variance v it must be "
-            f"< 4 v): lower step; or the score pushes outwards in a tail and belongs to no "
-            f"density.",
-        )  # fmt: skip
-        after = n_taken - run["burn_in"]
-        if after > 0 and after % run["thin"] == 0:
+        if not is_within(x, limit):
+            cause = (
+                f"Either step={step:g} is too large (on a Gaussian of variance v it must be < 4 v): "
+                f"lower step; or the score pushes outwards in a tail and belongs to no density."
+            )
+            raise diverged(x, limit, n_taken, f"step {n_taken}", cause)
+        if n_taken > burn_in and (n_taken - burn_in) % thin == 0:
             record.add(x, n_taken)
 
-    state, n_taken, _ = run_steps(
-        step, state, plan.n_steps, run, position=position, noise=run["random_state"],
-        n_normals=n_normals, after_step=after_step, description="chains",
+    x, n_taken, _ = run_steps(
+        move, x, n_steps, run, noise=run["random_state"], n_normals=n_normals,
+        after_step=after_step, description="chains",
     )  # fmt: skip
-    seconds = time.perf_counter() - began
-    return LangevinResult(position(state), record.states, n_taken, plan.step, None, seconds)
+    return LangevinResult(x, record.states, n_taken, time.perf_counter() - began, step, None)

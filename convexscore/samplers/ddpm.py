@@ -9,18 +9,15 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_choice
 from convexscore.samplers.options import RunOptions
-from convexscore.samplers.reverse import DiffusionResult, LevelPath, affine_step, run_reverse
+from convexscore.samplers.reverse import DiffusionResult, affine_step, run_reverse
 from convexscore.schedules.levels import LevelScore, vp
-from convexscore.schedules.time_grids import TimeGrid, as_time_grid
+from convexscore.schedules.time_grids import GridLike, as_time_grid
 
 VARIANCES = ("posterior", "forward")
 
 
 def ddpm(
-    score: LevelScore,
-    x0: ArrayLike | None,
-    grid: TimeGrid | ArrayLike,
-    **run: Unpack[RunOptions],
+    score: LevelScore, x0: ArrayLike | None, grid: GridLike, **run: Unpack[RunOptions]
 ) -> DiffusionResult:
     r"""Run the reverse Ornstein–Uhlenbeck process with the score frozen within each step.
 
@@ -78,16 +75,15 @@ def ddpm(
     """
     line = as_time_grid(grid)
     gamma = line.steps
-    step = affine_step(
-        score, line.times, np.exp(gamma), 2 * np.expm1(gamma), np.sqrt(np.expm1(2 * gamma))
-    )
-    return run_reverse(ddpm, score, x0, LevelPath.of_grid(line), step, 1, **run)
+    noise = np.sqrt(np.expm1(2 * gamma))
+    step = affine_step(score, line.times[:-1], np.exp(gamma), 2 * np.expm1(gamma), noise)
+    return run_reverse(ddpm, score, x0, line.times, step, is_time=True, given=run)
 
 
 def ancestral(
     score: LevelScore,
     x0: ArrayLike | None,
-    grid: TimeGrid | ArrayLike,
+    grid: GridLike,
     *,
     variance: Literal["posterior", "forward"] = "posterior",
     **run: Unpack[RunOptions],
@@ -147,5 +143,5 @@ def ancestral(
     if variance == "posterior":
         sigma = vp(line.times)[1]
         tau2 = tau2 * (sigma[1:] / sigma[:-1]) ** 2
-    step = affine_step(score, line.times, growth, drift, np.sqrt(tau2))
-    return run_reverse(ancestral, score, x0, LevelPath.of_grid(line), step, 1, **run)
+    step = affine_step(score, line.times[:-1], growth, drift, np.sqrt(tau2))
+    return run_reverse(ancestral, score, x0, line.times, step, is_time=True, given=run)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Unpack
 
 from numpy.typing import ArrayLike
 
-from convexscore.samplers.chain import ChainPlan, LangevinResult, run_chain
-from convexscore.samplers.options import Floats, RunOptions
-from convexscore.samplers.run import (
-    Score,
-    check_start,
-    evaluate_at_start,
-    evaluate_score,
-    explosion_limit,
-)
+from convexscore._tools.typing import Floats
+from convexscore.samplers import run as loop
+from convexscore.samplers.chain import LangevinResult, read_plan, run_chain
+from convexscore.samplers.options import RunOptions
 
 
 def langevin(
-    score: Score,
+    score: Callable[[Floats], ArrayLike],
     x0: ArrayLike,
     *,
     step: float,
@@ -78,17 +74,17 @@ def langevin(
     >>> bool(abs(run.samples.var() - 4 / 3) < 0.15)  # 1 / (1 - 1/4), not 1
     True
     """
-    plan = ChainPlan.read(langevin, step, n_steps, run)
-    if plan.run["burn_in"] and not plan.run["keep_trajectory"]:
+    size, options = read_plan(langevin, step, n_steps, run)
+    if options["burn_in"] and not options["keep_trajectory"]:
         raise ValueError(
-            f"burn_in={plan.run['burn_in']} has no effect without a trajectory: samples are the final "
+            f"burn_in={options['burn_in']} has no effect without a trajectory: samples are the final "
             f"states. Leave it out, or keep the states on the way with keep_trajectory=True."
         )
-    start = check_start(x0)
-    limit = explosion_limit(start, evaluate_at_start(score, start), plan.step)
-    half, root = 0.5 * plan.step, plan.step**0.5
+    start = loop.check_start(x0)
+    limit = loop.explosion_limit(start, loop.score_at_start(score, start), size)
+    half, root = 0.5 * size, size**0.5
 
     def move(k: int, x: Floats, z: Floats) -> Floats:
-        return x + half * evaluate_score(score, x) + root * z.reshape(x.shape)
+        return x + half * loop.evaluate_score(score, x) + root * z.reshape(x.shape)
 
-    return run_chain(plan, move, start, position=lambda x: x, n_normals=start[0].size, limit=limit)
+    return run_chain(move, start, size, n_steps, options, n_normals=start[0].size, limit=limit)

@@ -10,17 +10,12 @@ from typing import NamedTuple, TypeAlias, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore.samplers.chain import ChainPlan, LangevinResult, run_chain
-from convexscore.samplers.options import Floats, RunOptions
-from convexscore.samplers.run import (
-    Score,
-    check_start,
-    evaluate_at_start,
-    evaluate_score,
-    explosion_limit,
-)
+from convexscore._tools.typing import Floats
+from convexscore.samplers import run as loop
+from convexscore.samplers.chain import LangevinResult, read_plan, run_chain
+from convexscore.samplers.options import RunOptions
 
-LogDensity: TypeAlias = Callable[[Floats], ArrayLike]
+Function: TypeAlias = Callable[[Floats], ArrayLike]
 
 _LOW_ACCEPTANCE = 0.1
 
@@ -34,8 +29,8 @@ class MalaState(NamedTuple):
 
 
 def mala(
-    score: Score,
-    log_density: LogDensity,
+    score: Function,
+    log_density: Function,
     x0: ArrayLike,
     *,
     step: float,
@@ -104,33 +99,41 @@ def mala(
     >>> bool(abs(run.samples.var() - 1) < 0.1)
     True
     """
-    plan = ChainPlan.read(mala, step, n_steps, run)
-    start = check_start(x0)
-    state = MalaState(
-        start, evaluate_at_start(score, start), _log_density_at_start(log_density, start)
-    )
-    accepted, burn_in = np.zeros(len(start), dtype=np.int64), plan.run["burn_in"]
+    size, options = read_plan(mala, step, n_steps, run)
+    start, burn_in = loop.check_start(x0), options["burn_in"]
+    slope = loop.score_at_start(score, start)
+    hint = "Without one, use langevin(score, x0, ...)."
+    loop.check_callable(log_density, "log_density", "x -> one number a chain", hint)
+    height = loop.check_finite_at_start(_evaluate_log_density(log_density, start), "log_density")
+    state, accepted = MalaState(start, slope, height), np.zeros(len(start), dtype=np.int64)
 
-    def move(k: int, state: MalaState, z: Floats) -> MalaState:
-        state, moved = mala_step(score, log_density, plan.step, state, z)
+    def move(k: int, x: Floats, z: Floats) -> Floats:
+        nonlocal state
+        state, moved = mala_step(score, log_density, size, state, z)
         if k == burn_in:
             accepted[:] = 0
         accepted[moved] += 1
-        return state
+        return state.x
 
-    limit, n_normals = explosion_limit(start, state.slope, plan.step), start[0].size + 2
-    result = run_chain(
-        plan, move, state, position=lambda state: state.x, n_normals=n_normals, limit=limit
-    )
+    limit, n_normals = loop.explosion_limit(start, slope, size), start[0].size + 2
+    result = run_chain(move, start, size, n_steps, options, n_normals=n_normals, limit=limit)
     # Stopped during burn-in: nothing else to report but the rate of burn-in itself.
     rate = float(accepted.mean() / (max(result.n_steps - burn_in, 0) or result.n_steps))
     if rate < _LOW_ACCEPTANCE:
-        _warn_low_acceptance(rate, int(np.count_nonzero(accepted == 0)), plan, len(start))
+        from convexscore._tools.exceptions import ConvergenceWarning  # imports sklearn: not free
+
+        warnings.warn(
+            f"mala accepted {rate:.2g} of the proposals, wanted at least {_LOW_ACCEPTANCE:g}; "
+            f"{np.count_nonzero(accepted == 0)} of {len(start)} chains never moved. The samples "
+            f"still depend on x0: lower step={size:g} or start where the density is not negligible.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return replace(result, acceptance_rate=rate)
 
 
 def mala_step(
-    score: Score, log_density: LogDensity, step: float, state: MalaState, z: Floats
+    score: Function, log_density: Function, step: float, state: MalaState, z: Floats
 ) -> tuple[MalaState, NDArray[np.bool_]]:
     """One step from ``z`` (n_chains, d + 2), standard normal; also which chains moved."""
     half, root = 0.5 * step, step**0.5
@@ -139,7 +142,7 @@ def mala_step(
     forward = z[:, :d].reshape(x.shape)
     proposal = x + half * slope + root * forward
     new = MalaState(
-        proposal, evaluate_score(score, proposal), _evaluate_log_density(log_density, proposal)
+        proposal, loop.evaluate_score(score, proposal), _evaluate_log_density(log_density, proposal)
     )
     # The normal number that would lead back: q(x|x') and q(x'|x) are exp(-|z|²/2) of the two.
     backward = (x - proposal - half * new.slope) / root
@@ -162,10 +165,9 @@ def _squared(z: Floats) -> Floats:
     return z * z if z.ndim == 1 else np.einsum("ij,ij->i", z, z)
 
 
-def _evaluate_log_density(log_density: LogDensity, x: Floats) -> Floats:
-    value = np.asarray(log_density(x), dtype=np.float64)
-    n_chains = len(x)
-    if value.shape == (n_chains, 1) and x.shape == (n_chains, 1):
+def _evaluate_log_density(log_density: Function, x: Floats) -> Floats:
+    value, n_chains = np.asarray(log_density(x), dtype=np.float64), len(x)
+    if value.shape == x.shape == (n_chains, 1):
         value = value[:, 0]
     if value.shape != (n_chains,):
         raise ValueError(
@@ -179,31 +181,3 @@ def _evaluate_log_density(log_density: LogDensity, x: Floats) -> Floats:
             f"with poles cannot be sampled with MALA."
         )
     return value
-
-
-def _log_density_at_start(log_density: LogDensity, x0: Floats) -> Floats:
-    if not callable(log_density):
-        raise TypeError(
-            f"log_density must be a callable x -> one number a chain; got "
-            f"{type(log_density).__name__}. Without one, use langevin(score, x0, ...)."
-        )
-    value = _evaluate_log_density(log_density, x0)
-    bad = int(np.count_nonzero(~np.isfinite(value)))
-    if bad:
-        raise ValueError(
-            f"log_density must be finite at x0; it is not for {bad} of {len(x0)} chains. "
-            f"Start inside the support of the law."
-        )
-    return value
-
-
-def _warn_low_acceptance(rate: float, n_stuck: int, plan: ChainPlan, n_chains: int) -> None:
-    from convexscore._tools.exceptions import ConvergenceWarning  # imports scikit-learn: not free
-
-    warnings.warn(
-        f"mala accepted {rate:.2g} of the proposals, wanted at least {_LOW_ACCEPTANCE:g}; "
-        f"{n_stuck} of {n_chains} chains never moved. The samples still depend on x0: lower "
-        f"step={plan.step:g} or start where the density is not negligible.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )

@@ -7,13 +7,10 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, TypeAlias, TypedDict, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from convexscore._tools.random import RandomState
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 
-Floats: TypeAlias = NDArray[np.float64]
 Callback: TypeAlias = Callable[[int, Floats], Any]
 
 # Chains per call of the score: small enough that a hundred neurons of all of them stay in cache,

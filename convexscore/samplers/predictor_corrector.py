@@ -7,10 +7,11 @@ from typing import Literal, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.samplers.ddpm import VARIANCES
-from convexscore.samplers.options import Floats, RunOptions
-from convexscore.samplers.reverse import DiffusionResult, LevelPath, affine_step, run_reverse
+from convexscore.samplers.options import RunOptions
+from convexscore.samplers.reverse import DiffusionResult, affine_step, run_reverse
 from convexscore.schedules.levels import LevelScore, check_levels
 
 _CORRECTOR_STEP = 0.1
@@ -83,19 +84,18 @@ def predictor_corrector(
     """
     sigmas = check_levels(levels, at_least=2)
     check_count(n_corrector, name="n_corrector", minimum=0)
-    ratio = _CORRECTOR_STEP
-    if corrector_step is not None:
-        ratio = check_positive(corrector_step, name="corrector_step", hint="It is in units of σ².")
-        if n_corrector == 0:
-            raise ValueError(
-                "corrector_step has no effect with n_corrector=0. Leave one of them out."
-            )
+    given, hint = corrector_step is not None, "It is in units of σ²."
+    ratio = check_positive(
+        corrector_step if given else _CORRECTOR_STEP, name="corrector_step", hint=hint
+    )
+    if given and n_corrector == 0:
+        raise ValueError("corrector_step has no effect with n_corrector=0. Leave one of them out.")
     check_choice(variance, VARIANCES, name="variance")
-    beta, ones = sigmas[:-1] ** 2 - sigmas[1:] ** 2, np.ones(len(sigmas) - 1)
+    beta = sigmas[:-1] ** 2 - sigmas[1:] ** 2
     tau2 = beta if variance == "forward" else beta * (sigmas[1:] / sigmas[:-1]) ** 2
     epsilon = ratio * sigmas[1:] ** 2
-    predict = affine_step(score, sigmas[:-1], ones, beta, np.sqrt(tau2))
-    correct = affine_step(score, sigmas[1:], ones, epsilon / 2, np.sqrt(epsilon))
+    predict = affine_step(score, sigmas[:-1], 1.0, beta, np.sqrt(tau2))
+    correct = affine_step(score, sigmas[1:], 1.0, epsilon / 2, np.sqrt(epsilon))
 
     def step(k: int, x: Floats, z: Floats) -> Floats:
         x = predict(k, x, z)
@@ -103,5 +103,7 @@ def predictor_corrector(
             x = correct(k, x, z[:, j:])
         return x
 
-    path = LevelPath(sigmas, is_time=False)
-    return run_reverse(predictor_corrector, score, x0, path, step, 1 + n_corrector, **run)
+    return run_reverse(
+        predictor_corrector, score, x0, sigmas, step, n_normals=1 + n_corrector, is_time=False,
+        given=run,
+    )  # fmt: skip

@@ -7,23 +7,16 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore.samplers.options import Floats, RunOptions
-from convexscore.samplers.reverse import (
-    DiffusionResult,
-    LevelPath,
-    affine_step,
-    evaluate_at,
-    run_reverse,
-)
+from convexscore._tools.typing import Floats
+from convexscore.samplers.options import RunOptions
+from convexscore.samplers.reverse import DiffusionResult, affine_step, run_reverse
+from convexscore.samplers.run import evaluate_score
 from convexscore.schedules.levels import LevelScore
-from convexscore.schedules.time_grids import TimeGrid, as_time_grid
+from convexscore.schedules.time_grids import GridLike, as_time_grid
 
 
 def probability_flow(
-    score: LevelScore,
-    x0: ArrayLike | None,
-    grid: TimeGrid | ArrayLike,
-    **run: Unpack[RunOptions],
+    score: LevelScore, x0: ArrayLike | None, grid: GridLike, **run: Unpack[RunOptions]
 ) -> DiffusionResult:
     r"""Follow the probability flow by exponential Euler: first order in the step.
 
@@ -69,15 +62,14 @@ def probability_flow(
     [1.0, -2.0]
     """
     line = as_time_grid(grid)
-    step = affine_step(score, line.times, np.exp(line.steps), np.expm1(line.steps), None)
-    return run_reverse(probability_flow, score, x0, LevelPath.of_grid(line), step, 0, **run)
+    step = affine_step(score, line.times[:-1], np.exp(line.steps), np.expm1(line.steps))
+    return run_reverse(
+        probability_flow, score, x0, line.times, step, n_normals=0, is_time=True, given=run
+    )
 
 
 def heun(
-    score: LevelScore,
-    x0: ArrayLike | None,
-    grid: TimeGrid | ArrayLike,
-    **run: Unpack[RunOptions],
+    score: LevelScore, x0: ArrayLike | None, grid: GridLike, **run: Unpack[RunOptions]
 ) -> DiffusionResult:
     r"""Follow the probability flow by exponential Heun: second order, two scores a step.
 
@@ -127,11 +119,11 @@ def heun(
     second = ((np.expm1(gamma) - gamma) / gamma).tolist()
 
     def step(k: int, x: Floats, z: Floats) -> Floats:
-        here = evaluate_at(score, x, times[k])
+        here = evaluate_score(score, x, times[k])
         new = growth[k] * x
         new += first[k] * here
-        there = evaluate_at(score, new, times[k + 1])
+        there = evaluate_score(score, new, times[k + 1])
         # Not in place: a score may hand out the array it was given.
         return new + second[k] * (there - here)
 
-    return run_reverse(heun, score, x0, LevelPath.of_grid(line), step, 0, **run)
+    return run_reverse(heun, score, x0, line.times, step, n_normals=0, is_time=True, given=run)

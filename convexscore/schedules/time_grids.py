@@ -173,7 +173,10 @@ def two_phase_grid(kappa: float, n_uniform: int, n_total: int) -> TimeGrid:
     return TimeGrid(np.where(k < n_uniform, 1 + kappa * (n_uniform - k), geometric))
 
 
-def as_time_grid(grid: TimeGrid | ArrayLike) -> TimeGrid:
+GridLike: TypeAlias = TimeGrid | ArrayLike
+
+
+def as_time_grid(grid: GridLike) -> TimeGrid:
     """A grid as it is; anything else as its decreasing times."""
     return grid if isinstance(grid, TimeGrid) else TimeGrid(as_line("grid", grid))
 
