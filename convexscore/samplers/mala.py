@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_callable
 from convexscore.samplers import run as loop
 from convexscore.samplers.chain import LangevinResult, read_plan, run_chain
 from convexscore.samplers.options import RunOptions
@@ -103,7 +104,7 @@ def mala(
     start, burn_in = loop.check_start(x0), options["burn_in"]
     slope = loop.score_at_start(score, start)
     hint = "Without one, use langevin(score, x0, ...)."
-    loop.check_callable(log_density, "log_density", "x -> one number a chain", hint)
+    check_callable(log_density, name="log_density", form="x -> one number a chain", hint=hint)
     height = loop.check_finite_at_start(_evaluate_log_density(log_density, start), "log_density")
     state, accepted = MalaState(start, slope, height), np.zeros(len(start), dtype=np.int64)
 

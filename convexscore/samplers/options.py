@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypedDict, cast
 
 from convexscore._tools.random import RandomState
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_count
+from convexscore._tools.validation import check_callable, check_count
 
 Callback: TypeAlias = Callable[[int, Floats], Any]
 
@@ -105,11 +105,9 @@ def read_options(
             f"keep_trajectory=True."
         )
     callback = run["callback"]
-    if callback is not None and not callable(callback):
-        raise TypeError(
-            f"callback must be None or a callable callback(step, x); got "
-            f"{type(callback).__name__}. Pass the function itself, not its result."
-        )
+    if callback is not None:
+        hint = "Pass the function itself, not its result."
+        check_callable(callback, name="callback", form="callback(step, x)", hint=hint)
     return run
 
 

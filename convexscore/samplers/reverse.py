@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, spawn_generators
 from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_callable
 from convexscore.samplers import run as loop
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import NOT_OF_LEVELS, RunOptions, read_options
@@ -89,7 +90,8 @@ def run_reverse(
     began, name, n_steps = time.perf_counter(), "t" if is_time else "sigma", len(levels) - 1
     run = read_options(sampler, given, without=NOT_OF_LEVELS)
     hint = "Pass a function of the chains and their noise level."
-    loop.check_callable(score, "score", f"(x, {name}) -> score of the shape of x", hint)
+    form = f"(x, {name}) -> score of the shape of x"
+    check_callable(score, name="score", form=form, hint=hint)
     start, noise = spawn_generators(run["random_state"], 2)
     (_, first), (scale, last) = [vp(s) if is_time else (1.0, s) for s in levels[[0, -1]].tolist()]
     # VP: N(0, I), the limit of the process. VE: the data are negligible against the noise.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import RandomState
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_array
+from convexscore._tools.validation import check_array, check_callable
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import RunOptions
 
@@ -117,12 +117,6 @@ def check_start(x0: ArrayLike) -> Floats:
     return check_array(x0, name="x0", shape=shape, ndim=(1, 2))
 
 
-def check_callable(value: Any, name: str, form: str, hint: str) -> None:
-    """A function, not its result or something else."""
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable {form}; got {type(value).__name__}. {hint}")
-
-
 def evaluate_score(score: Callable[..., ArrayLike], x: Floats, *level: float) -> Floats:
     """``score(x, *level)`` as a float array, refused if its shape is not that of ``x``."""
     value = np.asarray(score(x, *level), dtype=np.float64)
@@ -148,7 +142,7 @@ def check_finite_at_start(value: Floats, name: str) -> Floats:
 def score_at_start(score: Callable[[Floats], ArrayLike], x0: Floats) -> Floats:
     """The score of one law at the initial states."""
     hint = "Pass for instance fit.score_function."
-    check_callable(score, "score", "x -> score of the same shape", hint)
+    check_callable(score, name="score", form="x -> score of the same shape", hint=hint)
     return check_finite_at_start(evaluate_score(score, x0), "score")
 
 

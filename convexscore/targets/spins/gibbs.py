@@ -12,7 +12,7 @@ _STREAM_WIDTH = 64
 
 
 def heat_bath(
-    couplings: Floats, field: Floats, n: int, *, n_sweeps: int, random_state: RandomState
+    couplings: Floats, field: Floats, n: int, n_sweeps: int, random_state: RandomState
 ) -> Floats:
     """Final spins (n, d) of n chains started at uniform random spins.
 

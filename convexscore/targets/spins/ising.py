@@ -65,19 +65,19 @@ class Ising(SpinLaw):
 
     def __init__(self, couplings: ArrayLike, field: ArrayLike = 0.0) -> None:
         matrix = finite_array(couplings, name="couplings", shape="(d, d)", ndim=(2,))
-        if matrix.shape[0] != matrix.shape[1]:
+        d = len(matrix)
+        if matrix.shape != (d, d):
             raise ValueError(
                 f"couplings must have shape (d, d); got shape {matrix.shape}. For independent "
                 f"spins use numpy.zeros((d, d))."
             )
-        object.__setattr__(self, "couplings", check_symmetric(matrix, name="couplings"))
         values = finite_array(field, name="field", shape="() or (d,)", ndim=(0, 1))
-        if values.shape not in ((), (len(matrix),)):
+        if values.shape not in ((), (d,)):
             raise ValueError(
-                f"field must be a number or have shape ({len(matrix)},), one value a spin; got "
-                f"shape {values.shape}."
+                f"field must be a number or have shape ({d},), one a spin; got {values.shape}."
             )
-        object.__setattr__(self, "field", np.broadcast_to(values, (len(matrix),)))
+        symmetric = check_symmetric(matrix, name="couplings")
+        self.__dict__.update(couplings=symmetric, field=np.broadcast_to(values, (d,)))
 
     @classmethod
     def sherrington_kirkpatrick(
@@ -123,12 +123,7 @@ class Ising(SpinLaw):
         return all_energies(self.couplings, self.field)
 
     def sample(
-        self,
-        n: int,
-        *,
-        method: str = "auto",
-        n_sweeps: int = 200,
-        random_state: RandomState = None,
+        self, n: int, *, method: str = "auto", n_sweeps: int = 200, random_state: RandomState = None
     ) -> Floats:
         """n draws of spins, (n, d); the first k do not depend on n.
 
@@ -147,7 +142,5 @@ class Ising(SpinLaw):
         check_choice(method, ("auto", "exact", "gibbs"), name="method")
         if method == "gibbs" or (method == "auto" and self.dim > _AUTO_EXACT):
             sweeps = check_count(n_sweeps, name="n_sweeps")
-            return heat_bath(
-                self.couplings, self.field, n, n_sweeps=sweeps, random_state=random_state
-            )
+            return heat_bath(self.couplings, self.field, n, sweeps, random_state)
         return super().sample(n, random_state=random_state)
