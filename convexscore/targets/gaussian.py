@@ -11,14 +11,15 @@ from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
-from convexscore.targets.inputs import LOG_2PI, Floats, as_points, finite_array, natural_shape
-from convexscore.targets.spectrum import (
-    Spectrum,
-    denoising_gain,
-    read_covariances,
-    refuse_singular,
-    turned,
+from convexscore.targets.inputs import (
+    LOG_2PI,
+    Floats,
+    as_points,
+    finite_array,
+    natural_shape,
+    with_parts,
 )
+from convexscore.targets.spectrum import Spectrum, denoising_gain, read_covariances, turned
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -67,17 +68,7 @@ class Gaussian:
     def __init__(self, mean: ArrayLike, covariance: ArrayLike = 1.0) -> None:
         centre = finite_array(mean, name="mean", shape="() or (d,)", ndim=(0, 1))
         spectrum = read_covariances(covariance, name="covariance", dim=centre.size, n_laws=None)
-        self._set(centre.reshape(-1), spectrum)
-
-    def _set(self, mean: Floats, spectrum: Spectrum) -> None:
-        object.__setattr__(self, "mean", mean)
-        object.__setattr__(self, "_spectrum", spectrum)
-
-    @classmethod
-    def _of(cls, mean: Floats, spectrum: Spectrum) -> Gaussian:
-        law = object.__new__(cls)
-        law._set(mean, spectrum)
-        return law
+        self.__dict__.update(mean=centre.reshape(-1), _spectrum=spectrum)
 
     @property
     def dim(self) -> int:
@@ -97,20 +88,22 @@ class Gaussian:
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density, in the shape of x."""
-        refuse_singular(self._spectrum, "score")
+        self._spectrum.refuse_singular("score")
         points, shape = as_points(x, self.dim)
         return self._spread(points - self.mean, -1.0 / self._spectrum.variances[0]).reshape(shape)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, (n,)."""
-        refuse_singular(self._spectrum, "log_density")
+        self._spectrum.refuse_singular("log_density")
         return self._noised_log_density(as_points(x, self.dim)[0], 1.0, 0.0)
 
     def noised(self, scale: Level, sigma: Level) -> Gaussian | Noised:
         """The law of ``scale * X + sigma * G``."""
         scale, sigma = check_noise(scale, sigma, noiseless=True)
         if isinstance(scale, float):
-            return Gaussian._of(scale * self.mean, self._spectrum.noised(scale, sigma))
+            return with_parts(
+                self, mean=scale * self.mean, _spectrum=self._spectrum.noised(scale, sigma)
+            )
         return Noised(self, scale, sigma)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convexscore._tools.validation import as_real, check_array
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 # Temporaries of the targets hold at most this many numbers (8 MB), whatever the number of points.
 _BLOCK = 1 << 20
@@ -52,6 +54,13 @@ def finite_array(value: ArrayLike, *, name: str, shape: str, ndim: Container[int
     array = check_array(value, name=name, shape=shape, ndim=ndim)
     array.flags.writeable = False
     return array
+
+
+def with_parts(law: T, **parts: Any) -> T:
+    """The frozen law with other parts, which are not checked again."""
+    other = object.__new__(type(law))
+    other.__dict__.update(law.__dict__, **parts)
+    return other
 
 
 def check_symmetric(matrix: Floats, *, name: str) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import check_count
+from convexscore._tools.validation import as_real, check_array, check_callable, check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
 from convexscore.targets.inputs import Floats, as_points, row_blocks
@@ -18,6 +18,7 @@ from convexscore.targets.panels import GAUSS_X, Panels, resolve
 
 # Mass beyond the interval at either end, where the support of a scipy law is unbounded.
 _TAIL = 1e-15
+_FUNCTION = dict(form="of points (m,)", hint="For a frozen scipy law use LineLaw.from_scipy.")
 
 
 class LineLaw:
@@ -84,12 +85,9 @@ class LineLaw:
         score: Callable[[Floats], ArrayLike] | None = None,
         breaks: Sequence[float] = (),
     ) -> None:
-        for name, value in (("log_density", log_density), ("score", score)):
-            if not callable(value) and not (name == "score" and value is None):
-                raise TypeError(
-                    f"{name} must be a callable of points (m,); got {type(value).__name__}. For a "
-                    f"frozen scipy law use LineLaw.from_scipy."
-                )
+        check_callable(log_density, name="log_density", **_FUNCTION)
+        if score is not None:
+            check_callable(score, name="score", **_FUNCTION)
         self._raw = log_density
         self._given_score = score
         edges = _read_edges(interval, breaks)
@@ -114,11 +112,7 @@ class LineLaw:
         >>> LineLaw.from_density(lambda x: x, (0.0, 1.0)).cdf([0.5]).round(12)
         array([0.25])
         """
-        if not callable(density):
-            raise TypeError(
-                f"density must be a callable of points (m,); got {type(density).__name__}. For a "
-                f"frozen scipy law use LineLaw.from_scipy."
-            )
+        check_callable(density, name="density", **_FUNCTION)
 
         def log_density(x: Floats) -> Floats:
             value = np.asarray(density(x), dtype=np.float64)
@@ -155,7 +149,7 @@ class LineLaw:
 
     @property
     def mean(self) -> np.float64:
-        return np.float64(self._panels.moment(1))
+        return np.float64((np.exp(self._panels.log_masses) * self._panels.nodes).sum())
 
     @property
     def variance(self) -> np.float64:
@@ -188,21 +182,16 @@ class LineLaw:
         """Normalised log-density (n,), -inf outside the interval."""
         points = as_points(x, 1)[0][:, 0]
         out = np.full(points.shape, -np.inf)
-        inside = self._inside(points)
+        inside = (points >= self.interval[0]) & (points <= self.interval[1])
         out[inside] = self._evaluate(points[inside]) - self._panels.log_total
         return out
 
     def score(self, x: ArrayLike) -> Floats:
         """Derivative of the log-density in the shape of x, NaN outside the interval."""
         points, shape = as_points(x, 1)
-        flat = points[:, 0]
-        out = np.full(flat.shape, np.nan)
-        inside = self._inside(flat)
-        at = flat[inside]
-        if self._given_score is not None:
-            out[inside] = np.asarray(self._given_score(at), dtype=np.float64)
-        else:
-            out[inside] = self._difference_quotient(at)
+        out = np.full(points.shape, np.nan)
+        inside = (points >= self.interval[0]) & (points <= self.interval[1])
+        out[inside] = (self._given_score or self._difference_quotient)(points[inside])
         return out.reshape(shape)
 
     def noised(self, scale: Level, sigma: Level) -> LineLaw | Noised:
@@ -246,9 +235,6 @@ class LineLaw:
         far = self._evaluate(x + 2 * h) - self._evaluate(x - 2 * h)
         return (8.0 * near - far) / (12.0 * h)
 
-    def _inside(self, x: Floats) -> np.ndarray:
-        return (x >= self.interval[0]) & (x <= self.interval[1])
-
     def _evaluate(self, x: Floats) -> Floats:
         """The given log-density, checked; a pole is allowed at the ends and breaks only."""
         value = np.asarray(self._raw(x), dtype=np.float64)
@@ -273,20 +259,14 @@ class LineLaw:
 
 
 def _read_edges(interval: tuple[float, float], breaks: Sequence[float]) -> Floats:
-    try:
-        ends = np.asarray(interval, dtype=np.float64)
-        inner = np.unique(np.asarray(breaks, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"interval must be two numbers and breaks a sequence of numbers; got {interval!r} and "
-            f"{breaks!r}."
-        ) from error
-    if ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+    ends = check_array(interval, name="interval", shape="(2,)", ndim=(1,))
+    if ends.shape != (2,) or not ends[0] < ends[1]:
         raise ValueError(
             f"interval must be (a, b) with finite a < b; got {interval!r}. Cut unbounded tails "
             f"where they hold no mass that matters."
         )
-    if inner.ndim != 1 or not ((inner > ends[0]) & (inner < ends[1])).all():
+    inner = np.unique(as_real(breaks, "breaks", "(m,)"))
+    if not ((inner > ends[0]) & (inner < ends[1])).all():
         raise ValueError(
             f"breaks must be numbers strictly inside the interval ({ends[0]:g}, {ends[1]:g}); got "
             f"{list(inner)}. Leave out those at its ends."

@@ -30,9 +30,12 @@ class Spectrum:
         """Every covariance is a multiple of the identity, exactly: axes do not matter."""
         return bool((self.variances == self.variances[:, :1]).all())
 
-    @property
-    def is_singular(self) -> bool:
-        return bool((self.variances <= 0).any())
+    def refuse_singular(self, what: str) -> None:
+        if (self.variances <= 0).any():
+            raise ValueError(
+                f"{what} needs a density, but a covariance is singular (an eigenvalue is 0). Use "
+                f".noised(scale, sigma) with sigma > 0, which has one."
+            )
 
     def matrices(self) -> Floats:
         """The covariances themselves, (L, d, d)."""
@@ -45,9 +48,6 @@ class Spectrum:
 
     def noised(self, scale: Level, sigma: Level) -> Spectrum:
         return Spectrum(self.axes, scale**2 * self.variances + sigma**2)
-
-    def log_determinants(self) -> Floats:
-        return np.log(self.variances).sum(axis=1)
 
 
 def denoising_gain(variances: Floats, scale: Level, sigma: Level) -> Floats:
@@ -94,11 +94,3 @@ def turned(rows: Floats, axes: Floats) -> Floats:
     whole = np.zeros((-(-n // _ROWS), _ROWS, d))
     whole.reshape(-1, d)[:n] = rows
     return (whole @ axes.T).reshape(-1, d)[:n]
-
-
-def refuse_singular(spectrum: Spectrum, what: str) -> None:
-    if spectrum.is_singular:
-        raise ValueError(
-            f"{what} needs a density, but a covariance is singular (an eigenvalue is 0). Use "
-            f".noised(scale, sigma) with sigma > 0, which has one."
-        )
