@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_callable
 from convexscore.samplers import run as loop
-from convexscore.samplers.chain import LangevinResult, read_plan, run_chain
+from convexscore.samplers.langevin import LangevinResult, read_plan, run_chain
 from convexscore.samplers.options import RunOptions
 
 Function: TypeAlias = Callable[[Floats], ArrayLike]

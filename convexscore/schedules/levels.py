@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.schedules.time_grids import as_line, shown
 
-Floats: TypeAlias = NDArray[np.float64]
 # A noise level of all rows, or (n,), one a row.
 Level: TypeAlias = float | Floats
 # Score of a family of noised laws: (x, t) with t the OU time, or (x, sigma) with VE noise sigma.

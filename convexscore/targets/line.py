@@ -96,37 +96,6 @@ class LineLaw:
         self._panels: Panels = resolve(self._evaluate, edges)
 
     @classmethod
-    def from_density(
-        cls,
-        density: Callable[[Floats], ArrayLike],
-        interval: tuple[float, float],
-        *,
-        score: Callable[[Floats], ArrayLike] | None = None,
-        breaks: Sequence[float] = (),
-    ) -> LineLaw:
-        """The same from a density, not necessarily normalised; it must be >= 0.
-
-        Examples
-        --------
-        >>> from convexscore.targets import LineLaw
-        >>> LineLaw.from_density(lambda x: x, (0.0, 1.0)).cdf([0.5]).round(12)
-        array([0.25])
-        """
-        check_callable(density, name="density", **_FUNCTION)
-
-        def log_density(x: Floats) -> Floats:
-            value = np.asarray(density(x), dtype=np.float64)
-            if (value < 0).any():
-                raise ValueError(
-                    f"density must be >= 0; it is {float(value.min()):g} somewhere in the "
-                    f"interval. Shrink the interval to where it is."
-                )
-            with np.errstate(divide="ignore"):
-                return np.log(value)
-
-        return cls(log_density, interval, score=score, breaks=breaks)
-
-    @classmethod
     def from_scipy(cls, law: Any, *, breaks: Sequence[float] = ()) -> LineLaw:
         """A frozen continuous law of ``scipy.stats``; unbounded tails are cut at mass 1e-15.
 

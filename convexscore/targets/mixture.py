@@ -149,11 +149,6 @@ class GaussianMixture:
             out[rows] = top + np.log(total)
         return out
 
-    def responsibilities(self, x: ArrayLike) -> Floats:
-        """Posterior probabilities of the components, (n, K)."""
-        self._spectrum.refuse_singular("responsibilities")
-        return np.ascontiguousarray(_shares_of(self._log_parts(as_points(x, self.dim)[0]))[0].T)
-
     def noised(self, scale: Level, sigma: Level) -> GaussianMixture | Noised:
         """The law of ``scale * X + sigma * G``."""
         scale, sigma = check_noise(scale, sigma, noiseless=True)

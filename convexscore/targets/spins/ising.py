@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.random import RandomState, check_random_state, spawn_generators
 from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.targets.inputs import Floats, as_points, check_symmetric, finite_array
 from convexscore.targets.spins.enumeration import all_energies
-from convexscore.targets.spins.gibbs import heat_bath
 from convexscore.targets.spins.law import SpinLaw
 
 # sample(method="auto") enumerates up to here: 16 MB and some 20 ms.
 _AUTO_EXACT = 20
+# Chains that share a stream, as in the samplers: a generator a chain would cost more than the chain.
+_STREAM_WIDTH = 64
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -144,3 +145,30 @@ class Ising(SpinLaw):
             sweeps = check_count(n_sweeps, name="n_sweeps")
             return heat_bath(self.couplings, self.field, n, sweeps, random_state)
         return super().sample(n, random_state=random_state)
+
+
+def heat_bath(
+    couplings: Floats, field: Floats, n: int, n_sweeps: int, random_state: RandomState
+) -> Floats:
+    """Final spins (n, d) of n chains started at uniform random spins.
+
+    A chain's random numbers do not depend on n. Time O(n d²) a sweep, as d matrix-vector products.
+    """
+    dim = len(field)
+    coupled = couplings - np.diag(np.diag(couplings))  # x_i² = 1: the diagonal is a constant
+    generators = spawn_generators(random_state, -(-n // _STREAM_WIDTH))
+    uniform = np.empty((len(generators), dim, _STREAM_WIDTH))
+
+    def draw() -> Floats:
+        for generator, out in zip(generators, uniform, strict=True):
+            generator.random(out=out)
+        return np.moveaxis(uniform, 1, 0).reshape(dim, -1)[:, :n]
+
+    spins = np.where(draw() < 0.5, -1.0, 1.0)
+    with np.errstate(over="ignore"):  # a huge field makes exp infinite and the choice certain
+        for _ in range(n_sweeps):
+            for i, u in enumerate(draw()):
+                local = coupled[i] @ spins + field[i]
+                # P(x_i = 1 | others) = 1 / (1 + exp(-2 local))
+                spins[i] = np.where(u * (1.0 + np.exp(-2.0 * local)) < 1.0, 1.0, -1.0)
+    return np.ascontiguousarray(spins.T)
