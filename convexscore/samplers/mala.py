@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_callable
+from convexscore._tools.validation import check_callable, check_returned
 from convexscore.samplers import run as loop
 from convexscore.samplers.langevin import LangevinResult, read_plan, run_chain
 from convexscore.samplers.options import RunOptions
@@ -167,14 +167,11 @@ def _squared(z: Floats) -> Floats:
 
 
 def _evaluate_log_density(log_density: Function, x: Floats) -> Floats:
-    value, n_chains = np.asarray(log_density(x), dtype=np.float64), len(x)
+    value, n_chains = np.asarray(log_density(x)), len(x)
     if value.shape == x.shape == (n_chains, 1):
         value = value[:, 0]
-    if value.shape != (n_chains,):
-        raise ValueError(
-            f"log_density must return one number a chain, shape ({n_chains},), for an input of "
-            f"shape {x.shape}; got shape {value.shape}. Sum it over coordinates."
-        )
+    hint = "It is one number a chain: sum it over coordinates."
+    value = check_returned(value, (n_chains,), name="log_density", hint=hint)
     n_poles = int(np.count_nonzero(np.isposinf(value)))
     if n_poles:
         raise ValueError(

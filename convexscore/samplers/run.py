@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import RandomState
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_array, check_callable
+from convexscore._tools.validation import check_array, check_callable, check_returned
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import RunOptions
 
@@ -119,13 +119,8 @@ def check_start(x0: ArrayLike) -> Floats:
 
 def evaluate_score(score: Callable[..., ArrayLike], x: Floats, *level: float) -> Floats:
     """``score(x, *level)`` as a float array, refused if its shape is not that of ``x``."""
-    value = np.asarray(score(x, *level), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(
-            f"score must return an array of the shape it is given, {x.shape}; got shape "
-            f"{value.shape}. Its input has the shape of x0, one row or number a chain."
-        )
-    return value
+    hint = "It is given the chains in the shape of x0, and returns that shape."
+    return check_returned(score(x, *level), x.shape, name="score", hint=hint)
 
 
 def check_finite_at_start(value: Floats, name: str) -> Floats:

@@ -124,10 +124,7 @@ def check_level(value: Any, *, name: str, strict: bool = False, hint: str = "") 
         number = value[()] if isinstance(value, np.ndarray) else value
         return check_positive(number, name=name, strict=strict, hint=hint)
     levels = as_line(name, value)
-    low = float(levels.min())
-    if low < 0 or (strict and low == 0):
-        relation = ">" if strict else ">="
-        raise ValueError(f"{name} must be finite and {relation} 0; got {low:g}. {hint}".rstrip())
+    check_positive(float(levels.min()), name=name, strict=strict, hint=hint)
     return levels
 
 

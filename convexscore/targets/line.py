@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import as_real, check_array, check_callable, check_count
+from convexscore._tools.validation import (
+    as_real,
+    check_array,
+    check_callable,
+    check_count,
+    check_returned,
+)
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
 from convexscore.targets.inputs import Floats, as_points, row_blocks
@@ -18,7 +24,7 @@ from convexscore.targets.panels import GAUSS_X, Panels, resolve
 
 # Mass beyond the interval at either end, where the support of a scipy law is unbounded.
 _TAIL = 1e-15
-_FUNCTION = dict(form="of points (m,)", hint="For a frozen scipy law use LineLaw.from_scipy.")
+Function: TypeAlias = Callable[[Floats], ArrayLike]
 
 
 class LineLaw:
@@ -34,8 +40,6 @@ class LineLaw:
         there is no mass.
     interval : (a, b)
         Both finite. The law is the density *cut to it*, and normalised.
-    score : callable, optional
-        Derivative of ``log_density``. By default fourth-order differences of it.
     breaks : sequence of numbers
         Points inside where the density is not smooth (kinks, jumps); two, one on either side, bracket
         a narrow peak.
@@ -78,18 +82,11 @@ class LineLaw:
     dim = 1
 
     def __init__(
-        self,
-        log_density: Callable[[Floats], ArrayLike],
-        interval: tuple[float, float],
-        *,
-        score: Callable[[Floats], ArrayLike] | None = None,
-        breaks: Sequence[float] = (),
+        self, log_density: Function, interval: tuple[float, float], *, breaks: Sequence[float] = ()
     ) -> None:
-        check_callable(log_density, name="log_density", **_FUNCTION)
-        if score is not None:
-            check_callable(score, name="score", **_FUNCTION)
+        hint = "For a frozen scipy law use LineLaw.from_scipy."
+        check_callable(log_density, name="log_density", form="of points (m,)", hint=hint)
         self._raw = log_density
-        self._given_score = score
         edges = _read_edges(interval, breaks)
         self.interval = float(edges[0]), float(edges[-1])
         self._breaks = edges[1:-1]
@@ -156,11 +153,11 @@ class LineLaw:
         return out
 
     def score(self, x: ArrayLike) -> Floats:
-        """Derivative of the log-density in the shape of x, NaN outside the interval."""
+        """Derivative of the log-density, by fourth-order differences; NaN outside the interval."""
         points, shape = as_points(x, 1)
         out = np.full(points.shape, np.nan)
         inside = (points >= self.interval[0]) & (points <= self.interval[1])
-        out[inside] = (self._given_score or self._difference_quotient)(points[inside])
+        out[inside] = self._difference_quotient(points[inside])
         return out.reshape(shape)
 
     def noised(self, scale: Level, sigma: Level) -> LineLaw | Noised:
@@ -168,14 +165,8 @@ class LineLaw:
         scale, sigma = check_noise(scale, sigma, noiseless=True)
         if not (isinstance(scale, float) and sigma == 0):
             return Noised(self, scale, sigma)
-        low, high = self.interval
-        given = self._given_score
-        return LineLaw(
-            lambda x: self._raw(x / scale),
-            (scale * low, scale * high),
-            score=None if given is None else lambda x: np.asarray(given(x / scale)) / scale,
-            breaks=tuple(scale * self._breaks),
-        )
+        ends, breaks = scale * np.array(self.interval), tuple(scale * self._breaks)
+        return LineLaw(lambda x: self._raw(x / scale), (ends[0], ends[1]), breaks=breaks)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
@@ -206,12 +197,8 @@ class LineLaw:
 
     def _evaluate(self, x: Floats) -> Floats:
         """The given log-density, checked; a pole is allowed at the ends and breaks only."""
-        value = np.asarray(self._raw(x), dtype=np.float64)
-        if value.shape != x.shape:
-            raise ValueError(
-                f"log_density must return one number a point, shape {x.shape}; got shape "
-                f"{value.shape}. Write it with numpy functions."
-            )
+        hint = "It is one number a point: write it with numpy functions."
+        value = check_returned(self._raw(x), x.shape, name="log_density", hint=hint)
         bad = ~(value < np.inf)
         if bad.any():
             bad &= ~(np.isposinf(value) & np.isin(x, [*self.interval, *self._breaks]))

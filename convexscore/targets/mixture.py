@@ -13,7 +13,13 @@ from convexscore._tools.random import RandomState, spawn_generators
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
-from convexscore.targets.gaussian import Gaussian
+from convexscore.targets.gaussian import (
+    Gaussian,
+    Spectrum,
+    denoising_gain,
+    read_covariances,
+    turned,
+)
 from convexscore.targets.inputs import (
     LOG_2PI,
     Floats,
@@ -23,7 +29,6 @@ from convexscore.targets.inputs import (
     row_blocks,
     with_parts,
 )
-from convexscore.targets.spectrum import Spectrum, denoising_gain, read_covariances, turned
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16
