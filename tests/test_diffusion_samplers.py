@@ -1,4 +1,4 @@
-"""Samplers along noise levels against the exact law of their own discretisation.
+"""Samplers along noise levels against the exact law of their own discretisation; the contract of all.
 
 With the score of a Gaussian every sampler is an affine recursion, so the law of its output is
 known in closed form. It is written out below step by step, in the textbook form of each method
@@ -19,7 +19,6 @@ from scipy import stats
 
 from convexscore.samplers import (
     ChainDivergedError,
-    DiffusionResult,
     RunOptions,
     ancestral,
     annealed_langevin,
@@ -33,12 +32,7 @@ from convexscore.samplers import (
 from convexscore.samplers import run as loop
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import DEFAULTS
-from convexscore.schedules import (
-    exponential_grid,
-    geometric_levels,
-    two_phase_grid,
-    uniform_grid,
-)
+from convexscore.schedules import exponential_grid, geometric_levels, two_phase_grid, uniform_grid
 
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand
 
@@ -47,32 +41,43 @@ GRID = two_phase_grid(0.4, 3, 10)
 LEVELS = geometric_levels(4.0, 0.3, 6)
 
 
+def vp_levels(times):
+    return [(np.exp(-t), np.sqrt(1 - np.exp(-2 * t))) for t in times]
+
+
 # ---- Gaussian targets and their affine recursions ----------------------------------------------
 
 
 @dataclass(frozen=True)
 class Normal:
-    """X ~ N(mean, cov) and the score of scale * X + sigma * G."""
+    """X ~ N(mean, cov), the score of scale * X + sigma * G, and maps of such laws."""
 
     mean: np.ndarray
     cov: np.ndarray
 
-    @property
-    def d(self):
-        return len(self.mean)
-
     def precision(self, scale, sigma):
-        return np.linalg.inv(scale**2 * self.cov + sigma**2 * np.eye(self.d))
+        return np.linalg.inv(scale**2 * self.cov + sigma**2 * np.eye(len(self.mean)))
+
+    def score(self, x, scale, sigma):
+        points = x.reshape(len(x), -1)
+        return (-(points - scale * self.mean) @ self.precision(scale, sigma)).reshape(x.shape)
 
     def score_vp(self, x, t):
-        scale, sigma = np.exp(-t), np.sqrt(1 - np.exp(-2 * t))
-        points = x.reshape(len(x), self.d)
-        s = -(points - scale * self.mean) @ self.precision(scale, sigma)
-        return s.reshape(x.shape)
+        return self.score(x, *vp_levels([t])[0])
 
     def score_ve(self, x, sigma):
-        points = x.reshape(len(x), self.d)
-        return (-(points - self.mean) @ self.precision(1.0, sigma)).reshape(x.shape)
+        return self.score(x, 1.0, sigma)
+
+    def affine(self, matrix, shift, noise=0.0):
+        """Law of matrix x + shift + sqrt(noise) z."""
+        cov = matrix @ self.cov @ matrix.T + noise * np.eye(len(self.mean))
+        return Normal(matrix @ self.mean + shift, cov)
+
+    def step(self, law, scale, sigma, keep, drift, noise=0.0):
+        """Law of keep x + drift s(x) + sqrt(noise) z for x ~ law."""
+        p = self.precision(scale, sigma)
+        matrix = keep * np.eye(len(p)) - drift * p
+        return law.affine(matrix, drift * p @ (scale * self.mean), noise)
 
     def posterior(self, law, scale, sigma):
         """Law of E[X | z] for z ~ law."""
@@ -80,175 +85,129 @@ class Normal:
         return law.affine(gain, self.mean - scale * gain @ self.mean)
 
 
-@dataclass(frozen=True)
-class Law:
-    mean: np.ndarray
-    cov: np.ndarray
-
-    def affine(self, matrix, shift, noise=0.0):
-        """Law of matrix x + shift + sqrt(noise) z."""
-        cov = matrix @ self.cov @ matrix.T + noise * np.eye(len(self.mean))
-        return Law(matrix @ self.mean + shift, cov)
-
-
-def langevin_step(target, law, scale, sigma, step, excess):
-    p = target.precision(scale, sigma)
-    return law.affine(
-        np.eye(target.d) - step / 2 * p, step / 2 * p @ (scale * target.mean), excess * step
-    )
-
-
-def vp_levels(times):
-    return [(np.exp(-t), np.sqrt(1 - np.exp(-2 * t))) for t in times]
-
-
-def ddpm_law(target, law, excess=1.0, denoise=True, grid=GRID):
+def ddpm_law(target, law, excess=1.0, grid=GRID):
     # Frozen score: the linear equation dx = (x + 2 s) dtau + sqrt(2) dB, solved on each step.
-    for (scale, sigma), gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
-        p, eye = target.precision(scale, sigma), np.eye(target.d)
+    for level, gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
         grown = np.exp(gamma)
-        law = law.affine(
-            grown * eye - 2 * (grown - 1) * p,
-            2 * (grown - 1) * p @ (scale * target.mean),
-            excess * (grown**2 - 1),
-        )
-    return target.posterior(law, *vp_levels([grid.end])[0]) if denoise else law
+        law = target.step(law, *level, grown, 2 * (grown - 1), excess * (grown**2 - 1))
+    return law
 
 
-def ancestral_law(target, law, excess=1.0, denoise=True, grid=GRID, variance="posterior"):
-    levels = vp_levels(grid.times)
-    for (scale, sigma), (scale_next, sigma_next) in itertools.pairwise(levels):
+def ancestral_law(target, law, excess=1.0, grid=GRID, variance="posterior"):
+    for (scale, sigma), (scale_next, sigma_next) in itertools.pairwise(vp_levels(grid.times)):
         # Ho et al. (7): q(x_next | x, x0) with x0 replaced by E[X | x].
         ratio = scale / scale_next
         noise = 1 - ratio**2
         gain = scale * target.cov @ target.precision(scale, sigma)
         weight_x, weight_x0 = ratio * sigma_next**2 / sigma**2, scale_next * noise / sigma**2
         law = law.affine(
-            weight_x * np.eye(target.d) + weight_x0 * gain,
+            weight_x * np.eye(len(gain)) + weight_x0 * gain,
             weight_x0 * (target.mean - scale * gain @ target.mean),
             excess * noise * (sigma_next**2 / sigma**2 if variance == "posterior" else 1.0),
         )
-    return target.posterior(law, *levels[-1]) if denoise else law
+    return law
 
 
-def flow_map(target, gamma, scale, sigma):
-    p, grown = target.precision(scale, sigma), np.exp(gamma)
-    return (
-        grown * np.eye(target.d) - (grown - 1) * p,
-        (grown - 1) * p @ (scale * target.mean),
-    )
+def flow_law(target, law, excess=1.0, grid=GRID):
+    law = Normal(law.mean, excess * law.cov)  # all its noise is in the start
+    for level, gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
+        law = target.step(law, *level, np.exp(gamma), np.expm1(gamma))
+    return law
 
 
-def flow_law(target, law, excess=1.0, denoise=True, grid=GRID):
-    law = Law(law.mean, excess * law.cov)  # all its noise is in the start
-    for (scale, sigma), gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
-        law = law.affine(*flow_map(target, gamma, scale, sigma))
-    return target.posterior(law, *vp_levels([grid.end])[0]) if denoise else law
-
-
-def heun_law(target, law, excess=1.0, denoise=True, grid=GRID):
-    law = Law(law.mean, excess * law.cov)
-    levels = vp_levels(grid.times)
-    for k, gamma in enumerate(grid.steps):
-        (scale, sigma), (scale2, sigma2) = levels[k], levels[k + 1]
-        matrix, shift = flow_map(target, gamma, scale, sigma)
-        p, p2 = target.precision(scale, sigma), target.precision(scale2, sigma2)
+def heun_law(target, law, excess=1.0, grid=GRID):
+    law, zero = Normal(law.mean, excess * law.cov), np.zeros_like(target.mean)
+    for (here, there), gamma in zip(
+        itertools.pairwise(vp_levels(grid.times)), grid.steps, strict=True
+    ):
+        matrix = target.step(Normal(zero, np.eye(len(zero))), *here, np.exp(gamma), np.expm1(gamma))
+        p, p2 = target.precision(*here), target.precision(*there)
+        euler = np.exp(gamma) * np.eye(len(p)) - np.expm1(gamma) * p
         # The weight of the slope: integral of (r / gamma) exp(gamma - r) dr, by quadrature.
         r, w = np.polynomial.legendre.leggauss(20)
         r = (r + 1) / 2 * gamma
         weight = (w * r / gamma * np.exp(gamma - r)).sum() * gamma / 2
-        change = p - p2 @ matrix, p2 @ (scale2 * target.mean - shift) - p @ (scale * target.mean)
-        law = law.affine(matrix + weight * change[0], shift + weight * change[1])
-    return target.posterior(law, *levels[-1]) if denoise else law
+        change = p2 @ (there[0] * target.mean - matrix.mean) - p @ (here[0] * target.mean)
+        law = law.affine(euler + weight * (p - p2 @ euler), matrix.mean + weight * change)
+    return law
 
 
-def annealed_law(target, law, excess=1.0, denoise=True):
-    for sigma in LEVELS:
-        for _ in range(3):
-            law = langevin_step(target, law, 1.0, sigma, 0.05 * (sigma / 0.3) ** 2, excess)
-    return target.posterior(law, 1.0, 0.3) if denoise else law
+def annealed_law(target, law, excess=1.0):
+    for sigma in np.repeat(LEVELS, 3):
+        step = 0.05 * (sigma / 0.3) ** 2
+        law = target.step(law, 1.0, sigma, 1.0, step / 2, excess * step)
+    return law
 
 
-def corrector_law(target, law, excess=1.0, denoise=True, variance="forward"):
+def corrector_law(target, law, excess=1.0, variance="forward"):
     for sigma, sigma_next in itertools.pairwise(LEVELS):
-        p, beta = target.precision(1.0, sigma), sigma**2 - sigma_next**2
+        beta, step = sigma**2 - sigma_next**2, 0.3 * sigma_next**2
         noise = beta if variance == "forward" else beta * sigma_next**2 / sigma**2
-        law = law.affine(np.eye(target.d) - beta * p, beta * p @ target.mean, excess * noise)
+        law = target.step(law, 1.0, sigma, 1.0, beta, excess * noise)
         for _ in range(2):
-            law = langevin_step(target, law, 1.0, sigma_next, 0.3 * sigma_next**2, excess)
-    return target.posterior(law, 1.0, LEVELS[-1]) if denoise else law
+            law = target.step(law, 1.0, sigma_next, 1.0, step / 2, excess * step)
+    return law
 
 
 @dataclass(frozen=True)
 class Case:
     """A sampler with its schedule, the recursion of its law, and its noise per coordinate."""
 
-    name: str
-    sample: Callable
+    sampler: Callable
     law: Callable
     n_steps: int
     n_normals: int = 1
     is_time: bool = True
+    fixed: dict = dataclasses.field(default_factory=dict)
+    grid: object = GRID
+
+    def __call__(self, score, x0=None, **options):
+        schedule = self.grid if self.is_time else LEVELS
+        return self.sampler(score, x0, schedule, **{**self.fixed, **options})
 
     def run(self, target, x0, **options):
-        return self.sample(target.score_vp if self.is_time else target.score_ve, x0, **options)
+        return self(target.score_vp if self.is_time else target.score_ve, x0, **options)
 
-    def run_any(self, score, x0, **options):
-        return self.sample(score, x0, **options)
+    def expected(self, target, start, excess=1.0, denoise=False):
+        law = self.law(target, start, excess)
+        end = vp_levels([GRID.end])[0] if self.is_time else (1.0, LEVELS[-1])
+        return target.posterior(law, *end) if denoise else law
 
     @property
     def prior_variance(self):
         return 1.0 if self.is_time else LEVELS[0] ** 2
 
 
-def on_schedule(sampler, schedule, **fixed):
-    return lambda score, x0, **options: sampler(score, x0, schedule, **{**fixed, **options})
+FORWARD, POSTERIOR = {"variance": "forward"}, {"variance": "posterior"}
+PC = {"n_corrector": 2, "corrector_step": 0.3}
+CASES = {
+    "ddpm": Case(ddpm, ddpm_law, 10),
+    "ancestral": Case(ancestral, ancestral_law, 10),
+    "ancestral, forward variance": Case(
+        ancestral, functools.partial(ancestral_law, **FORWARD), 10, fixed=FORWARD
+    ),
+    "probability_flow": Case(probability_flow, flow_law, 10, 0),
+    "heun": Case(heun, heun_law, 10, 0),
+    "annealed_langevin": Case(
+        annealed_langevin, annealed_law, 18, 1, False, {"step": 0.05, "n_steps": 3}
+    ),
+    "predictor_corrector": Case(predictor_corrector, corrector_law, 5, 3, False, PC),
+    "predictor_corrector, posterior variance": Case(
+        predictor_corrector, functools.partial(corrector_law, **POSTERIOR), 5, 3, False, PC | POSTERIOR
+    ),
+}  # fmt: skip
+TARGETS = {
+    "line": Normal(np.array([1.5]), np.array([[0.4]])),
+    "diagonal": Normal(np.array([1.0, -2.0]), np.diag([0.2, 3.0])),
+    "full": Normal(np.array([1.0, 0.5]), np.array([[1.0, 0.8], [0.8, 0.9]])),
+}
 
 
-CASES = [
-    Case("ddpm", on_schedule(ddpm, GRID), ddpm_law, 10),
-    Case("ancestral", on_schedule(ancestral, GRID), ancestral_law, 10),
-    Case(
-        "ancestral, forward variance",
-        on_schedule(ancestral, GRID, variance="forward"),
-        functools.partial(ancestral_law, variance="forward"),
-        10,
-    ),
-    Case("probability_flow", on_schedule(probability_flow, GRID), flow_law, 10, 0),
-    Case("heun", on_schedule(heun, GRID), heun_law, 10, 0),
-    Case(
-        "annealed_langevin",
-        on_schedule(annealed_langevin, LEVELS, step=0.05, n_steps=3),
-        annealed_law,
-        18,
-        is_time=False,
-    ),
-    Case(
-        "predictor_corrector",
-        on_schedule(predictor_corrector, LEVELS, n_corrector=2, corrector_step=0.3),
-        corrector_law,
-        5,
-        3,
-        is_time=False,
-    ),
-    Case(
-        "predictor_corrector, posterior variance",
-        on_schedule(
-            predictor_corrector, LEVELS, n_corrector=2, corrector_step=0.3, variance="posterior"
-        ),
-        functools.partial(corrector_law, variance="posterior"),
-        5,
-        3,
-        is_time=False,
-    ),
-]
-TARGETS = [
-    pytest.param(Normal(np.array([1.5]), np.array([[0.4]])), id="line"),
-    pytest.param(Normal(np.array([1.0, -2.0]), np.diag([0.2, 3.0])), id="diagonal"),
-    pytest.param(Normal(np.array([1.0, 0.5]), np.array([[1.0, 0.8], [0.8, 0.9]])), id="full"),
-]
-every_sampler = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-every_target = pytest.mark.parametrize("target", TARGETS)
+def every(name, values):
+    return pytest.mark.parametrize(name, values.values(), ids=values)
+
+
+every_sampler, every_target = every("case", CASES), every("target", TARGETS)
 
 
 class Impulses:
@@ -269,15 +228,14 @@ class Impulses:
 
 def law_by_impulses(monkeypatch, case, target, start, **options):
     """Mean and covariance of a sampler's output, read off its linear response: no Monte Carlo."""
-    d = target.d
+    d = len(target.mean)
     monkeypatch.setattr(loop, "ChainNoise", Impulses)
     monkeypatch.setattr(Impulses, "offset", 1 + d)
     x0 = np.zeros((1 + d + case.n_steps * case.n_normals * d, d)) + start.mean
     x0[1 : 1 + d] += np.eye(d)
     out = case.run(target, x0, **options).samples
     response = out[1:] - out[0]
-    cov = response[:d].T @ start.cov @ response[:d] + response[d:].T @ response[d:]
-    return Law(out[0], cov)
+    return Normal(out[0], response[:d].T @ start.cov @ response[:d] + response[d:].T @ response[d:])
 
 
 def smallest_p_value(samples, law):
@@ -299,45 +257,37 @@ def smallest_p_value(samples, law):
 @every_target
 @pytest.mark.parametrize("denoise", [False, True])
 def test_output_law_is_the_discretised_one_exactly(monkeypatch, case, target, denoise):
-    start = Law(np.full(target.d, 0.7), 1.3 * np.eye(target.d))
+    d = len(target.mean)
+    start = Normal(np.full(d, 0.7), 1.3 * np.eye(d))
     law = law_by_impulses(monkeypatch, case, target, start, final_denoising=denoise)
-    expected = case.law(target, start, denoise=denoise)
+    expected = case.expected(target, start, denoise=denoise)
     np.testing.assert_allclose(law.mean, expected.mean, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(law.cov, expected.cov, rtol=1e-10, atol=1e-12)
     # Negative controls: other noise, and the other kind of ending.
-    louder = case.law(target, start, 1.01, denoise)
-    other = case.law(target, start, 1.0, not denoise)
-    variances = np.diag(law.cov)
-    assert np.abs(variances / np.diag(louder.cov) - 1).max() > 1e-4
-    assert np.abs(variances / np.diag(other.cov) - 1).max() > 1e-3
+    for least, *other in ((1e-4, 1.01, denoise), (1e-3, 1.0, not denoise)):
+        wrong = case.expected(target, start, *other).cov
+        assert np.abs(np.diag(law.cov) / np.diag(wrong) - 1).max() > least
 
 
 @every_sampler
 @every_target
-def test_samples_follow_the_discretised_law(case, target):
-    d = target.d
-    run = case.run(target, None, n_samples=20_000, dim=d, random_state=1, final_denoising=False)
-    start = Law(np.zeros(d), case.prior_variance * np.eye(d))
-    assert smallest_p_value(run.samples, case.law(target, start, denoise=False)) > OK
+def test_samples_follow_the_discretised_law(monkeypatch, case, target):
+    d = len(target.mean)
+    options = dict(n_samples=20_000, dim=d, random_state=1, final_denoising=False)
+    samples = case.run(target, None, **options).samples
+    start = Normal(np.zeros(d), case.prior_variance * np.eye(d))
+    assert smallest_p_value(samples, case.expected(target, start)) > OK
     # Negative control: a fifth more noise variance in every step (for flows: in the start).
-    assert smallest_p_value(run.samples, case.law(target, start, 1.2, denoise=False)) < 1e-10
+    assert smallest_p_value(samples, case.expected(target, start, 1.2)) < 1e-10
+    if case.sampler is ddpm:  # nor does a sampler that is too loud pass
+        monkeypatch.setattr(loop, "ChainNoise", TooLoud)
+        wrong = case.run(target, None, **options).samples
+        assert smallest_p_value(wrong, case.expected(target, start)) < 1e-10
 
 
-def test_a_sampler_with_wrong_noise_fails_the_same_test(monkeypatch):
-    class TooLoud(ChainNoise):
-        def next_step(self):
-            return 1.05 * super().next_step()
-
-    target = Normal(np.array([1.5]), np.array([[0.4]]))
-    start = Law(np.zeros(1), np.ones((1, 1)))
-    x0 = np.random.default_rng(0).normal(size=(20_000, 1))
-    options = dict(random_state=1, final_denoising=False)
-    right = ddpm(target.score_vp, x0, GRID, **options).samples
-    monkeypatch.setattr(loop, "ChainNoise", TooLoud)
-    wrong = ddpm(target.score_vp, x0, GRID, **options).samples
-    expected = ddpm_law(target, start, denoise=False)
-    assert smallest_p_value(right, expected) > OK
-    assert smallest_p_value(wrong, expected) < 1e-10
+class TooLoud(ChainNoise):
+    def next_step(self):
+        return 1.05 * super().next_step()
 
 
 # ---- Order in the step -------------------------------------------------------------------------
@@ -348,34 +298,31 @@ def orders(errors):
     return np.log2(np.abs(np.array(errors[:-1]) / np.array(errors[1:])))
 
 
+(TOP, _), (LOW, _) = vp_levels([3.0, 0.05])
+
+
 @pytest.mark.parametrize(("sampler", "order"), [(probability_flow, 1), (heun, 2)])
 def test_order_of_the_flow(sampler, order):
-    target = Normal(np.array([1.5]), np.array([[0.4]]))
-    errors = []
+    errors, start = [], np.array([-1.0, 2.0])
     for n_steps in (40, 80, 160, 320):
         grid = uniform_grid(3.0, n_steps, end=0.05)
-        x = sampler(target.score_vp, [-1.0, 2.0], grid, final_denoising=False).samples
+        x = sampler(TARGETS["line"].score_vp, start, grid, final_denoising=False).samples
         # The flow carries the law at T to the law at delta: means onto means, scaled by the stds.
-        (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
-        ratio = np.sqrt((low**2 * 0.4 + 1 - low**2) / (top**2 * 0.4 + 1 - top**2))
-        errors.append(np.abs(x - low * 1.5 - ratio * (np.array([-1.0, 2.0]) - top * 1.5)).max())
+        ratio = np.sqrt((LOW**2 * 0.4 + 1 - LOW**2) / (TOP**2 * 0.4 + 1 - TOP**2))
+        errors.append(np.abs(x - LOW * 1.5 - ratio * (start - TOP * 1.5)).max())
     np.testing.assert_allclose(orders(errors), order, atol=0.1)
     assert errors[-1] < {1: 1e-2, 2: 1e-4}[order]
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[2]], ids=lambda case: case.name)
-def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, case):
-    target = Normal(np.array([0.0]), np.array([[0.4]]))
-    sampler = {"ddpm": ddpm}.get(case.name, ancestral)
-    fixed = {"variance": "forward"} if "forward" in case.name else {}
-    errors = []
+@pytest.mark.parametrize("name", ["ddpm", "ancestral", "ancestral, forward variance"])
+def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, name):
+    target, errors = Normal(np.zeros(1), np.array([[0.4]])), []
     for n_steps in (160, 320, 640):
         grid = uniform_grid(3.0, n_steps, end=0.05)
-        sized = Case(case.name, on_schedule(sampler, grid, **fixed), case.law, n_steps)
-        (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
-        start = Law(np.zeros(1), np.array([[top**2 * 0.4 + 1 - top**2]]))  # the right one
-        law = law_by_impulses(monkeypatch, sized, target, start, final_denoising=False)
-        errors.append(law.cov[0, 0] - (low**2 * 0.4 + 1 - low**2))
+        case = dataclasses.replace(CASES[name], n_steps=n_steps, grid=grid)
+        start = Normal(np.zeros(1), np.array([[TOP**2 * 0.4 + 1 - TOP**2]]))  # the right one
+        law = law_by_impulses(monkeypatch, case, target, start, final_denoising=False)
+        errors.append(law.cov[0, 0] - (LOW**2 * 0.4 + 1 - LOW**2))
     np.testing.assert_allclose(orders(errors), 1, atol=0.07)
 
 
@@ -395,17 +342,13 @@ def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
 
 def test_heun_beats_euler_at_equal_cost_on_a_mixture():
     # Not Gaussian: the flow of the line maps quantiles onto quantiles.
-    grid = exponential_grid(4.0, 400, end=1e-2)
-    fine = heun(mixture_score, np.linspace(-2, 2, 41), grid, final_denoising=False).samples
+    def ends(sampler, n_steps):
+        grid = exponential_grid(4.0, n_steps, end=1e-2)
+        return sampler(mixture_vp, np.linspace(-2, 2, 41), grid, final_denoising=False).samples
+
+    fine = ends(heun, 400)
     for n in (20, 40):
-        one = probability_flow(
-            mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, 2 * n, end=1e-2),
-            final_denoising=False,
-        ).samples  # fmt: skip
-        two = heun(
-            mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, n, end=1e-2),
-            final_denoising=False,
-        ).samples  # fmt: skip
+        one, two = ends(probability_flow, 2 * n), ends(heun, n)
         assert np.abs(two - fine).max() < 0.5 * np.abs(one - fine).max()
 
 
@@ -414,16 +357,15 @@ def test_heun_beats_euler_at_equal_cost_on_a_mixture():
 WEIGHTS, MEANS, WIDTH = np.array([0.2, 0.8]), np.array([-2.0, 1.0]), 0.3
 
 
-def mixture_parts(x, scale, sigma):
+def mixture_ve(x, sigma, scale=1.0):
     variance = scale**2 * WIDTH**2 + sigma**2
     gaps = x[..., None] - scale * MEANS
-    return variance, gaps, WEIGHTS * np.exp(-(gaps**2) / (2 * variance))
-
-
-def mixture_score(x, t, scale=None, sigma=None):
-    scale, sigma = (np.exp(-t), np.sqrt(1 - np.exp(-2 * t))) if scale is None else (scale, sigma)
-    variance, gaps, parts = mixture_parts(x, scale, sigma)
+    parts = WEIGHTS * np.exp(-(gaps**2) / (2 * variance))
     return -(parts * gaps).sum(-1) / (parts.sum(-1) * variance)
+
+
+def mixture_vp(x, t):
+    return mixture_ve(x, *vp_levels([t])[0][::-1])
 
 
 def mixture_cdf(scale, sigma):
@@ -434,66 +376,77 @@ def mixture_cdf(scale, sigma):
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, probability_flow])
 def test_vp_samplers_find_both_modes_in_their_shares(sampler):
-    grid = exponential_grid(6.0, 400, end=1e-3)
-    run = sampler(
-        mixture_score, None, grid, n_samples=10_000, random_state=2, final_denoising=False
-    )
-    assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue > OK
+    def p_value(horizon):
+        grid = exponential_grid(horizon, 400, end=1e-3)
+        options = dict(n_samples=10_000, random_state=2, final_denoising=False)
+        samples = sampler(mixture_vp, None, grid, **options).samples
+        return stats.kstest(samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue
+
+    assert p_value(6.0) > OK
     # Negative control: from a short horizon N(0, 1) is the wrong start.
-    short = exponential_grid(0.3, 400, end=1e-3)
-    run = sampler(
-        mixture_score, None, short, n_samples=10_000, random_state=2, final_denoising=False
-    )
-    assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue < 1e-10
+    assert p_value(0.3) < 1e-10
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sampler",
-    [
-        functools.partial(annealed_langevin, step=0.002, n_steps=30),
-        functools.partial(predictor_corrector, n_corrector=2),
-    ],
-    ids=["annealed_langevin", "predictor_corrector"],
+    ("sampler", "fixed"),
+    [(annealed_langevin, dict(step=0.002, n_steps=30)), (predictor_corrector, dict(n_corrector=2))],
 )
-def test_ve_samplers_find_both_modes_in_their_shares(sampler):
-    def score(x, sigma):
-        return mixture_score(x, None, 1.0, sigma)
-
-    options = dict(n_samples=4000, random_state=3, final_denoising=False)
-    run = sampler(score, None, geometric_levels(20.0, 0.15, 100), **options)
+def test_ve_samplers_find_both_modes_in_their_shares(sampler, fixed):
+    options = dict(n_samples=4000, random_state=3, final_denoising=False) | fixed
+    run = sampler(mixture_ve, None, geometric_levels(20.0, 0.15, 100), **options)
     assert abs((run.samples < -0.5).mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
     assert stats.kstest(run.samples, mixture_cdf(1.0, 0.15)).pvalue > OK
     # Negative control: without the large levels the shares are those of the start, which sits
     # around 0.
-    run = sampler(score, None, geometric_levels(0.3, 0.15, 10), **options)
+    run = sampler(mixture_ve, None, geometric_levels(0.3, 0.15, 10), **options)
     assert (run.samples < -0.5).mean() < 0.15
 
 
 # ---- One contract for all ----------------------------------------------------------------------
 
 
-def simple_score(x, level):
+def simple_score(x, level=0.0):
     return -(x - 1) / (1 + level) ** 2
 
 
-@every_sampler
+def simple_log_density(x):
+    return -((x - 1) ** 2).reshape(len(x), -1).sum(axis=1) / 2
+
+
+def chains(sampler, *functions):
+    """A sampler of one score in the form of a case; drawn starts do not depend on their number."""
+
+    def run(score, x0=None, *, n_samples=None, dim=None, **options):
+        if n_samples is not None:
+            shape = (n_samples,) if dim is None else (n_samples, dim)
+            x0 = np.random.default_rng(0).normal(size=shape)
+        one_score = score if score is None else lambda x: score(x, 0.0)
+        return sampler(one_score, *functions, x0, **{"step": 0.5, "n_steps": 10, **options})
+
+    return run
+
+
+CHAINS = {"langevin": chains(langevin), "mala": chains(mala, simple_log_density)}
+every_kind = every("case", CASES | CHAINS)
+
+
+@every_kind
 @pytest.mark.parametrize("n_few", [3, 70])
 @pytest.mark.parametrize("dim", [None, 2])
 def test_a_chain_does_not_depend_on_the_chains_beside_it(case, n_few, dim):
-    options = dict(random_state=12, keep_trajectory=True, dim=dim)
-    many = case.run_any(simple_score, None, n_samples=200, **options)
-    few = case.run_any(simple_score, None, n_samples=n_few, **options)
+    run = functools.partial(case, simple_score, random_state=12, keep_trajectory=True, dim=dim)
+    many, few = run(n_samples=200), run(n_samples=n_few)
     np.testing.assert_array_equal(many.trajectory[:, :n_few], few.trajectory)
     assert len(np.unique(many.samples)) == many.samples.size
-    small = case.run_any(simple_score, None, n_samples=200, batch_size=7, **options)
-    np.testing.assert_array_equal(small.trajectory, many.trajectory)
+    if isinstance(case, Case):
+        small = run(n_samples=200, batch_size=7)
+        np.testing.assert_array_equal(small.trajectory, many.trajectory)
 
 
-@pytest.mark.slow
-@every_sampler
+@every_kind
 def test_same_seed_same_result(case):
-    run = functools.partial(case.run_any, simple_score, None, n_samples=6)
+    run = functools.partial(case, simple_score, n_samples=6)
     first = run(random_state=0).samples
     np.testing.assert_array_equal(run(random_state=0).samples, first)
     assert np.all(run(random_state=1).samples != first)
@@ -506,30 +459,28 @@ def test_same_seed_same_result(case):
 @every_sampler
 def test_start_and_noise_are_different_streams(case):
     options = dict(random_state=4, keep_trajectory=True, final_denoising=False)
-    run = case.run_any(lambda x, level: np.zeros_like(x), None, n_samples=5000, **options)
+    run = case(lambda x, level: np.zeros_like(x), None, n_samples=5000, **options)
     start, rest = run.trajectory[0], run.samples
-    std = np.sqrt(case.prior_variance)
-    assert stats.kstest(start / std, stats.norm.cdf).pvalue > OK
+    assert stats.kstest(start / np.sqrt(case.prior_variance), stats.norm.cdf).pvalue > OK
     # Without score every sampler but the growth of the VP process is a random walk from the start.
     growth = np.exp(GRID.horizon - GRID.end) if case.is_time else 1.0
-    noise = rest - growth * start
     if case.n_normals:
-        assert abs(np.corrcoef(noise, start)[0, 1]) < 4 / np.sqrt(5000)
+        assert abs(np.corrcoef(rest - growth * start, start)[0, 1]) < 4 / np.sqrt(5000)
     else:
         np.testing.assert_allclose(rest, growth * start, rtol=1e-12)
     # The noise does not depend on whether the start was drawn or given.
-    again = case.run_any(lambda x, level: np.zeros_like(x), start, **options)
+    again = case(lambda x, level: np.zeros_like(x), start, **options)
     np.testing.assert_array_equal(again.samples, rest)
 
 
-@every_sampler
+@every_kind
 def test_column_and_flat_chains_are_the_same(case):
-    flat = case.run_any(simple_score, None, n_samples=6, random_state=0)
-    column = case.run_any(simple_score, None, n_samples=6, dim=1, random_state=0)
+    flat = case(simple_score, n_samples=6, random_state=0)
+    column = case(simple_score, n_samples=6, dim=1, random_state=0)
     assert flat.samples.shape == (6,) and column.samples.shape == (6, 1)
     np.testing.assert_allclose(column.samples[:, 0], flat.samples, rtol=1e-12)
-    given = case.run_any(simple_score, np.arange(6.0), random_state=0)
-    given_column = case.run_any(simple_score, np.arange(6.0)[:, None], random_state=0)
+    given = case(simple_score, np.arange(6.0), random_state=0)
+    given_column = case(simple_score, np.arange(6.0)[:, None], random_state=0)
     np.testing.assert_allclose(given_column.samples[:, 0], given.samples, rtol=1e-12)
 
 
@@ -554,28 +505,26 @@ def test_ddpm_equals_a_slow_loop():
 
 @every_sampler
 def test_trajectory_times_and_thinning(case):
-    options = dict(n_samples=4, dim=2, random_state=0, keep_trajectory=True)
-    full = case.run_any(simple_score, None, **options)
-    n = case.n_steps
+    plain = functools.partial(case, simple_score, n_samples=4, dim=2, random_state=0)
+    kept = functools.partial(plain, keep_trajectory=True)
+    full, n = kept(), case.n_steps
     assert full.n_steps == n
     assert full.trajectory.shape == (n + 2, 4, 2) and full.times.shape == (n + 2,)
     np.testing.assert_array_equal(full.trajectory[-1], full.samples)
     assert full.times[-1] == 0.0 and np.all(np.diff(full.times) <= 0)
     expected = GRID.times if case.is_time else LEVELS
     np.testing.assert_array_equal(np.unique(full.times[:-1]), np.sort(expected))
-    noisy = case.run_any(simple_score, None, final_denoising=False, **options)
+    noisy = kept(final_denoising=False)
     np.testing.assert_array_equal(noisy.trajectory, full.trajectory[:-1])
     np.testing.assert_array_equal(noisy.samples, full.trajectory[-2])
-    thinned = case.run_any(simple_score, None, thin=4, **options)
-    kept = [*sorted({*range(0, n + 1, 4), n}), n + 1]
-    np.testing.assert_array_equal(thinned.trajectory, full.trajectory[kept])
-    np.testing.assert_array_equal(thinned.times, full.times[kept])
-    plain = case.run_any(simple_score, None, n_samples=4, dim=2, random_state=0)
-    assert plain.trajectory is None and plain.times is None
-    np.testing.assert_array_equal(plain.samples, full.samples)
+    thinned, rows = kept(thin=4), [*sorted({*range(0, n + 1, 4), n}), n + 1]
+    np.testing.assert_array_equal(thinned.trajectory, full.trajectory[rows])
+    np.testing.assert_array_equal(thinned.times, full.times[rows])
+    assert plain().trajectory is None and plain().times is None
+    np.testing.assert_array_equal(plain().samples, full.samples)
 
 
-@every_sampler
+@every_kind
 def test_callback_sees_every_state_and_can_stop(case):
     seen = []
 
@@ -584,24 +533,27 @@ def test_callback_sees_every_state_and_can_stop(case):
         seen.append((step, x))
         return step == 3
 
-    options = dict(n_samples=3, random_state=0, keep_trajectory=True)
-    stopped = case.run_any(simple_score, None, callback=callback, **options)
-    whole = case.run_any(simple_score, None, **options)
-    assert [step for step, _ in seen] == [1, 2, 3] and stopped.n_steps == 3
-    np.testing.assert_array_equal([x for _, x in seen], stopped.trajectory[1:])
-    np.testing.assert_array_equal(stopped.trajectory, whole.trajectory[:4])
+    run = functools.partial(case, simple_score, n_samples=3, random_state=0, keep_trajectory=True)
+    stopped, whole, first = run(callback=callback), run(), isinstance(case, Case)
+    assert [step for step, _ in seen] == [1, 2, 3] and stopped.n_steps == 3 < whole.n_steps
+    np.testing.assert_array_equal([x for _, x in seen], stopped.trajectory[first:])
+    np.testing.assert_array_equal(stopped.trajectory, whole.trajectory[: 3 + first])
     np.testing.assert_array_equal(stopped.samples, seen[-1][1])  # noisy, not denoised
 
 
-@every_sampler
+@every_kind
 def test_result_progress_and_start(case, capsys):
     pytest.importorskip("tqdm")
     x0 = np.zeros(3)
-    result = case.run_any(simple_score, x0, random_state=0, progress=True)
-    assert f"{case.n_steps}/{case.n_steps}" in capsys.readouterr().err
+    result = case(simple_score, x0, random_state=0, progress=True)
+    n = result.n_steps
+    assert f"{n}/{n}" in capsys.readouterr().err
     np.testing.assert_array_equal(x0, 0)
-    assert isinstance(result, DiffusionResult) and result.seconds > 0
-    assert repr(result).startswith("DiffusionResult(samples=array(3,), trajectory=None, n_steps=")
+    kind = "Diffusion" if isinstance(case, Case) else "Langevin"
+    assert repr(result).startswith(
+        f"{kind}Result(samples=array(3,), trajectory=None, n_steps={n}, seconds={result.seconds:.3g}"
+    )
+    assert result.seconds > 0 and getattr(result, "step", 0.5) == 0.5
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.n_steps = 2
 
@@ -618,11 +570,11 @@ def test_a_grid_that_ends_at_zero_needs_no_denoising():
     np.testing.assert_array_equal(run.trajectory[-1], run.trajectory[-2])
 
 
-def test_a_score_may_return_the_array_it_was_given():
-    for case in CASES:
-        alias = case.run_any(lambda x, level: x, np.ones(3), random_state=0)
-        fresh = case.run_any(lambda x, level: x.copy(), np.ones(3), random_state=0)
-        np.testing.assert_array_equal(alias.samples, fresh.samples)
+@every_sampler
+def test_a_score_may_return_the_array_it_was_given(case):
+    alias = case(lambda x, level: x, np.ones(3), random_state=0)
+    fresh = case(lambda x, level: x.copy(), np.ones(3), random_state=0)
+    np.testing.assert_array_equal(alias.samples, fresh.samples)
 
 
 # ---- Divergence and errors ---------------------------------------------------------------------
@@ -638,29 +590,21 @@ def test_divergence_names_the_step_and_the_chains(case):
 
     x0 = np.array([0.0, 1e6, 0.0, 1e6])
     with pytest.raises(ChainDivergedError, match=r"2 of 4 chains \(1, 3\) are non-finite") as info:
-        case.run_any(score, x0, random_state=0)
+        case(score, x0, random_state=0)
     assert info.value.chains == (1, 3)
-    first_bad = {"annealed_langevin": 13, "heun": 9}.get(
-        case.name, case.n_steps if case.is_time else 4
-    )
-    assert info.value.step == first_bad
-    assert f"step {first_bad} of {case.n_steps}" in str(info.value)
+    n = case.n_steps
+    bad = {annealed_langevin: 13, heun: 9}.get(case.sampler, n if case.is_time else 4)
+    assert info.value.step == bad and f"step {bad} of {n}" in str(info.value)
     assert ("from t = " if case.is_time else "from sigma = ") in str(info.value)
-
-
-@every_sampler
-def test_explosion_is_reported_not_returned(case):
     with pytest.raises(ChainDivergedError, match="take more or smaller steps"):
-        case.run_any(lambda x, level: 1e4 * x, np.ones(3), random_state=0)
+        case(lambda x, level: 1e4 * x, np.ones(3), random_state=0)
 
 
 def test_not_a_number_in_the_denoising_step_only():
     def score(x, t):
         return np.where(t == GRID.end, np.nan, -x)
 
-    with pytest.raises(
-        ChainDivergedError, match=r"the final denoising step, from t = 0\.0"
-    ) as info:
+    with pytest.raises(ChainDivergedError, match=r"final denoising step, from t = 0\.0") as info:
         ddpm(score, np.ones(3), GRID, random_state=0)
     assert info.value.step == 11
     assert np.isfinite(ddpm(score, np.ones(3), GRID, final_denoising=False).samples).all()
@@ -677,7 +621,28 @@ def test_annealed_langevin_beyond_its_stability_limit():
         annealed_langevin(point_mass, None, [1.0, 0.5], step=4.5 * 0.25, **options)
 
 
-BAD_ARGUMENTS = [
+def nan_for_one(x, level):
+    return np.where(np.arange(3) == 1, np.nan, x)
+
+
+OF_ALL = [
+    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
+    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
+    (dict(callback=3), TypeError, "callback must be a callable"),
+    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
+    (dict(colour=3), TypeError, r"colour. Allowed are .*keep_trajectory, thin"),
+    (dict(random_state="x"), TypeError, "random_state must be None"),
+    (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\) .* numpy.full"),
+    (dict(x0=np.zeros((0, 2))), ValueError, r"not empty; got shape \(0, 2\)"),
+    (dict(x0=np.zeros((2, 2, 2))), ValueError, r"got shape \(2, 2, 2\)"),
+    (dict(x0=np.array([0, np.inf, np.nan])), ValueError, "x0 must be finite; 2 of 3 values"),
+    (dict(x0=np.array(["a"])), ValueError, "x0 must be numeric"),
+    (dict(x0=np.array([1j])), ValueError, "x0 must be real"),
+    (dict(score=None), TypeError, r"score must be a callable .* got NoneType"),
+    (dict(score=lambda x, t: x[:, None]), ValueError, r"score must return .* got shape \(3, 1\)"),
+    (dict(score=nan_for_one), ValueError, "score must be finite at x0; .* 1 of 3 chains"),
+]
+ALONG_LEVELS = [
     (dict(x0=None), ValueError, "x0=None needs n_samples, .* got n_samples=None"),
     (dict(n_samples=3), ValueError, "n_samples and dim describe .* got n_samples=3, dim=None"),
     (dict(dim=3), ValueError, "got n_samples=None, dim=3. Leave them out"),
@@ -685,54 +650,58 @@ BAD_ARGUMENTS = [
     (dict(x0=None, n_samples=2.0), ValueError, r"n_samples must be an integer >= 1; got 2\.0"),
     (dict(x0=None, n_samples=2, dim=0), ValueError, "dim must be an integer >= 1; got 0"),
     (dict(batch_size=0), ValueError, "batch_size must be an integer >= 1; got 0"),
-    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
-    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
-    (dict(callback=3), TypeError, "callback must be None or a callable"),
-    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
     (dict(denoise=False), TypeError, "unexpected keyword denoise.*Allowed are .*final_denoising"),
     (dict(n_normals=3), TypeError, "unexpected keyword n_normals"),
     (dict(burn_in=3), TypeError, "burn_in has no effect on .*langevin and mala"),
-    (dict(random_state="x"), TypeError, "random_state must be None"),
-    (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\)"),
-    (dict(x0=np.array([0, np.nan])), ValueError, "x0 must be finite; 1 of 2 values"),
-    (dict(score=None), TypeError, r"score must be a callable \(x, (t|sigma)\) .* got NoneType"),
-    (dict(score=lambda x, t: x[:, None]), ValueError, r"score must return .* got shape \(3, 1\)"),
-    (
-        dict(score=lambda x, t: np.where(np.arange(3) == 1, np.nan, x)),
-        ValueError,
-        "score must be finite at x0; .* 1 of 3 chains",
-    ),
+    (dict(score=None), TypeError, r"score must be a callable \(x, (t|sigma)\)"),
 ]
+OF_CHAINS = [
+    (dict(step=0.0), ValueError, "step must be finite and > 0; got 0"),
+    (dict(step=np.nan), ValueError, "step must be finite and > 0; got nan"),
+    (dict(step="1"), ValueError, "step must be a number > 0; got '1'"),
+    (dict(n_steps=0), ValueError, "n_steps must be an integer >= 1; got 0"),
+    (dict(n_steps=2.5), ValueError, r"n_steps must be an integer >= 1; got 2\.5"),
+    (dict(burn_in=-1), ValueError, "burn_in must be an integer >= 0; got -1"),
+    (dict(burn_in=10), ValueError, r"burn_in must be smaller than n_steps.*Use n_steps=10 \+"),
+    (dict(thin=11, keep_trajectory=True), ValueError, "thin must be at most .* = 10"),
+    (dict(n_step=3), TypeError, "unexpected keyword n_step.*mean n_steps"),
+    (dict(colour=3), TypeError, r"colour. Allowed are step, n_steps, .*burn_in\."),
+    (dict(batch_size=3), TypeError, "batch_size has no effect on (langevin|mala).*noise levels"),
+    (dict(final_denoising=False), TypeError, "final_denoising has no effect on"),
+]
+BAD_ARGUMENTS = [(case, *bad) for case in CASES.values() for bad in OF_ALL + ALONG_LEVELS]
+BAD_ARGUMENTS += [(case, *bad) for case in CHAINS.values() for bad in OF_ALL + OF_CHAINS]
 
 
-@every_sampler
-@pytest.mark.parametrize(("arguments", "error", "message"), BAD_ARGUMENTS)
+@pytest.mark.parametrize(("case", "arguments", "error", "message"), BAD_ARGUMENTS)
 def test_errors_name_the_argument_and_the_remedy(case, arguments, error, message):
-    options = dict(score=simple_score, x0=np.zeros(3)) | arguments
     with pytest.raises(error, match=message):
-        case.run_any(options.pop("score"), options.pop("x0"), **options)
+        case(**(dict(score=simple_score, x0=np.zeros(3)) | arguments))
 
 
-BAD_SCHEDULES = [
-    (ddpm, dict(grid=[0.5, 1.0]), "times must be at least two strictly decreasing"),
-    (heun, dict(grid=3.0), r"grid must have shape \(K,\).* got shape \(\)"),
-    (ancestral, dict(grid=GRID, variance="x"), "variance must be one of 'posterior', 'forward'"),
-    (annealed_langevin, dict(levels=[1.0, 2.0], step=1, n_steps=1), "levels must be .* decreasing"),
-    (annealed_langevin, dict(levels=[1.0, 0.0], step=1, n_steps=1), "noise levels sigma > 0"),
-    (annealed_langevin, dict(levels=LEVELS, step=0, n_steps=1), "step must be finite and > 0"),
-    (annealed_langevin, dict(levels=LEVELS, step=1, n_steps=0), "n_steps must be an integer >= 1"),
-    (predictor_corrector, dict(levels=[1.0]), "levels must be at least 2"),
-    (
-        predictor_corrector,
-        dict(levels=LEVELS, n_corrector=-1),
-        "n_corrector must be an integer >= 0",
-    ),
-    (predictor_corrector, dict(levels=LEVELS, corrector_step=-1), "corrector_step must be finite"),
-    (predictor_corrector, dict(levels=LEVELS, n_corrector=0, corrector_step=0.2), "no effect with"),
-]
+ANNEALED = dict(levels=LEVELS, step=1, n_steps=1)
 
 
-@pytest.mark.parametrize(("sampler", "arguments", "message"), BAD_SCHEDULES)
+@pytest.mark.parametrize(
+    ("sampler", "arguments", "message"),
+    [
+        (ddpm, dict(grid=[0.5, 1.0]), "times must be at least two strictly decreasing"),
+        (heun, dict(grid=3.0), r"grid must have shape \(K,\).* got shape \(\)"),
+        (
+            ancestral,
+            dict(grid=GRID, variance="x"),
+            "variance must be one of 'posterior', 'forward'",
+        ),
+        (annealed_langevin, ANNEALED | dict(levels=[1.0, 2.0]), "levels must be .* decreasing"),
+        (annealed_langevin, ANNEALED | dict(levels=[1.0, 0.0]), "noise levels sigma > 0"),
+        (annealed_langevin, ANNEALED | dict(step=0), "step must be finite and > 0"),
+        (annealed_langevin, ANNEALED | dict(n_steps=0), "n_steps must be an integer >= 1"),
+        (predictor_corrector, dict(levels=[1.0]), "levels must be at least 2"),
+        (predictor_corrector, dict(levels=LEVELS, n_corrector=-1), "n_corrector must be .* >= 0"),
+        (predictor_corrector, dict(levels=LEVELS, corrector_step=-1), "corrector_step must be fin"),
+        (predictor_corrector, dict(levels=LEVELS, n_corrector=0, corrector_step=0.2), "no effect"),
+    ],
+)
 def test_bad_schedules_are_refused(sampler, arguments, message):
     with pytest.raises(ValueError, match=message):
         sampler(simple_score, np.zeros(3), **arguments)
@@ -749,7 +718,7 @@ def test_run_options_are_said_once():
     assert set(RunOptions.__annotations__) == set(DEFAULTS)
     for name in DEFAULTS:
         assert name in RunOptions.__doc__
-    for sampler in (ddpm, ancestral, probability_flow, heun, annealed_langevin, mala, langevin):
+    for sampler in (mala, langevin, *(case.sampler for case in CASES.values())):
         assert not set(inspect.signature(sampler).parameters) & set(DEFAULTS)
         assert "RunOptions" in sampler.__doc__
 

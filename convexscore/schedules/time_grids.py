@@ -128,8 +128,8 @@ def exponential_grid(horizon: float, n_steps: int, *, end: float = 1e-3) -> Time
     """
     horizon, end = _check_ends(horizon, end, strict=True)
     n_steps = check_count(n_steps, name="n_steps")
-    tops = [t - 1.0 if t >= 1.0 else float(np.log(t)) for t in (horizon, end)]
-    tau = np.linspace(*tops, n_steps + 1)
+    first, last = (t - 1.0 if t >= 1.0 else float(np.log(t)) for t in (horizon, end))
+    tau = np.linspace(first, last, n_steps + 1)
     times = np.where(tau >= 0, 1 + tau, np.exp(np.minimum(tau, 0)))
     times[0], times[-1] = horizon, end  # not their round trip through log and exp
     return TimeGrid(times)
