@@ -67,33 +67,6 @@ def test_ar1_stationary_variance(ratio):
     assert variance_p_value(run.samples, MU, V) < 1e-8
 
 
-def test_variance_after_few_steps_from_a_point():
-    step, n_steps = 1.0, 3
-    rho = 1 - step / (2 * V)
-    mean = MU + rho**n_steps * (10 - MU)
-    variance = step * (1 - rho ** (2 * n_steps)) / (1 - rho**2)
-    run = run_langevin(np.full(40_000, 10.0), step=step, n_steps=n_steps, random_state=2)
-    assert abs(run.samples.mean() - mean) < 4.5 * np.sqrt(variance / 40_000)
-    assert variance_p_value(run.samples, mean, variance) > OK
-    assert variance_p_value(run.samples, mean, 1.1 * variance) < 1e-6
-
-
-@pytest.mark.parametrize("step", [0.3, 1.0, 7.0])
-def test_two_starts_with_the_same_noise_approach_at_the_ar1_rate(step):
-    run_a = run_langevin(np.zeros(5), step=step, n_steps=6, random_state=3)
-    run_b = run_langevin(np.full(5, 8.0), step=step, n_steps=6, random_state=3)
-    rho = 1 - step / (2 * V)
-    np.testing.assert_allclose(run_b.samples - run_a.samples, 8 * rho**6, rtol=1e-9)
-
-
-def test_noise_scales_with_the_root_of_the_step():
-    def walk(step):
-        return langevin(np.zeros_like, np.zeros(50), step=step, n_steps=9, random_state=0).samples
-
-    np.testing.assert_allclose(walk(4.0), 2 * walk(1.0), rtol=1e-12)
-    assert variance_p_value(walk(1.0), 0, 9.0) > OK
-
-
 @pytest.mark.parametrize("sampler", [langevin, mala])
 def test_planar_gaussian_covariance(sampler):
     precision, step, n = np.array([[2.0, 0.9], [0.9, 1.0]]), 1.2, 40_000
