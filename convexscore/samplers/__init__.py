@@ -7,8 +7,7 @@ sampler is its steps; the loop is one function, and its options are `RunOptions`
 
 from convexscore.samplers.along_levels import annealed_langevin, predictor_corrector
 from convexscore.samplers.along_times import ancestral, ddpm, heun, probability_flow
-from convexscore.samplers.langevin import LangevinResult, langevin
-from convexscore.samplers.mala import mala
+from convexscore.samplers.langevin import LangevinResult, langevin, mala
 from convexscore.samplers.options import RunOptions
 from convexscore.samplers.reverse import DiffusionResult
 from convexscore.samplers.run import ChainDivergedError

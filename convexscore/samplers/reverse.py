@@ -122,7 +122,7 @@ def run_reverse(
     record.add(x, levels[0])
     x, n_taken, stopped = loop.run_steps(
         move, x, n_steps, run, noise=noise, n_normals=n_normals * x[0].size,
-        after_step=after_step, description="levels",
+        after_step=after_step,
     )  # fmt: skip
     if n_taken % thin:
         record.add(x, levels[n_taken])

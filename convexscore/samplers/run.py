@@ -83,7 +83,6 @@ def run_steps(
     noise: RandomState,
     n_normals: int,
     after_step: Callable[[int, Floats], None],
-    description: str,
 ) -> tuple[Floats, int, bool]:
     """Apply ``step(k, x, z) -> x`` for k = 0, 1, ...; also steps taken, whether stopped.
 
@@ -92,7 +91,7 @@ def run_steps(
     """
     stopped, n_taken, z = False, 0, np.empty((len(x), 0))
     normals = ChainNoise(noise, len(x), n_normals, n_steps) if n_normals else None
-    with progress_bar(n_steps, show=run["progress"], description=description) as advance:
+    with progress_bar(n_steps, show=run["progress"], description="steps") as advance:
         while n_taken < n_steps and not stopped:
             # Overflow in a diverging score is reported below, once and with its remedy.
             with np.errstate(over="ignore", invalid="ignore"):

@@ -11,18 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.targets import inputs
 from convexscore.targets.base import Noised
-from convexscore.targets.inputs import (
-    LOG_2PI,
-    Floats,
-    as_points,
-    check_symmetric,
-    finite_array,
-    natural_shape,
-    with_parts,
-)
 
 # Rows of every matrix product that turns draws.
 _ROWS = 256
@@ -71,7 +64,7 @@ def denoising_gain(variances: Floats, scale: Level, sigma: Level) -> Floats:
 
 def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int = 1) -> Spectrum:
     """A number (isotropic), (d, d); for mixtures also (K,) isotropic each, or (K, d, d)."""
-    array = finite_array(value, name=name, shape="of a number or matrices", ndim=range(4))
+    array = inputs.finite_array(value, name=name, shape="of a number or matrices", ndim=range(4))
     shapes = [(), (dim, dim), (n_laws,), (n_laws, dim, dim)]
     if array.shape not in shapes:
         allowed = ", ".join("a number" if not s else f"shape {s}" for s in shapes)
@@ -83,7 +76,7 @@ def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int = 1) 
         variances = np.repeat(array.reshape(-1, 1), dim, axis=1)
         axes = np.broadcast_to(np.eye(dim), (len(variances), dim, dim))
     else:
-        matrices = check_symmetric(array.reshape(-1, dim, dim), name=name)
+        matrices = inputs.check_symmetric(array.reshape(-1, dim, dim), name=name)
         variances, axes = np.linalg.eigh(matrices)
     largest = np.abs(variances).max(axis=1, keepdims=True)
     if (variances < -1e-10 * largest).any():
@@ -153,7 +146,7 @@ class Gaussian:
     _spectrum: Spectrum
 
     def __init__(self, mean: ArrayLike, covariance: ArrayLike = 1.0) -> None:
-        centre = finite_array(mean, name="mean", shape="() or (d,)", ndim=(0, 1))
+        centre = inputs.finite_array(mean, name="mean", shape="() or (d,)", ndim=(0, 1))
         spectrum = read_covariances(covariance, name="covariance", dim=centre.size)
         self.__dict__.update(mean=centre.reshape(-1), _spectrum=spectrum)
 
@@ -171,24 +164,24 @@ class Gaussian:
         rng = check_random_state(random_state)
         white = rng.standard_normal((check_count(n, name="n", minimum=0), self.dim))
         axes, variances = self._spectrum.axes[0], self._spectrum.variances[0]
-        return natural_shape(self.mean + turned(white * np.sqrt(variances), axes))
+        return inputs.natural_shape(self.mean + turned(white * np.sqrt(variances), axes))
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density, in the shape of x."""
         self._spectrum.refuse_singular("score")
-        points, shape = as_points(x, self.dim)
+        points, shape = inputs.as_points(x, self.dim)
         return self._spread(points - self.mean, -1.0 / self._spectrum.variances[0]).reshape(shape)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, (n,)."""
         self._spectrum.refuse_singular("log_density")
-        return self._noised_log_density(as_points(x, self.dim)[0], 1.0, 0.0)
+        return self._noised_log_density(inputs.as_points(x, self.dim)[0], 1.0, 0.0)
 
     def noised(self, scale: Level, sigma: Level) -> Gaussian | Noised:
         """The law of ``scale * X + sigma * G``."""
         scale, sigma = check_noise(scale, sigma, noiseless=True)
         if isinstance(scale, float):
-            return with_parts(
+            return inputs.with_parts(
                 self, mean=scale * self.mean, _spectrum=self._spectrum.noised(scale, sigma)
             )
         return Noised(self, scale, sigma)
@@ -196,21 +189,21 @@ class Gaussian:
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
         scale, sigma = check_noise(scale, sigma)
-        points, shape = as_points(z, self.dim, name="z")
+        points, shape = inputs.as_points(z, self.dim, name="z")
         by, noise = by_row(scale, points), by_row(sigma, points)
         gain = denoising_gain(self._spectrum.variances[0], by, noise)
         return (self.mean + self._spread(points - by * self.mean, gain)).reshape(shape)
 
     def noised_log_density(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """Log-density (n,) of ``scale * X + sigma * G``."""
-        points, _ = as_points(z, self.dim, name="z")
+        points, _ = inputs.as_points(z, self.dim, name="z")
         return self._noised_log_density(points, *check_noise(scale, sigma))
 
     def _noised_log_density(self, points: Floats, scale: Level, sigma: Level) -> Floats:
         by, noise = by_row(scale, points), by_row(sigma, points)
         total = by**2 * self._spectrum.variances[0] + noise**2
         parts = ((points - by * self.mean) @ self._spectrum.axes[0]) ** 2 / total + np.log(total)
-        return -0.5 * (parts.sum(axis=1) + self.dim * LOG_2PI)
+        return -0.5 * (parts.sum(axis=1) + self.dim * inputs.LOG_2PI)
 
     def _spread(self, x: Floats, factors: Floats) -> Floats:
         """x times the matrix with our eigenvectors and the given eigenvalues."""

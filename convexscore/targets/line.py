@@ -8,14 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools import validation
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import (
-    as_real,
-    check_array,
-    check_callable,
-    check_count,
-    check_returned,
-)
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
 from convexscore.targets.inputs import Floats, as_points, row_blocks
@@ -85,7 +79,7 @@ class LineLaw:
         self, log_density: Function, interval: tuple[float, float], *, breaks: Sequence[float] = ()
     ) -> None:
         hint = "For a frozen scipy law use LineLaw.from_scipy."
-        check_callable(log_density, name="log_density", form="of points (m,)", hint=hint)
+        validation.check_callable(log_density, name="log_density", form="of points (m,)", hint=hint)
         self._raw = log_density
         edges = _read_edges(interval, breaks)
         self.interval = float(edges[0]), float(edges[-1])
@@ -124,8 +118,8 @@ class LineLaw:
 
     def sample(self, n: int, *, random_state: RandomState = None) -> Floats:
         """n draws (n,); the first k do not depend on n."""
-        uniform = check_random_state(random_state).random(check_count(n, name="n", minimum=0))
-        return self.ppf(uniform)
+        n = validation.check_count(n, name="n", minimum=0)
+        return self.ppf(check_random_state(random_state).random(n))
 
     def cdf(self, x: ArrayLike) -> Floats:
         """Distribution function, in the shape of x."""
@@ -198,7 +192,7 @@ class LineLaw:
     def _evaluate(self, x: Floats) -> Floats:
         """The given log-density, checked; a pole is allowed at the ends and breaks only."""
         hint = "It is one number a point: write it with numpy functions."
-        value = check_returned(self._raw(x), x.shape, name="log_density", hint=hint)
+        value = validation.check_returned(self._raw(x), x.shape, name="log_density", hint=hint)
         bad = ~(value < np.inf)
         if bad.any():
             bad &= ~(np.isposinf(value) & np.isin(x, [*self.interval, *self._breaks]))
@@ -215,13 +209,13 @@ class LineLaw:
 
 
 def _read_edges(interval: tuple[float, float], breaks: Sequence[float]) -> Floats:
-    ends = check_array(interval, name="interval", shape="(2,)", ndim=(1,))
+    ends = validation.check_array(interval, name="interval", shape="(2,)", ndim=(1,))
     if ends.shape != (2,) or not ends[0] < ends[1]:
         raise ValueError(
             f"interval must be (a, b) with finite a < b; got {interval!r}. Cut unbounded tails "
             f"where they hold no mass that matters."
         )
-    inner = np.unique(as_real(breaks, "breaks", "(m,)"))
+    inner = np.unique(validation.as_real(breaks, "breaks", "(m,)"))
     if not ((inner > ends[0]) & (inner < ends[1])).all():
         raise ValueError(
             f"breaks must be numbers strictly inside the interval ({ends[0]:g}, {ends[1]:g}); got "

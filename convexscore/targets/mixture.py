@@ -10,25 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.targets import gaussian, inputs
 from convexscore.targets.base import Noised
-from convexscore.targets.gaussian import (
-    Gaussian,
-    Spectrum,
-    denoising_gain,
-    read_covariances,
-    turned,
-)
-from convexscore.targets.inputs import (
-    LOG_2PI,
-    Floats,
-    as_points,
-    finite_array,
-    natural_shape,
-    row_blocks,
-    with_parts,
-)
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16
@@ -83,11 +69,11 @@ class GaussianMixture:
 
     weights: Floats
     means: Floats
-    _spectrum: Spectrum
+    _spectrum: gaussian.Spectrum
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
         shares = _read_weights(weights)
-        centres = finite_array(means, name="means", shape="(K, d) or (K,)", ndim=(1, 2))
+        centres = inputs.finite_array(means, name="means", shape="(K, d) or (K,)", ndim=(1, 2))
         centres = centres[:, None] if centres.ndim == 1 else centres
         if len(centres) != len(shares):
             raise ValueError(
@@ -95,7 +81,7 @@ class GaussianMixture:
                 f"{np.shape(means)}. Give as many means as weights."
             )
         k, dim = centres.shape
-        spectrum = read_covariances(covariances, name="covariances", dim=dim, n_laws=k)
+        spectrum = gaussian.read_covariances(covariances, name="covariances", dim=dim, n_laws=k)
         self.__dict__.update(weights=shares, means=centres, _spectrum=spectrum)
 
     @property
@@ -134,20 +120,20 @@ class GaussianMixture:
         spectrum = self._spectrum
         for k, axes in enumerate(spectrum.axes):
             rows = slice(None) if spectrum.is_shared else which == k
-            x[rows] = turned(x[rows] * np.sqrt(spectrum.variances[k]), axes)
-        return natural_shape(x + self.means[which])
+            x[rows] = gaussian.turned(x[rows] * np.sqrt(spectrum.variances[k]), axes)
+        return inputs.natural_shape(x + self.means[which])
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density, in the shape of x."""
         self._spectrum.refuse_singular("score")
-        points, shape = as_points(x, self.dim)
+        points, shape = inputs.as_points(x, self.dim)
         offsets = np.zeros_like(self.means)
         return self._blend(points, offsets, -1.0 / self._spectrum.variances).reshape(shape)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, (n,)."""
         self._spectrum.refuse_singular("log_density")
-        points, _ = as_points(x, self.dim)
+        points, _ = inputs.as_points(x, self.dim)
         out = np.empty(len(points))
         for rows in self._blocks(points):
             _, top, total = _shares_of(self._log_parts(points[rows]))
@@ -163,14 +149,14 @@ class GaussianMixture:
 
     def _noised(self, scale: Level, sigma: Level) -> GaussianMixture:
         spectrum = self._spectrum.noised(scale, sigma)
-        return with_parts(self, means=scale * self.means, _spectrum=spectrum)
+        return inputs.with_parts(self, means=scale * self.means, _spectrum=spectrum)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
         scale, sigma = check_noise(scale, sigma)
-        points, shape = as_points(z, self.dim, name="z")
+        points, shape = inputs.as_points(z, self.dim, name="z")
         if isinstance(scale, float):
-            gains = denoising_gain(self._spectrum.variances, scale, sigma)
+            gains = gaussian.denoising_gain(self._spectrum.variances, scale, sigma)
             return self._noised(scale, sigma)._blend(points, self.means, gains).reshape(shape)
         return self._posterior_by_row(points, scale, sigma)[1].reshape(shape)
 
@@ -179,15 +165,15 @@ class GaussianMixture:
         scale, sigma = check_noise(scale, sigma)
         if isinstance(scale, float):
             return self._noised(scale, sigma).log_density(z)
-        return self._posterior_by_row(as_points(z, self.dim, name="z")[0], scale, sigma)[0]
+        return self._posterior_by_row(inputs.as_points(z, self.dim, name="z")[0], scale, sigma)[0]
 
     def _posterior_by_row(self, z: Floats, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
         """log q(z) and E[X | z] with a level a row, component by component."""
         by_row(scale, z)
         a, b, spectrum = np.asarray(scale), np.asarray(sigma), self._spectrum
-        any_law = Gaussian(self.means[0])
+        any_law = gaussian.Gaussian(self.means[0])
         laws = [
-            with_parts(any_law, mean=mean, _spectrum=spectrum.one(k))
+            inputs.with_parts(any_law, mean=mean, _spectrum=spectrum.one(k))
             for k, mean in enumerate(self.means)
         ]
         logs, means = np.empty(len(z)), np.zeros_like(z)
@@ -201,7 +187,7 @@ class GaussianMixture:
         return logs, means
 
     def _blocks(self, x: Floats) -> Iterator[slice]:
-        return row_blocks(len(x), _SPREAD * max(self.n_components, self.dim))
+        return inputs.row_blocks(len(x), _SPREAD * max(self.n_components, self.dim))
 
     def _blend(self, x: Floats, offsets: Floats, factors: Floats) -> Floats:
         """Posterior average of ``offsets_k + Q_k diag(factors_k) Q_k' (x - mu_k)``."""
@@ -249,7 +235,7 @@ class GaussianMixture:
                 white = ((x - self.means[k]) @ axes[k]) / roots
                 np.einsum("ij,ij->i", white, white, out=parts[k])
         determinants = np.log(variances).sum(axis=1)
-        heights = self._log_weights() - 0.5 * (determinants + self.dim * LOG_2PI)
+        heights = self._log_weights() - 0.5 * (determinants + self.dim * inputs.LOG_2PI)
         parts *= factor
         parts += heights[:, None]
         return parts
@@ -278,7 +264,7 @@ def _squared_distances(centres: Floats, x: Floats) -> Floats:
 
 
 def _read_weights(weights: ArrayLike) -> Floats:
-    shares = finite_array(weights, name="weights", shape="(K,), one a component", ndim=(1,))
+    shares = inputs.finite_array(weights, name="weights", shape="(K,), one a component", ndim=(1,))
     if (shares < 0).any() or not shares.sum() > 0:
         raise ValueError(
             f"weights must be >= 0 and not all 0; got {shares[np.argmin(shares)]:g} as the "

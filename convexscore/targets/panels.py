@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -34,38 +32,23 @@ _NEWTON_STEPS = 60
 LogDensity = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True, eq=False)
 class Panels:
     """Edges (P + 1,), nodes (P, 16) and the normalised log-density at them (P, 16).
 
-    ``log_total`` is the logarithm of the integral before it was normalised.
+    ``log_total`` is the logarithm of the integral before it was normalised; ``log_masses``, (P, 16),
+    those of quadrature weight times density.
     """
 
-    edges: Floats
-    nodes: Floats
-    log_density: Floats
-    log_total: float
-
-    @cached_property
-    def log_masses(self) -> Floats:
-        """Logarithm of quadrature weight times density, (P, 16)."""
-        return self.log_density + np.log(0.5 * np.diff(self.edges)[:, None] * GAUSS_W)
-
-    @cached_property
-    def _masses(self) -> Floats:
-        return np.asarray(np.exp(self.log_masses).sum(axis=1))
-
-    @cached_property
-    def _cumulative(self) -> Floats:
+    def __init__(self, edges: Floats, nodes: Floats, log_density: Floats, log_total: float) -> None:
+        self.edges, self.nodes, self.log_total = edges, nodes, log_total
+        half = 0.5 * np.diff(edges)[:, None]
+        self.log_masses = log_density + np.log(half * GAUSS_W)
+        self._masses = np.exp(self.log_masses).sum(axis=1)
         total = np.append(0.0, np.cumsum(self._masses))
-        return np.asarray(total / total[-1])
-
-    @cached_property
-    def _primitives(self) -> Floats:
-        """Legendre coefficients (17, P) of the mass left of a point, per panel, on [-1, 1]."""
-        half = 0.5 * np.diff(self.edges)[:, None]
-        coefficients = (half * np.exp(self.log_density)) @ _TO_LEGENDRE
-        return np.asarray(legendre.legint(coefficients.T, lbnd=-1.0), dtype=np.float64)
+        self._cumulative = total / total[-1]
+        coefficients = (half * np.exp(log_density)) @ _TO_LEGENDRE
+        # Legendre coefficients (17, P) of the mass left of a point, per panel, on [-1, 1].
+        self._primitives = np.asarray(legendre.legint(coefficients.T, lbnd=-1.0), np.float64)
 
     def index(self, x: Floats) -> np.ndarray:
         """The panel of each x; points outside belong to the first or last one."""
