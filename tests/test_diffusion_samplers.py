@@ -232,18 +232,6 @@ def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
     np.testing.assert_allclose(orders(errors), 1, atol=0.05)
 
 
-def test_heun_beats_euler_at_equal_cost_on_a_mixture():
-    # Not Gaussian: the flow of the line maps quantiles onto quantiles.
-    def ends(sampler, n_steps):
-        grid = exponential_grid(4.0, n_steps, end=1e-2)
-        return sampler(mixture_vp, np.linspace(-2, 2, 41), grid, final_denoising=False).samples
-
-    fine = ends(heun, 400)
-    for n in (20, 40):
-        one, two = ends(probability_flow, 2 * n), ends(heun, n)
-        assert np.abs(two - fine).max() < 0.5 * np.abs(one - fine).max()
-
-
 # ---- A law with two modes ----------------------------------------------------------------------
 
 WEIGHTS, MEANS, WIDTH = np.array([0.2, 0.8]), np.array([-2.0, 1.0]), 0.3
