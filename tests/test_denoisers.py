@@ -8,7 +8,6 @@ import pytest
 from convexscore import samplers
 from convexscore.denoisers import Convergence, Denoiser, Exact
 from convexscore.schedules import exponential_grid, geometric_levels
-from convexscore.schedules.levels import by_row
 from convexscore.scores import ve_score, vp_score
 from convexscore.targets import GaussianMixture, Ising, LineLaw, Noised, ring_of_gaussians
 
@@ -29,27 +28,6 @@ RUNS = [
 ]
 
 
-class NaiveMeanField:
-    """m = tanh(A m + h + a z / σ²), by damped iteration: a small denoiser that may not converge."""
-
-    def __init__(self, law, *, most=500, tol=1e-10):
-        self.law, self.most, self.tol, self.report = law, most, tol, None
-
-    @property
-    def dim(self):
-        return self.law.dim
-
-    def __call__(self, z, scale, sigma):
-        field = self.law.field + by_row(scale, z) * z / by_row(sigma, z) ** 2
-        m, count, residual = np.zeros_like(z), 0, np.full(len(z), np.inf)
-        while count < self.most and residual.max() > self.tol:
-            new = 0.5 * (m + np.tanh(m @ self.law.couplings + field))
-            m, count, residual = new, count + 1, np.abs(new - m).max(axis=1)
-        call = Convergence.of(residual, n_iterations=count, tol=self.tol)
-        self.report = call if self.report is None else self.report + call
-        return m
-
-
 @pytest.mark.parametrize("law", LAWS, ids=repr)
 def test_the_exact_denoiser_is_the_law_in_every_sampler(law):
     denoiser = Exact(law)
@@ -68,25 +46,6 @@ def test_the_exact_denoiser_is_the_law_in_every_sampler(law):
     # One level a row.
     sigma = np.linspace(0.2, 2.0, 20)
     np.testing.assert_array_equal(denoiser(x0, sigma, sigma), law.denoise(x0, sigma, sigma))
-
-
-def test_a_denoiser_that_iterates_reports_all_calls_of_a_run():
-    free = Ising(np.zeros((3, 3)), 0.3)  # mean field is exact without couplings
-    denoiser = NaiveMeanField(free)
-    assert isinstance(denoiser, Denoiser) and denoiser.report is None
-    options = dict(n_samples=20, dim=3, random_state=0)
-    mine = samplers.ddpm(vp_score(denoiser), None, GRID, **options).samples
-    exact = samplers.ddpm(vp_score(Exact(free)), None, GRID, **options).samples
-    np.testing.assert_allclose(mine, exact, atol=1e-8)
-    report = denoiser.report
-    assert report.converged and 0 < report.residual <= report.tol == 1e-10
-    assert report.n_points == 20 * 10  # eight steps, the start's check, the final denoising
-    # Negative control: one iteration is not enough where spins interact.
-    hasty = NaiveMeanField(Ising(np.ones((3, 3)) - np.eye(3), 0.3), most=1)
-    samplers.ddpm(vp_score(hasty), None, GRID, **options)
-    assert not hasty.report.converged and hasty.report.n_iterations == 1
-    assert 0 < hasty.report.n_unconverged <= hasty.report.n_points == 200
-    assert hasty.report.residual > 1e-3
 
 
 def test_reports_add_up():

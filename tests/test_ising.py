@@ -94,6 +94,7 @@ def test_partition_mean_and_correlations(make, dim):
     covariance = np.cov(slow.states.T, aweights=slow.p, ddof=0)
     np.testing.assert_allclose(law.covariance, np.atleast_2d(covariance), atol=1e-10)
     np.testing.assert_allclose(law.energy(slow.states), slow.energies, atol=1e-12)
+    np.testing.assert_allclose(law.log_probability(slow.states), np.log(slow.p), rtol=1e-10)
 
 
 def test_closed_forms():

@@ -39,7 +39,7 @@ run_mala = functools.partial(mala, gaussian_score, gaussian_log_density)
 SAMPLERS = [pytest.param(run_langevin, id="langevin"), pytest.param(run_mala, id="mala")]
 
 
-# ---- Langevin: closed forms ------------------------------------------------------------------
+# ---- Both in the plane ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sampler", [langevin, mala])

@@ -115,6 +115,10 @@ class SpinLaw(ABC):
         """Probabilities of all states, (2^d,), numbered as in `energies`."""
         return (self._states.weights / self._states.weights.sum()).ravel()
 
+    def log_probability(self, x: ArrayLike) -> Floats:
+        """log mu(x) of spins, (n,)."""
+        return self.energy(x) - self.log_partition
+
     def sample(self, n: int, *, random_state: RandomState = None) -> Floats:
         """n exact draws of spins, (n, d); the first k do not depend on n."""
         n = check_count(n, name="n", minimum=0)
