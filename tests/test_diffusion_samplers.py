@@ -11,19 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convexscore.samplers import (
-    ChainDivergedError,
-    RunOptions,
-    ancestral,
-    annealed_langevin,
-    ddpm,
-    heun,
-    langevin,
-    mala,
-    predictor_corrector,
-    probability_flow,
-)
+from convexscore.samplers import ChainDivergedError, RunOptions, langevin, mala
 from convexscore.samplers import run as loop
+from convexscore.samplers.along_levels import annealed_langevin, predictor_corrector
+from convexscore.samplers.along_times import ancestral, ddpm, heun, probability_flow
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import DEFAULTS
 from convexscore.schedules import exponential_grid, geometric_levels, two_phase_grid, uniform_grid

@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexscore.schedules import (
-    TimeGrid,
-    exponential_grid,
-    geometric_levels,
-    two_phase_grid,
-    uniform_grid,
-    ve_level,
-    vp,
-    vp_time,
-)
-from convexscore.schedules.levels import check_noise
+from convexscore.schedules import TimeGrid, exponential_grid, two_phase_grid, uniform_grid
+from convexscore.schedules.levels import check_noise, geometric_levels, ve_level, vp, vp_time
 from convexscore.scores import tweedie, ve_score_to_vp, vp_score_to_ve
 
 MEAN, VARIANCE = np.array([1.0, -2.0]), np.array([0.3, 4.0])
