@@ -159,11 +159,9 @@ def predictor_corrector(
     """
     sigmas = check_levels(levels, at_least=2)
     check_count(n_corrector, name="n_corrector", minimum=0)
-    given, hint = corrector_step is not None, "It is in units of σ²."
-    ratio = check_positive(
-        corrector_step if given else _CORRECTOR_STEP, name="corrector_step", hint=hint
-    )
-    if given and n_corrector == 0:
+    ratio = _CORRECTOR_STEP if corrector_step is None else corrector_step
+    ratio = check_positive(ratio, name="corrector_step", hint="It is in units of σ².")
+    if corrector_step is not None and n_corrector == 0:
         raise ValueError("corrector_step has no effect with n_corrector=0. Leave one of them out.")
     check_choice(variance, VARIANCES, name="variance")
     beta = sigmas[:-1] ** 2 - sigmas[1:] ** 2

@@ -66,8 +66,7 @@ def read_plan(
         )
     if run["keep_trajectory"] and run["thin"] > left:
         raise ValueError(
-            f"thin must be at most n_steps - burn_in = {left} to keep any state; got "
-            f"thin={run['thin']}. Lower thin or raise n_steps."
+            f"thin must be at most n_steps - burn_in = {left}; got {run['thin']}. Lower it."
         )
     return size, run
 

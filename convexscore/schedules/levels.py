@@ -18,10 +18,7 @@ Level: TypeAlias = float | Floats
 LevelScore: TypeAlias = Callable[[Floats, Any], ArrayLike]
 
 _TIME_HINT = "Times are in units in which the Ornstein–Uhlenbeck process forgets as exp(-t)."
-_PAIR_HINT = (
-    "At Ornstein–Uhlenbeck time t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t)), or arrays "
-    "(n,), one level a row."
-)
+_PAIR_HINT = "At time t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t)); arrays have one a row."
 
 
 def vp(t: ArrayLike) -> tuple[Any, Any]:
@@ -100,10 +97,7 @@ def geometric_levels(sigma_max: float, sigma_min: float, n: int) -> Floats:
     low = check_positive(sigma_min, name="sigma_min", hint="Take a tenth of the finest feature.")
     n = check_count(n, name="n", minimum=2)
     if not low < top:
-        raise ValueError(
-            f"sigma_min must be < sigma_max; got sigma_min={low:g}, sigma_max={top:g}. "
-            f"Swap them; for one level pass [sigma] to the sampler."
-        )
+        raise ValueError(f"sigma_min must be < sigma_max; got {low:g} and {top:g}. Swap them.")
     return np.geomspace(top, low, n)
 
 

@@ -191,7 +191,6 @@ def _check_ends(horizon: float, end: float, *, strict: bool) -> tuple[float, flo
     end = check_positive(end, name="end", strict=strict, hint="It is the last remaining time.")
     if not end < horizon:
         raise ValueError(
-            f"end must be < horizon; got end={end:g}, horizon={horizon:g}. The sampler runs from "
-            f"the time horizon, much noise, down to end."
+            f"end must be < horizon; got end={end:g}, horizon={horizon:g}. Samplers run down to end."
         )
     return horizon, end

@@ -69,8 +69,7 @@ def check_symmetric(matrix: Floats, *, name: str) -> Floats:
     asymmetry = float(np.abs(matrix - transposed).max(initial=0.0))
     if asymmetry > 1e-10 * float(np.abs(matrix).max(initial=0.0)):
         raise ValueError(
-            f"{name} must be symmetric; entries differ from their mirror images by up to "
-            f"{asymmetry:.3g}. Use (M + M.T) / 2 if that is what you mean."
+            f"{name} must be symmetric; it is not by up to {asymmetry:.3g}. Use (M + M.T) / 2."
         )
     symmetric = 0.5 * (matrix + transposed)
     symmetric.flags.writeable = False

@@ -69,8 +69,7 @@ class Ising(SpinLaw):
         d = len(matrix)
         if matrix.shape != (d, d):
             raise ValueError(
-                f"couplings must have shape (d, d); got shape {matrix.shape}. For independent "
-                f"spins use numpy.zeros((d, d))."
+                f"couplings must have shape (d, d); got shape {matrix.shape}. Pass one row a spin."
             )
         values = finite_array(field, name="field", shape="() or (d,)", ndim=(0, 1))
         if values.shape not in ((), (d,)):
