@@ -96,9 +96,8 @@ def run_chain(
             record.add(x, n_taken)
 
     x, n_taken, _ = loop.run_steps(
-        move, x, n_steps, run, noise=run["random_state"], n_normals=n_normals,
-        after_step=after_step,
-    )  # fmt: skip
+        move, x, n_steps, run, noise=run["random_state"], n_normals=n_normals, after_step=after_step
+    )
     return LangevinResult(x, record.states, n_taken, time.perf_counter() - began, step, None)
 
 

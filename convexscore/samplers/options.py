@@ -101,7 +101,7 @@ def read_options(
             check_count(value, name=name, minimum=minimum)
     if not run["keep_trajectory"] and run["thin"] > 1:
         raise ValueError(
-            f"thin={run['thin']} has no effect without keep_trajectory=True. Leave it out."
+            f"thin={run['thin']} has no effect without a trajectory, keep_trajectory=True. Leave it out."
         )
     callback = run["callback"]
     if callback is not None:

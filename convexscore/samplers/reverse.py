@@ -121,9 +121,8 @@ def run_reverse(
     record = loop.Record(x, 3 + n_steps // thin, keep=run["keep_trajectory"])
     record.add(x, levels[0])
     x, n_taken, stopped = loop.run_steps(
-        move, x, n_steps, run, noise=noise, n_normals=n_normals * x[0].size,
-        after_step=after_step,
-    )  # fmt: skip
+        move, x, n_steps, run, noise=noise, n_normals=n_normals * x[0].size, after_step=after_step
+    )
     if n_taken % thin:
         record.add(x, levels[n_taken])
     if run["final_denoising"] and not stopped:
