@@ -1,10 +1,4 @@
-"""Samplers along noise levels against the exact law of their own discretisation.
-
-With the score of a Gaussian every sampler is an affine recursion, so the law of its output is
-known in closed form. It is written out below step by step, in the textbook form of each method
-rather than the package's, and compared twice: exactly, by feeding unit impulses for the noise, and
-statistically, with the real noise.
-"""
+"""Samplers along noise levels against the steps of the textbooks; the contract of all samplers."""
 
 import dataclasses
 import functools
@@ -17,28 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from convexscore.samplers import (
-    ChainDivergedError,
-    DiffusionResult,
-    RunOptions,
-    ancestral,
-    annealed_langevin,
-    ddpm,
-    heun,
-    langevin,
-    mala,
-    predictor_corrector,
-    probability_flow,
-)
+from convexscore.samplers import ChainDivergedError, RunOptions, langevin, mala
 from convexscore.samplers import run as loop
+from convexscore.samplers.along_levels import annealed_langevin, predictor_corrector
+from convexscore.samplers.along_times import ancestral, ddpm, heun, probability_flow
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import DEFAULTS
-from convexscore.schedules import (
-    exponential_grid,
-    geometric_levels,
-    two_phase_grid,
-    uniform_grid,
-)
+from convexscore.schedules import exponential_grid, geometric_levels, two_phase_grid, uniform_grid
 
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand
 
@@ -47,297 +26,134 @@ GRID = two_phase_grid(0.4, 3, 10)
 LEVELS = geometric_levels(4.0, 0.3, 6)
 
 
-# ---- Gaussian targets and their affine recursions ----------------------------------------------
-
-
-@dataclass(frozen=True)
-class Normal:
-    """X ~ N(mean, cov) and the score of scale * X + sigma * G."""
-
-    mean: np.ndarray
-    cov: np.ndarray
-
-    @property
-    def d(self):
-        return len(self.mean)
-
-    def precision(self, scale, sigma):
-        return np.linalg.inv(scale**2 * self.cov + sigma**2 * np.eye(self.d))
-
-    def score_vp(self, x, t):
-        scale, sigma = np.exp(-t), np.sqrt(1 - np.exp(-2 * t))
-        points = x.reshape(len(x), self.d)
-        s = -(points - scale * self.mean) @ self.precision(scale, sigma)
-        return s.reshape(x.shape)
-
-    def score_ve(self, x, sigma):
-        points = x.reshape(len(x), self.d)
-        return (-(points - self.mean) @ self.precision(1.0, sigma)).reshape(x.shape)
-
-    def posterior(self, law, scale, sigma):
-        """Law of E[X | z] for z ~ law."""
-        gain = scale * self.cov @ self.precision(scale, sigma)
-        return law.affine(gain, self.mean - scale * gain @ self.mean)
-
-
-@dataclass(frozen=True)
-class Law:
-    mean: np.ndarray
-    cov: np.ndarray
-
-    def affine(self, matrix, shift, noise=0.0):
-        """Law of matrix x + shift + sqrt(noise) z."""
-        cov = matrix @ self.cov @ matrix.T + noise * np.eye(len(self.mean))
-        return Law(matrix @ self.mean + shift, cov)
-
-
-def langevin_step(target, law, scale, sigma, step, excess):
-    p = target.precision(scale, sigma)
-    return law.affine(
-        np.eye(target.d) - step / 2 * p, step / 2 * p @ (scale * target.mean), excess * step
-    )
-
-
 def vp_levels(times):
     return [(np.exp(-t), np.sqrt(1 - np.exp(-2 * t))) for t in times]
 
 
-def ddpm_law(target, law, excess=1.0, denoise=True, grid=GRID):
-    # Frozen score: the linear equation dx = (x + 2 s) dtau + sqrt(2) dB, solved on each step.
-    for (scale, sigma), gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
-        p, eye = target.precision(scale, sigma), np.eye(target.d)
+def denoised(x, score, scale, sigma):
+    return (x + sigma**2 * score) / scale
+
+
+# ---- The steps in the textbooks' form: x and normal numbers z() to the states after each step ---
+
+
+def ddpm_steps(score, x, z):
+    """The linear equation dx = (x + 2 s) dtau + sqrt(2) dB with s frozen, solved on each step."""
+    for t, gamma in zip(GRID.times, GRID.steps, strict=False):
         grown = np.exp(gamma)
-        law = law.affine(
-            grown * eye - 2 * (grown - 1) * p,
-            2 * (grown - 1) * p @ (scale * target.mean),
-            excess * (grown**2 - 1),
-        )
-    return target.posterior(law, *vp_levels([grid.end])[0]) if denoise else law
+        x = grown * x + 2 * (grown - 1) * score(x, t) + np.sqrt(grown**2 - 1) * z()
+        yield x
 
 
-def ancestral_law(target, law, excess=1.0, denoise=True, grid=GRID, variance="posterior"):
-    levels = vp_levels(grid.times)
-    for (scale, sigma), (scale_next, sigma_next) in itertools.pairwise(levels):
-        # Ho et al. (7): q(x_next | x, x0) with x0 replaced by E[X | x].
-        ratio = scale / scale_next
-        noise = 1 - ratio**2
-        gain = scale * target.cov @ target.precision(scale, sigma)
-        weight_x, weight_x0 = ratio * sigma_next**2 / sigma**2, scale_next * noise / sigma**2
-        law = law.affine(
-            weight_x * np.eye(target.d) + weight_x0 * gain,
-            weight_x0 * (target.mean - scale * gain @ target.mean),
-            excess * noise * (sigma_next**2 / sigma**2 if variance == "posterior" else 1.0),
-        )
-    return target.posterior(law, *levels[-1]) if denoise else law
+def ancestral_steps(score, x, z, *, variance="posterior"):
+    """Ho et al. (7): q(x_next | x, x0) with x0 replaced by E[X | x]."""
+    levels = itertools.pairwise(vp_levels(GRID.times))
+    for t, ((scale, sigma), (scale_next, sigma_next)) in zip(GRID.times, levels, strict=False):
+        x0, ratio = denoised(x, score(x, t), scale, sigma), scale / scale_next
+        mean = (ratio * sigma_next**2 * x + scale_next * (1 - ratio**2) * x0) / sigma**2
+        shrunk = (sigma_next / sigma) ** 2 if variance == "posterior" else 1.0
+        x = mean + np.sqrt((1 - ratio**2) * shrunk) * z()
+        yield x
 
 
-def flow_map(target, gamma, scale, sigma):
-    p, grown = target.precision(scale, sigma), np.exp(gamma)
-    return (
-        grown * np.eye(target.d) - (grown - 1) * p,
-        (grown - 1) * p @ (scale * target.mean),
-    )
+def flow_steps(score, x, z):
+    """The linear equation dx = (x + s) dtau with s frozen, solved on each step."""
+    for t, gamma in zip(GRID.times, GRID.steps, strict=False):
+        x = np.exp(gamma) * x + (np.exp(gamma) - 1) * score(x, t)
+        yield x
 
 
-def flow_law(target, law, excess=1.0, denoise=True, grid=GRID):
-    law = Law(law.mean, excess * law.cov)  # all its noise is in the start
-    for (scale, sigma), gamma in zip(vp_levels(grid.times), grid.steps, strict=False):
-        law = law.affine(*flow_map(target, gamma, scale, sigma))
-    return target.posterior(law, *vp_levels([grid.end])[0]) if denoise else law
+def heun_steps(score, x, z):
+    """The same with s linear between the ends, its weight an integral, here by quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    for t, gamma in zip(GRID.times, GRID.steps, strict=False):
+        r = (nodes + 1) / 2 * gamma
+        weight = (weights * r / gamma * np.exp(gamma - r)).sum() * gamma / 2
+        here = score(x, t)
+        x = np.exp(gamma) * x + (np.exp(gamma) - 1) * here
+        x = x + weight * (score(x, t - gamma) - here)
+        yield x
 
 
-def heun_law(target, law, excess=1.0, denoise=True, grid=GRID):
-    law = Law(law.mean, excess * law.cov)
-    levels = vp_levels(grid.times)
-    for k, gamma in enumerate(grid.steps):
-        (scale, sigma), (scale2, sigma2) = levels[k], levels[k + 1]
-        matrix, shift = flow_map(target, gamma, scale, sigma)
-        p, p2 = target.precision(scale, sigma), target.precision(scale2, sigma2)
-        # The weight of the slope: integral of (r / gamma) exp(gamma - r) dr, by quadrature.
-        r, w = np.polynomial.legendre.leggauss(20)
-        r = (r + 1) / 2 * gamma
-        weight = (w * r / gamma * np.exp(gamma - r)).sum() * gamma / 2
-        change = p - p2 @ matrix, p2 @ (scale2 * target.mean - shift) - p @ (scale * target.mean)
-        law = law.affine(matrix + weight * change[0], shift + weight * change[1])
-    return target.posterior(law, *levels[-1]) if denoise else law
+def langevin_step(score, x, z, sigma, step):
+    return x + step / 2 * score(x, sigma) + np.sqrt(step) * z()
 
 
-def annealed_law(target, law, excess=1.0, denoise=True):
-    for sigma in LEVELS:
-        for _ in range(3):
-            law = langevin_step(target, law, 1.0, sigma, 0.05 * (sigma / 0.3) ** 2, excess)
-    return target.posterior(law, 1.0, 0.3) if denoise else law
+def annealed_steps(score, x, z, *, step, n_steps):
+    for sigma in np.repeat(LEVELS, n_steps):
+        x = langevin_step(score, x, z, sigma, step * (sigma / LEVELS[-1]) ** 2)
+        yield x
 
 
-def corrector_law(target, law, excess=1.0, denoise=True, variance="forward"):
-    for sigma, sigma_next in itertools.pairwise(LEVELS):
-        p, beta = target.precision(1.0, sigma), sigma**2 - sigma_next**2
-        noise = beta if variance == "forward" else beta * sigma_next**2 / sigma**2
-        law = law.affine(np.eye(target.d) - beta * p, beta * p @ target.mean, excess * noise)
-        for _ in range(2):
-            law = langevin_step(target, law, 1.0, sigma_next, 0.3 * sigma_next**2, excess)
-    return target.posterior(law, 1.0, LEVELS[-1]) if denoise else law
+def corrector_steps(score, x, z, *, n_corrector, corrector_step, variance="forward"):
+    for sigma, after in itertools.pairwise(LEVELS):
+        beta = sigma**2 - after**2
+        tau2 = beta if variance == "forward" else beta * after**2 / sigma**2
+        x = x + beta * score(x, sigma) + np.sqrt(tau2) * z()
+        for _ in range(n_corrector):
+            x = langevin_step(score, x, z, after, corrector_step * after**2)
+        yield x
 
 
 @dataclass(frozen=True)
 class Case:
-    """A sampler with its schedule, the recursion of its law, and its noise per coordinate."""
+    """A sampler with its schedule, its steps, and its normal numbers per coordinate and step."""
 
-    name: str
-    sample: Callable
-    law: Callable
+    sampler: Callable
+    steps: Callable
     n_steps: int
     n_normals: int = 1
     is_time: bool = True
+    fixed: dict = dataclasses.field(default_factory=dict)
 
-    def run(self, target, x0, **options):
-        return self.sample(target.score_vp if self.is_time else target.score_ve, x0, **options)
-
-    def run_any(self, score, x0, **options):
-        return self.sample(score, x0, **options)
+    def __call__(self, score, x0=None, **options):
+        return self.sampler(score, x0, GRID if self.is_time else LEVELS, **self.fixed, **options)
 
     @property
     def prior_variance(self):
         return 1.0 if self.is_time else LEVELS[0] ** 2
 
 
-def on_schedule(sampler, schedule, **fixed):
-    return lambda score, x0, **options: sampler(score, x0, schedule, **{**fixed, **options})
-
-
-CASES = [
-    Case("ddpm", on_schedule(ddpm, GRID), ddpm_law, 10),
-    Case("ancestral", on_schedule(ancestral, GRID), ancestral_law, 10),
-    Case(
-        "ancestral, forward variance",
-        on_schedule(ancestral, GRID, variance="forward"),
-        functools.partial(ancestral_law, variance="forward"),
-        10,
+FORWARD, POSTERIOR = {"variance": "forward"}, {"variance": "posterior"}
+ALD, PC = {"step": 0.05, "n_steps": 3}, {"n_corrector": 2, "corrector_step": 0.3}
+CASES = {
+    "ddpm": Case(ddpm, ddpm_steps, 10),
+    "ancestral": Case(ancestral, ancestral_steps, 10),
+    "ancestral, forward variance": Case(ancestral, ancestral_steps, 10, 1, True, FORWARD),
+    "probability_flow": Case(probability_flow, flow_steps, 10, 0),
+    "heun": Case(heun, heun_steps, 10, 0),
+    "annealed": Case(annealed_langevin, annealed_steps, 18, 1, False, ALD),
+    "corrector": Case(predictor_corrector, corrector_steps, 5, 3, False, PC),
+    "corrector, posterior variance": Case(
+        predictor_corrector, corrector_steps, 5, 3, False, PC | POSTERIOR
     ),
-    Case("probability_flow", on_schedule(probability_flow, GRID), flow_law, 10, 0),
-    Case("heun", on_schedule(heun, GRID), heun_law, 10, 0),
-    Case(
-        "annealed_langevin",
-        on_schedule(annealed_langevin, LEVELS, step=0.05, n_steps=3),
-        annealed_law,
-        18,
-        is_time=False,
-    ),
-    Case(
-        "predictor_corrector",
-        on_schedule(predictor_corrector, LEVELS, n_corrector=2, corrector_step=0.3),
-        corrector_law,
-        5,
-        3,
-        is_time=False,
-    ),
-    Case(
-        "predictor_corrector, posterior variance",
-        on_schedule(
-            predictor_corrector, LEVELS, n_corrector=2, corrector_step=0.3, variance="posterior"
-        ),
-        functools.partial(corrector_law, variance="posterior"),
-        5,
-        3,
-        is_time=False,
-    ),
-]
-TARGETS = [
-    pytest.param(Normal(np.array([1.5]), np.array([[0.4]])), id="line"),
-    pytest.param(Normal(np.array([1.0, -2.0]), np.diag([0.2, 3.0])), id="diagonal"),
-    pytest.param(Normal(np.array([1.0, 0.5]), np.array([[1.0, 0.8], [0.8, 0.9]])), id="full"),
-]
-every_sampler = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-every_target = pytest.mark.parametrize("target", TARGETS)
+}
 
 
-class Impulses:
-    """Noise in which chain 1 + d + j has its only number, a one, at the j-th draw of the run."""
-
-    offset = 1
-
-    def __init__(self, random_state, n_chains, n_normals, n_steps):
-        self._shape, self._next = (n_chains, n_normals), 0
-
-    def next_step(self):
-        z = np.zeros(self._shape)
-        first = self.offset + self._next * self._shape[1]
-        z[np.arange(first, first + self._shape[1]), np.arange(self._shape[1])] = 1
-        self._next += 1
-        return z
+def every(values):
+    return pytest.mark.parametrize("case", values.values(), ids=values)
 
 
-def law_by_impulses(monkeypatch, case, target, start, **options):
-    """Mean and covariance of a sampler's output, read off its linear response: no Monte Carlo."""
-    d = target.d
-    monkeypatch.setattr(loop, "ChainNoise", Impulses)
-    monkeypatch.setattr(Impulses, "offset", 1 + d)
-    x0 = np.zeros((1 + d + case.n_steps * case.n_normals * d, d)) + start.mean
-    x0[1 : 1 + d] += np.eye(d)
-    out = case.run(target, x0, **options).samples
-    response = out[1:] - out[0]
-    cov = response[:d].T @ start.cov @ response[:d] + response[d:].T @ response[d:]
-    return Law(out[0], cov)
-
-
-def smallest_p_value(samples, law):
-    """Smallest of the p-values of mean, variances and covariances of the whitened samples."""
-    white = np.linalg.solve(np.linalg.cholesky(law.cov), (samples - law.mean).T)
-    d, n = white.shape
-    values = [stats.chi2.sf(n * (white.mean(axis=1) ** 2).sum(), d)]
-    for squares in (white**2).sum(axis=1):
-        values.append(2 * min(stats.chi2.cdf(squares, n), stats.chi2.sf(squares, n)))
-    if d == 2:
-        values.append(2 * stats.norm.sf(abs((white[0] * white[1]).sum()) / np.sqrt(n)))
-    return min(values)
-
-
-# ---- The law of every sampler ------------------------------------------------------------------
+every_sampler = every(CASES)
 
 
 @every_sampler
-@every_target
-@pytest.mark.parametrize("denoise", [False, True])
-def test_output_law_is_the_discretised_one_exactly(monkeypatch, case, target, denoise):
-    start = Law(np.full(target.d, 0.7), 1.3 * np.eye(target.d))
-    law = law_by_impulses(monkeypatch, case, target, start, final_denoising=denoise)
-    expected = case.law(target, start, denoise=denoise)
-    np.testing.assert_allclose(law.mean, expected.mean, rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(law.cov, expected.cov, rtol=1e-10, atol=1e-12)
-    # Negative controls: other noise, and the other kind of ending.
-    louder = case.law(target, start, 1.01, denoise)
-    other = case.law(target, start, 1.0, not denoise)
-    variances = np.diag(law.cov)
-    assert np.abs(variances / np.diag(louder.cov) - 1).max() > 1e-4
-    assert np.abs(variances / np.diag(other.cov) - 1).max() > 1e-3
+@pytest.mark.parametrize("shape", [(5,), (5, 2)])
+def test_every_step_is_that_of_the_textbooks(case, shape):
+    def score(x, level):  # neither linear in x nor in the level, and no function of one coordinate
+        return np.sin(x + level) - x.reshape(len(x), -1).sum(1).reshape(-1, *[1] * (x.ndim - 1)) / 2
 
-
-@every_sampler
-@every_target
-def test_samples_follow_the_discretised_law(case, target):
-    d = target.d
-    run = case.run(target, None, n_samples=20_000, dim=d, random_state=1, final_denoising=False)
-    start = Law(np.zeros(d), case.prior_variance * np.eye(d))
-    assert smallest_p_value(run.samples, case.law(target, start, denoise=False)) > OK
-    # Negative control: a fifth more noise variance in every step (for flows: in the start).
-    assert smallest_p_value(run.samples, case.law(target, start, 1.2, denoise=False)) < 1e-10
-
-
-def test_a_sampler_with_wrong_noise_fails_the_same_test(monkeypatch):
-    class TooLoud(ChainNoise):
-        def next_step(self):
-            return 1.05 * super().next_step()
-
-    target = Normal(np.array([1.5]), np.array([[0.4]]))
-    start = Law(np.zeros(1), np.ones((1, 1)))
-    x0 = np.random.default_rng(0).normal(size=(20_000, 1))
-    options = dict(random_state=1, final_denoising=False)
-    right = ddpm(target.score_vp, x0, GRID, **options).samples
-    monkeypatch.setattr(loop, "ChainNoise", TooLoud)
-    wrong = ddpm(target.score_vp, x0, GRID, **options).samples
-    expected = ddpm_law(target, start, denoise=False)
-    assert smallest_p_value(right, expected) > OK
-    assert smallest_p_value(wrong, expected) < 1e-10
+    x0 = np.random.default_rng(0).normal(size=shape)
+    run = case(score, x0, random_state=8, keep_trajectory=True, batch_size=2)
+    d, m = x0[0].size, case.n_normals
+    noise = ChainNoise(np.random.default_rng(8).spawn(2)[1], 5, d * max(m, 1), case.n_steps)
+    blocks = (noise.next_step().reshape(5, max(m, 1), *shape[1:]) for _ in range(case.n_steps))
+    numbers = (block[:, j] for block in blocks for j in range(max(m, 1)))
+    states = [x0, *case.steps(score, x0, lambda: next(numbers), **case.fixed)]
+    last = GRID.end if case.is_time else LEVELS[-1]
+    scale, sigma = vp_levels([last])[0] if case.is_time else (1.0, last)
+    states.append(denoised(states[-1], score(states[-1], last), scale, sigma))
+    np.testing.assert_allclose(run.trajectory, states, rtol=1e-10, atol=1e-12)
 
 
 # ---- Order in the step -------------------------------------------------------------------------
@@ -348,40 +164,54 @@ def orders(errors):
     return np.log2(np.abs(np.array(errors[:-1]) / np.array(errors[1:])))
 
 
+(TOP, _), (LOW, _) = vp_levels([3.0, 0.05])
+# Of X ~ N(1.5, 0.4) at the two times.
+VARIANCE_AT_TOP, VARIANCE_AT_LOW = (a**2 * 0.4 + 1 - a**2 for a in (TOP, LOW))
+
+
+def gaussian_score(x, t, mean=1.5):
+    a = np.exp(-t)
+    return -(x - a * mean) / (a**2 * 0.4 + 1 - a**2)
+
+
 @pytest.mark.parametrize(("sampler", "order"), [(probability_flow, 1), (heun, 2)])
 def test_order_of_the_flow(sampler, order):
-    target = Normal(np.array([1.5]), np.array([[0.4]]))
-    errors = []
+    errors, start = [], np.array([-1.0, 2.0])
     for n_steps in (40, 80, 160, 320):
         grid = uniform_grid(3.0, n_steps, end=0.05)
-        x = sampler(target.score_vp, [-1.0, 2.0], grid, final_denoising=False).samples
+        x = sampler(gaussian_score, start, grid, final_denoising=False).samples
         # The flow carries the law at T to the law at delta: means onto means, scaled by the stds.
-        (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
-        ratio = np.sqrt((low**2 * 0.4 + 1 - low**2) / (top**2 * 0.4 + 1 - top**2))
-        errors.append(np.abs(x - low * 1.5 - ratio * (np.array([-1.0, 2.0]) - top * 1.5)).max())
+        ratio = np.sqrt(VARIANCE_AT_LOW / VARIANCE_AT_TOP)
+        errors.append(np.abs(x - LOW * 1.5 - ratio * (start - TOP * 1.5)).max())
     np.testing.assert_allclose(orders(errors), order, atol=0.1)
     assert errors[-1] < {1: 1e-2, 2: 1e-4}[order]
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[1], CASES[2]], ids=lambda case: case.name)
-def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, case):
-    target = Normal(np.array([0.0]), np.array([[0.4]]))
-    sampler = {"ddpm": ddpm}.get(case.name, ancestral)
-    fixed = {"variance": "forward"} if "forward" in case.name else {}
+class Impulses:
+    """Noise in which the k-th chain has its only number, a one, in step k."""
+
+    def __init__(self, random_state, n_chains, n_normals, n_steps):
+        self._steps = iter(np.eye(n_steps, n_chains))
+
+    def next_step(self):
+        return next(self._steps)[:, None]
+
+
+@pytest.mark.parametrize(("sampler", "fixed"), [(ddpm, {}), (ancestral, {}), (ancestral, FORWARD)])
+def test_ddpm_variance_is_first_order_in_the_step(monkeypatch, sampler, fixed):
+    monkeypatch.setattr(loop, "ChainNoise", Impulses)
     errors = []
     for n_steps in (160, 320, 640):
-        grid = uniform_grid(3.0, n_steps, end=0.05)
-        sized = Case(case.name, on_schedule(sampler, grid, **fixed), case.law, n_steps)
-        (top, _), (low, _) = vp_levels([3.0])[0], vp_levels([0.05])[0]
-        start = Law(np.zeros(1), np.array([[top**2 * 0.4 + 1 - top**2]]))  # the right one
-        law = law_by_impulses(monkeypatch, sized, target, start, final_denoising=False)
-        errors.append(law.cov[0, 0] - (low**2 * 0.4 + 1 - low**2))
+        grid, x0 = uniform_grid(3.0, n_steps, end=0.05), np.zeros(n_steps + 1)
+        x0[-1] = np.sqrt(VARIANCE_AT_TOP)  # the start's own impulse
+        score = functools.partial(gaussian_score, mean=0.0)
+        run = sampler(score, x0, grid, final_denoising=False, **fixed)
+        errors.append((run.samples**2).sum() - VARIANCE_AT_LOW)
     np.testing.assert_allclose(orders(errors), 1, atol=0.07)
 
 
 def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
     monkeypatch.setattr(loop, "ChainNoise", Impulses)
-    monkeypatch.setattr(Impulses, "offset", 0)
     variance, errors = 0.4, []
     for step in (0.08, 0.04, 0.02, 0.01):
         n_steps = round(20 * variance / step) * 2
@@ -393,37 +223,20 @@ def test_langevin_bias_is_first_order_in_the_step(monkeypatch):
     np.testing.assert_allclose(orders(errors), 1, atol=0.05)
 
 
-def test_heun_beats_euler_at_equal_cost_on_a_mixture():
-    # Not Gaussian: the flow of the line maps quantiles onto quantiles.
-    grid = exponential_grid(4.0, 400, end=1e-2)
-    fine = heun(mixture_score, np.linspace(-2, 2, 41), grid, final_denoising=False).samples
-    for n in (20, 40):
-        one = probability_flow(
-            mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, 2 * n, end=1e-2),
-            final_denoising=False,
-        ).samples  # fmt: skip
-        two = heun(
-            mixture_score, np.linspace(-2, 2, 41), exponential_grid(4.0, n, end=1e-2),
-            final_denoising=False,
-        ).samples  # fmt: skip
-        assert np.abs(two - fine).max() < 0.5 * np.abs(one - fine).max()
-
-
 # ---- A law with two modes ----------------------------------------------------------------------
 
 WEIGHTS, MEANS, WIDTH = np.array([0.2, 0.8]), np.array([-2.0, 1.0]), 0.3
 
 
-def mixture_parts(x, scale, sigma):
+def mixture_ve(x, sigma, scale=1.0):
     variance = scale**2 * WIDTH**2 + sigma**2
     gaps = x[..., None] - scale * MEANS
-    return variance, gaps, WEIGHTS * np.exp(-(gaps**2) / (2 * variance))
-
-
-def mixture_score(x, t, scale=None, sigma=None):
-    scale, sigma = (np.exp(-t), np.sqrt(1 - np.exp(-2 * t))) if scale is None else (scale, sigma)
-    variance, gaps, parts = mixture_parts(x, scale, sigma)
+    parts = WEIGHTS * np.exp(-(gaps**2) / (2 * variance))
     return -(parts * gaps).sum(-1) / (parts.sum(-1) * variance)
+
+
+def mixture_vp(x, t):
+    return mixture_ve(x, *vp_levels([t])[0][::-1])
 
 
 def mixture_cdf(scale, sigma):
@@ -434,66 +247,74 @@ def mixture_cdf(scale, sigma):
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, probability_flow])
 def test_vp_samplers_find_both_modes_in_their_shares(sampler):
-    grid = exponential_grid(6.0, 400, end=1e-3)
-    run = sampler(
-        mixture_score, None, grid, n_samples=10_000, random_state=2, final_denoising=False
-    )
-    assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue > OK
     # Negative control: from a short horizon N(0, 1) is the wrong start.
-    short = exponential_grid(0.3, 400, end=1e-3)
-    run = sampler(
-        mixture_score, None, short, n_samples=10_000, random_state=2, final_denoising=False
-    )
-    assert stats.kstest(run.samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue < 1e-10
+    for horizon, least, most in ((6.0, OK, 1.0), (0.3, 0.0, 1e-10)):
+        grid = exponential_grid(horizon, 400, end=1e-3)
+        options = dict(n_samples=10_000, random_state=2, final_denoising=False)
+        samples = sampler(mixture_vp, None, grid, **options).samples
+        p_value = stats.kstest(samples, mixture_cdf(*vp_levels([1e-3])[0])).pvalue
+        assert least <= p_value <= most
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sampler",
-    [
-        functools.partial(annealed_langevin, step=0.002, n_steps=30),
-        functools.partial(predictor_corrector, n_corrector=2),
-    ],
-    ids=["annealed_langevin", "predictor_corrector"],
+    ("sampler", "fixed"),
+    [(annealed_langevin, dict(step=0.002, n_steps=30)), (predictor_corrector, dict(n_corrector=2))],
 )
-def test_ve_samplers_find_both_modes_in_their_shares(sampler):
-    def score(x, sigma):
-        return mixture_score(x, None, 1.0, sigma)
-
-    options = dict(n_samples=4000, random_state=3, final_denoising=False)
-    run = sampler(score, None, geometric_levels(20.0, 0.15, 100), **options)
-    assert abs((run.samples < -0.5).mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
-    assert stats.kstest(run.samples, mixture_cdf(1.0, 0.15)).pvalue > OK
-    # Negative control: without the large levels the shares are those of the start, which sits
-    # around 0.
-    run = sampler(score, None, geometric_levels(0.3, 0.15, 10), **options)
-    assert (run.samples < -0.5).mean() < 0.15
+def test_ve_samplers_find_both_modes_in_their_shares(sampler, fixed):
+    options = dict(n_samples=4000, random_state=3, final_denoising=False) | fixed
+    samples = sampler(mixture_ve, None, geometric_levels(20.0, 0.15, 100), **options).samples
+    assert abs((samples < -0.5).mean() - 0.2) < 4 * np.sqrt(0.2 * 0.8 / 4000)
+    assert stats.kstest(samples, mixture_cdf(1.0, 0.15)).pvalue > OK
+    # Negative control: without the large levels the shares are those of the start, around 0.
+    samples = sampler(mixture_ve, None, geometric_levels(0.3, 0.15, 10), **options).samples
+    assert (samples < -0.5).mean() < 0.15
 
 
 # ---- One contract for all ----------------------------------------------------------------------
 
 
-def simple_score(x, level):
+def simple_score(x, level=0.0):
     return -(x - 1) / (1 + level) ** 2
 
 
-@every_sampler
+def simple_log_density(x):
+    return -((x - 1) ** 2).reshape(len(x), -1).sum(axis=1) / 2
+
+
+def chains(sampler, *functions):
+    """A sampler of one score in the form of a case; drawn starts do not depend on their number."""
+
+    def run(score, x0=None, *, n_samples=None, dim=None, **options):
+        if n_samples is not None:
+            shape = (n_samples,) if dim is None else (n_samples, dim)
+            x0 = np.random.default_rng(0).normal(size=shape)
+        one_score = score if score is None else lambda x: score(x, 0.0)
+        return sampler(one_score, *functions, x0, **{"step": 0.5, "n_steps": 10, **options})
+
+    return run
+
+
+CHAINS = {"langevin": chains(langevin), "mala": chains(mala, simple_log_density)}
+every_kind = every(CASES | CHAINS)
+
+
+@every_kind
 @pytest.mark.parametrize("n_few", [3, 70])
 @pytest.mark.parametrize("dim", [None, 2])
 def test_a_chain_does_not_depend_on_the_chains_beside_it(case, n_few, dim):
-    options = dict(random_state=12, keep_trajectory=True, dim=dim)
-    many = case.run_any(simple_score, None, n_samples=200, **options)
-    few = case.run_any(simple_score, None, n_samples=n_few, **options)
+    run = functools.partial(case, simple_score, random_state=12, keep_trajectory=True, dim=dim)
+    many, few = run(n_samples=200), run(n_samples=n_few)
     np.testing.assert_array_equal(many.trajectory[:, :n_few], few.trajectory)
     assert len(np.unique(many.samples)) == many.samples.size
-    small = case.run_any(simple_score, None, n_samples=200, batch_size=7, **options)
-    np.testing.assert_array_equal(small.trajectory, many.trajectory)
+    if isinstance(case, Case):
+        small = run(n_samples=200, batch_size=7)
+        np.testing.assert_array_equal(small.trajectory, many.trajectory)
 
 
-@pytest.mark.slow
-@every_sampler
+@every_kind
 def test_same_seed_same_result(case):
-    run = functools.partial(case.run_any, simple_score, None, n_samples=6)
+    run = functools.partial(case, simple_score, n_samples=6)
     first = run(random_state=0).samples
     np.testing.assert_array_equal(run(random_state=0).samples, first)
     assert np.all(run(random_state=1).samples != first)
@@ -506,76 +327,53 @@ def test_same_seed_same_result(case):
 @every_sampler
 def test_start_and_noise_are_different_streams(case):
     options = dict(random_state=4, keep_trajectory=True, final_denoising=False)
-    run = case.run_any(lambda x, level: np.zeros_like(x), None, n_samples=5000, **options)
+    run = case(lambda x, level: np.zeros_like(x), None, n_samples=5000, **options)
     start, rest = run.trajectory[0], run.samples
-    std = np.sqrt(case.prior_variance)
-    assert stats.kstest(start / std, stats.norm.cdf).pvalue > OK
+    assert stats.kstest(start / np.sqrt(case.prior_variance), stats.norm.cdf).pvalue > OK
     # Without score every sampler but the growth of the VP process is a random walk from the start.
     growth = np.exp(GRID.horizon - GRID.end) if case.is_time else 1.0
-    noise = rest - growth * start
     if case.n_normals:
-        assert abs(np.corrcoef(noise, start)[0, 1]) < 4 / np.sqrt(5000)
+        assert abs(np.corrcoef(rest - growth * start, start)[0, 1]) < 4 / np.sqrt(5000)
     else:
         np.testing.assert_allclose(rest, growth * start, rtol=1e-12)
     # The noise does not depend on whether the start was drawn or given.
-    again = case.run_any(lambda x, level: np.zeros_like(x), start, **options)
+    again = case(lambda x, level: np.zeros_like(x), start, **options)
     np.testing.assert_array_equal(again.samples, rest)
 
 
-@every_sampler
+@every_kind
 def test_column_and_flat_chains_are_the_same(case):
-    flat = case.run_any(simple_score, None, n_samples=6, random_state=0)
-    column = case.run_any(simple_score, None, n_samples=6, dim=1, random_state=0)
+    flat = case(simple_score, n_samples=6, random_state=0)
+    column = case(simple_score, n_samples=6, dim=1, random_state=0)
     assert flat.samples.shape == (6,) and column.samples.shape == (6, 1)
     np.testing.assert_allclose(column.samples[:, 0], flat.samples, rtol=1e-12)
-    given = case.run_any(simple_score, np.arange(6.0), random_state=0)
-    given_column = case.run_any(simple_score, np.arange(6.0)[:, None], random_state=0)
+    given = case(simple_score, np.arange(6.0), random_state=0)
+    given_column = case(simple_score, np.arange(6.0)[:, None], random_state=0)
     np.testing.assert_allclose(given_column.samples[:, 0], given.samples, rtol=1e-12)
-
-
-def test_ddpm_equals_a_slow_loop():
-    x0, n = np.random.default_rng(0).normal(size=(5, 2)), GRID.n_steps
-    run = ddpm(simple_score, x0, GRID, random_state=8, keep_trajectory=True, batch_size=2)
-    _, noise_state = np.random.default_rng(8).spawn(2)
-    noise = ChainNoise(noise_state, 5, 2, n)
-    x = x0.copy()
-    np.testing.assert_array_equal(run.trajectory[0], x0)
-    for k in range(n):
-        z, gamma = noise.next_step(), GRID.steps[k]
-        for i in range(5):
-            s = -(x[i] - 1) / (1 + GRID.times[k]) ** 2
-            x[i] = np.exp(gamma) * x[i] + 2 * (np.exp(gamma) - 1) * s
-            x[i] += np.sqrt(np.exp(2 * gamma) - 1) * z[i]
-        np.testing.assert_allclose(run.trajectory[k + 1], x, rtol=1e-12)
-    scale, sigma = vp_levels([GRID.end])[0]
-    last = (x - sigma**2 * (x - 1) / (1 + GRID.end) ** 2) / scale
-    np.testing.assert_allclose(run.samples, last, rtol=1e-12)
 
 
 @every_sampler
 def test_trajectory_times_and_thinning(case):
-    options = dict(n_samples=4, dim=2, random_state=0, keep_trajectory=True)
-    full = case.run_any(simple_score, None, **options)
-    n = case.n_steps
+    plain = functools.partial(case, simple_score, n_samples=4, dim=2, random_state=0)
+    kept = functools.partial(plain, keep_trajectory=True)
+    full, n = kept(), case.n_steps
     assert full.n_steps == n
     assert full.trajectory.shape == (n + 2, 4, 2) and full.times.shape == (n + 2,)
     np.testing.assert_array_equal(full.trajectory[-1], full.samples)
     assert full.times[-1] == 0.0 and np.all(np.diff(full.times) <= 0)
     expected = GRID.times if case.is_time else LEVELS
     np.testing.assert_array_equal(np.unique(full.times[:-1]), np.sort(expected))
-    noisy = case.run_any(simple_score, None, final_denoising=False, **options)
+    noisy = kept(final_denoising=False)
     np.testing.assert_array_equal(noisy.trajectory, full.trajectory[:-1])
     np.testing.assert_array_equal(noisy.samples, full.trajectory[-2])
-    thinned = case.run_any(simple_score, None, thin=4, **options)
-    kept = [*sorted({*range(0, n + 1, 4), n}), n + 1]
-    np.testing.assert_array_equal(thinned.trajectory, full.trajectory[kept])
-    np.testing.assert_array_equal(thinned.times, full.times[kept])
-    plain = case.run_any(simple_score, None, n_samples=4, dim=2, random_state=0)
-    assert plain.trajectory is None and plain.times is None
-    np.testing.assert_array_equal(plain.samples, full.samples)
+    thinned, rows = kept(thin=4), [*sorted({*range(0, n + 1, 4), n}), n + 1]
+    np.testing.assert_array_equal(thinned.trajectory, full.trajectory[rows])
+    np.testing.assert_array_equal(thinned.times, full.times[rows])
+    assert plain().trajectory is None and plain().times is None
+    np.testing.assert_array_equal(plain().samples, full.samples)
 
 
-@every_sampler
+@every_kind
 def test_callback_sees_every_state_and_can_stop(case):
     seen = []
 
@@ -584,24 +382,27 @@ def test_callback_sees_every_state_and_can_stop(case):
         seen.append((step, x))
         return step == 3
 
-    options = dict(n_samples=3, random_state=0, keep_trajectory=True)
-    stopped = case.run_any(simple_score, None, callback=callback, **options)
-    whole = case.run_any(simple_score, None, **options)
-    assert [step for step, _ in seen] == [1, 2, 3] and stopped.n_steps == 3
-    np.testing.assert_array_equal([x for _, x in seen], stopped.trajectory[1:])
-    np.testing.assert_array_equal(stopped.trajectory, whole.trajectory[:4])
+    run = functools.partial(case, simple_score, n_samples=3, random_state=0, keep_trajectory=True)
+    stopped, whole, first = run(callback=callback), run(), isinstance(case, Case)
+    assert [step for step, _ in seen] == [1, 2, 3] and stopped.n_steps == 3 < whole.n_steps
+    np.testing.assert_array_equal([x for _, x in seen], stopped.trajectory[first:])
+    np.testing.assert_array_equal(stopped.trajectory, whole.trajectory[: 3 + first])
     np.testing.assert_array_equal(stopped.samples, seen[-1][1])  # noisy, not denoised
 
 
-@every_sampler
+@every_kind
 def test_result_progress_and_start(case, capsys):
     pytest.importorskip("tqdm")
     x0 = np.zeros(3)
-    result = case.run_any(simple_score, x0, random_state=0, progress=True)
-    assert f"{case.n_steps}/{case.n_steps}" in capsys.readouterr().err
+    result = case(simple_score, x0, random_state=0, progress=True)
+    n = result.n_steps
+    assert f"{n}/{n}" in capsys.readouterr().err
     np.testing.assert_array_equal(x0, 0)
-    assert isinstance(result, DiffusionResult) and result.seconds > 0
-    assert repr(result).startswith("DiffusionResult(samples=array(3,), trajectory=None, n_steps=")
+    kind = "Diffusion" if isinstance(case, Case) else "Langevin"
+    assert repr(result).startswith(
+        f"{kind}Result(samples=array(3,), trajectory=None, n_steps={n}, seconds={result.seconds:.3g}"
+    )
+    assert result.seconds > 0 and getattr(result, "step", 0.5) == 0.5
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.n_steps = 2
 
@@ -614,15 +415,16 @@ def test_a_grid_that_ends_at_zero_needs_no_denoising():
         return -x
 
     run = ddpm(score, np.ones(3), [1.0, 0.5, 0.0], random_state=0, keep_trajectory=True)
-    assert 0.0 not in called and run.times.tolist() == [1.0, 0.5, 0.0, 0.0]
+    assert called == [1.0, 1.0, 0.5]  # the start is checked first
+    assert run.times.tolist() == [1.0, 0.5, 0.0, 0.0]
     np.testing.assert_array_equal(run.trajectory[-1], run.trajectory[-2])
 
 
-def test_a_score_may_return_the_array_it_was_given():
-    for case in CASES:
-        alias = case.run_any(lambda x, level: x, np.ones(3), random_state=0)
-        fresh = case.run_any(lambda x, level: x.copy(), np.ones(3), random_state=0)
-        np.testing.assert_array_equal(alias.samples, fresh.samples)
+@every_sampler
+def test_a_score_may_return_the_array_it_was_given(case):
+    alias = case(lambda x, level: x, np.ones(3), random_state=0)
+    fresh = case(lambda x, level: x.copy(), np.ones(3), random_state=0)
+    np.testing.assert_array_equal(alias.samples, fresh.samples)
 
 
 # ---- Divergence and errors ---------------------------------------------------------------------
@@ -638,29 +440,21 @@ def test_divergence_names_the_step_and_the_chains(case):
 
     x0 = np.array([0.0, 1e6, 0.0, 1e6])
     with pytest.raises(ChainDivergedError, match=r"2 of 4 chains \(1, 3\) are non-finite") as info:
-        case.run_any(score, x0, random_state=0)
+        case(score, x0, random_state=0)
     assert info.value.chains == (1, 3)
-    first_bad = {"annealed_langevin": 13, "heun": 9}.get(
-        case.name, case.n_steps if case.is_time else 4
-    )
-    assert info.value.step == first_bad
-    assert f"step {first_bad} of {case.n_steps}" in str(info.value)
+    n = case.n_steps
+    bad = {annealed_langevin: 13, heun: 9}.get(case.sampler, n if case.is_time else 4)
+    assert info.value.step == bad and f"step {bad} of {n}" in str(info.value)
     assert ("from t = " if case.is_time else "from sigma = ") in str(info.value)
-
-
-@every_sampler
-def test_explosion_is_reported_not_returned(case):
     with pytest.raises(ChainDivergedError, match="take more or smaller steps"):
-        case.run_any(lambda x, level: 1e4 * x, np.ones(3), random_state=0)
+        case(lambda x, level: 1e4 * x, np.ones(3), random_state=0)
 
 
 def test_not_a_number_in_the_denoising_step_only():
     def score(x, t):
         return np.where(t == GRID.end, np.nan, -x)
 
-    with pytest.raises(
-        ChainDivergedError, match=r"the final denoising step, from t = 0\.0"
-    ) as info:
+    with pytest.raises(ChainDivergedError, match=r"final denoising step, from t = 0\.0") as info:
         ddpm(score, np.ones(3), GRID, random_state=0)
     assert info.value.step == 11
     assert np.isfinite(ddpm(score, np.ones(3), GRID, final_denoising=False).samples).all()
@@ -677,7 +471,28 @@ def test_annealed_langevin_beyond_its_stability_limit():
         annealed_langevin(point_mass, None, [1.0, 0.5], step=4.5 * 0.25, **options)
 
 
-BAD_ARGUMENTS = [
+def nan_for_one(x, level):
+    return np.where(np.arange(3) == 1, np.nan, x)
+
+
+OF_ALL = [
+    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
+    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
+    (dict(callback=3), TypeError, "callback must be a callable"),
+    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
+    (dict(colour=3), TypeError, r"colour. Allowed are .*keep_trajectory, thin"),
+    (dict(random_state="x"), TypeError, "random_state must be None"),
+    (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\) .* numpy.full"),
+    (dict(x0=np.zeros((0, 2))), ValueError, r"not empty; got shape \(0, 2\)"),
+    (dict(x0=np.zeros((2, 2, 2))), ValueError, r"got shape \(2, 2, 2\)"),
+    (dict(x0=np.array([0, np.inf, np.nan])), ValueError, "x0 must be finite; 2 of 3 values"),
+    (dict(x0=np.array(["a"])), ValueError, "x0 must be numeric"),
+    (dict(x0=np.array([1j])), ValueError, "x0 must be real"),
+    (dict(score=None), TypeError, r"score must be a callable .* got NoneType"),
+    (dict(score=lambda x, t: x[:, None]), ValueError, r"score must return .* got shape \(3, 1\)"),
+    (dict(score=nan_for_one), ValueError, "score must be finite at x0; .* 1 of 3 chains"),
+]
+ALONG_LEVELS = [
     (dict(x0=None), ValueError, "x0=None needs n_samples, .* got n_samples=None"),
     (dict(n_samples=3), ValueError, "n_samples and dim describe .* got n_samples=3, dim=None"),
     (dict(dim=3), ValueError, "got n_samples=None, dim=3. Leave them out"),
@@ -685,54 +500,58 @@ BAD_ARGUMENTS = [
     (dict(x0=None, n_samples=2.0), ValueError, r"n_samples must be an integer >= 1; got 2\.0"),
     (dict(x0=None, n_samples=2, dim=0), ValueError, "dim must be an integer >= 1; got 0"),
     (dict(batch_size=0), ValueError, "batch_size must be an integer >= 1; got 0"),
-    (dict(thin=0), ValueError, "thin must be an integer >= 1; got 0"),
-    (dict(thin=2), ValueError, "thin=2 has no effect .*keep_trajectory=True"),
-    (dict(callback=3), TypeError, "callback must be None or a callable"),
-    (dict(random_sate=0), TypeError, "unexpected keyword random_sate.*mean random_state"),
     (dict(denoise=False), TypeError, "unexpected keyword denoise.*Allowed are .*final_denoising"),
     (dict(n_normals=3), TypeError, "unexpected keyword n_normals"),
     (dict(burn_in=3), TypeError, "burn_in has no effect on .*langevin and mala"),
-    (dict(random_state="x"), TypeError, "random_state must be None"),
-    (dict(x0=1.0), ValueError, r"x0 must have shape \(n_chains,\)"),
-    (dict(x0=np.array([0, np.nan])), ValueError, "x0 must be finite; 1 of 2 values"),
-    (dict(score=None), TypeError, r"score must be a callable \(x, (t|sigma)\) .* got NoneType"),
-    (dict(score=lambda x, t: x[:, None]), ValueError, r"score must return .* got shape \(3, 1\)"),
-    (
-        dict(score=lambda x, t: np.where(np.arange(3) == 1, np.nan, x)),
-        ValueError,
-        "score must be finite at x0; .* 1 of 3 chains",
-    ),
+    (dict(score=None), TypeError, r"score must be a callable \(x, (t|sigma)\)"),
 ]
+OF_CHAINS = [
+    (dict(step=0.0), ValueError, "step must be finite and > 0; got 0"),
+    (dict(step=np.nan), ValueError, "step must be finite and > 0; got nan"),
+    (dict(step="1"), ValueError, "step must be a number > 0; got '1'"),
+    (dict(n_steps=0), ValueError, "n_steps must be an integer >= 1; got 0"),
+    (dict(n_steps=2.5), ValueError, r"n_steps must be an integer >= 1; got 2\.5"),
+    (dict(burn_in=-1), ValueError, "burn_in must be an integer >= 0; got -1"),
+    (dict(burn_in=10), ValueError, r"burn_in must be smaller than n_steps.*Use n_steps=10 \+"),
+    (dict(thin=11, keep_trajectory=True), ValueError, "thin must be at most .* = 10"),
+    (dict(n_step=3), TypeError, "unexpected keyword n_step.*mean n_steps"),
+    (dict(colour=3), TypeError, r"colour. Allowed are step, n_steps, .*burn_in\."),
+    (dict(batch_size=3), TypeError, "batch_size has no effect on (langevin|mala).*noise levels"),
+    (dict(final_denoising=False), TypeError, "final_denoising has no effect on"),
+]
+BAD_ARGUMENTS = [(case, *bad) for case in CASES.values() for bad in OF_ALL + ALONG_LEVELS]
+BAD_ARGUMENTS += [(case, *bad) for case in CHAINS.values() for bad in OF_ALL + OF_CHAINS]
 
 
-@every_sampler
-@pytest.mark.parametrize(("arguments", "error", "message"), BAD_ARGUMENTS)
+@pytest.mark.parametrize(("case", "arguments", "error", "message"), BAD_ARGUMENTS)
 def test_errors_name_the_argument_and_the_remedy(case, arguments, error, message):
-    options = dict(score=simple_score, x0=np.zeros(3)) | arguments
     with pytest.raises(error, match=message):
-        case.run_any(options.pop("score"), options.pop("x0"), **options)
+        case(**(dict(score=simple_score, x0=np.zeros(3)) | arguments))
 
 
-BAD_SCHEDULES = [
-    (ddpm, dict(grid=[0.5, 1.0]), "times must be at least two strictly decreasing"),
-    (heun, dict(grid=3.0), r"grid must have shape \(K,\).* got shape \(\)"),
-    (ancestral, dict(grid=GRID, variance="x"), "variance must be one of 'posterior', 'forward'"),
-    (annealed_langevin, dict(levels=[1.0, 2.0], step=1, n_steps=1), "levels must be .* decreasing"),
-    (annealed_langevin, dict(levels=[1.0, 0.0], step=1, n_steps=1), "noise levels sigma > 0"),
-    (annealed_langevin, dict(levels=LEVELS, step=0, n_steps=1), "step must be finite and > 0"),
-    (annealed_langevin, dict(levels=LEVELS, step=1, n_steps=0), "n_steps must be an integer >= 1"),
-    (predictor_corrector, dict(levels=[1.0]), "levels must be at least 2"),
-    (
-        predictor_corrector,
-        dict(levels=LEVELS, n_corrector=-1),
-        "n_corrector must be an integer >= 0",
-    ),
-    (predictor_corrector, dict(levels=LEVELS, corrector_step=-1), "corrector_step must be finite"),
-    (predictor_corrector, dict(levels=LEVELS, n_corrector=0, corrector_step=0.2), "no effect with"),
-]
+ANNEALED = dict(levels=LEVELS, step=1, n_steps=1)
 
 
-@pytest.mark.parametrize(("sampler", "arguments", "message"), BAD_SCHEDULES)
+@pytest.mark.parametrize(
+    ("sampler", "arguments", "message"),
+    [
+        (ddpm, dict(grid=[0.5, 1.0]), "times must be at least two strictly decreasing"),
+        (heun, dict(grid=3.0), r"grid must have shape \(K,\).* got shape \(\)"),
+        (
+            ancestral,
+            dict(grid=GRID, variance="x"),
+            "variance must be one of 'posterior', 'forward'",
+        ),
+        (annealed_langevin, ANNEALED | dict(levels=[1.0, 2.0]), "levels must be .* decreasing"),
+        (annealed_langevin, ANNEALED | dict(levels=[1.0, 0.0]), "noise levels sigma > 0"),
+        (annealed_langevin, ANNEALED | dict(step=0), "step must be finite and > 0"),
+        (annealed_langevin, ANNEALED | dict(n_steps=0), "n_steps must be an integer >= 1"),
+        (predictor_corrector, dict(levels=[1.0]), "levels must be at least 2"),
+        (predictor_corrector, dict(levels=LEVELS, n_corrector=-1), "n_corrector must be .* >= 0"),
+        (predictor_corrector, dict(levels=LEVELS, corrector_step=-1), "corrector_step must be fin"),
+        (predictor_corrector, dict(levels=LEVELS, n_corrector=0, corrector_step=0.2), "no effect"),
+    ],
+)
 def test_bad_schedules_are_refused(sampler, arguments, message):
     with pytest.raises(ValueError, match=message):
         sampler(simple_score, np.zeros(3), **arguments)
@@ -749,7 +568,7 @@ def test_run_options_are_said_once():
     assert set(RunOptions.__annotations__) == set(DEFAULTS)
     for name in DEFAULTS:
         assert name in RunOptions.__doc__
-    for sampler in (ddpm, ancestral, probability_flow, heun, annealed_langevin, mala, langevin):
+    for sampler in (mala, langevin, *(case.sampler for case in CASES.values())):
         assert not set(inspect.signature(sampler).parameters) & set(DEFAULTS)
         assert "RunOptions" in sampler.__doc__
 

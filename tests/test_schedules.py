@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convexscore.schedules import (
-    TimeGrid,
-    exponential_grid,
-    geometric_levels,
-    two_phase_grid,
-    uniform_grid,
-    ve_level,
-    vp,
-    vp_time,
-)
-from convexscore.schedules.levels import check_noise
+from convexscore.schedules import TimeGrid, exponential_grid, two_phase_grid, uniform_grid
+from convexscore.schedules.levels import check_noise, geometric_levels, ve_level, vp, vp_time
 from convexscore.scores import tweedie, ve_score_to_vp, vp_score_to_ve
 
 MEAN, VARIANCE = np.array([1.0, -2.0]), np.array([0.3, 4.0])
@@ -47,20 +38,15 @@ def test_uniform_grid():
     assert uniform_grid(1.0, 2).end == 1e-3 and uniform_grid(1.0, 1, end=0).end == 0.0
 
 
-@given(
-    kappa=st.floats(1e-3, 3.0),
-    n_uniform=st.integers(0, 40),
-    n_geometric=st.integers(0, 40),
-)
+@given(kappa=st.floats(1e-3, 3.0), n_uniform=st.integers(0, 40), n_geometric=st.integers(0, 40))
 def test_two_phase_grid_is_the_papers(kappa, n_uniform, n_geometric):
     n_total = max(n_uniform + n_geometric, 1)
     grid = two_phase_grid(kappa, n_uniform, n_total)
     # MW23, Definition 1, in the time of the sampler.
     horizon = kappa * n_uniform + 1
-    sampler_times = [
-        k * kappa if k <= n_uniform else horizon - (1 + kappa) ** (n_uniform - k)
-        for k in range(n_total + 1)
-    ]
+    k = np.arange(n_total + 1)
+    shrinking = horizon - (1 + kappa) ** (0.0 + n_uniform - k)
+    sampler_times = np.where(k <= n_uniform, k * kappa, shrinking)
     np.testing.assert_allclose(horizon - grid.times, sampler_times, atol=1e-12 * horizon)
     assert grid.horizon == pytest.approx(horizon, rel=1e-15)
     assert grid.end == pytest.approx((1 + kappa) ** (n_uniform - n_total), rel=1e-12)
@@ -72,11 +58,7 @@ def test_two_phase_grid_is_the_papers(kappa, n_uniform, n_geometric):
     assert np.all(grid.steps > bound / 2)
 
 
-@given(
-    horizon=st.floats(0.01, 20.0),
-    ratio=st.floats(1e-6, 0.9),
-    n_steps=st.integers(1, 100),
-)
+@given(horizon=st.floats(0.01, 20.0), ratio=st.floats(1e-6, 0.9), n_steps=st.integers(1, 100))
 def test_exponential_grid_steps_follow_the_remaining_time(horizon, ratio, n_steps):
     end = horizon * ratio
     grid = exponential_grid(horizon, n_steps, end=end)
@@ -87,9 +69,8 @@ def test_exponential_grid_steps_follow_the_remaining_time(horizon, ratio, n_step
     bound = np.expm1(kappa) * np.minimum(1, grid.times[1:])
     assert np.all(grid.steps <= bound * (1 + 1e-9) + 1e-14)
     inside = grid.times[:-1] <= 1
-    np.testing.assert_allclose(
-        grid.steps[inside], np.expm1(kappa) * grid.times[1:][inside], rtol=1e-8, atol=1e-15
-    )
+    expected = np.expm1(kappa) * grid.times[1:][inside]
+    np.testing.assert_allclose(grid.steps[inside], expected, rtol=1e-8, atol=1e-15)
 
 
 def test_time_grid_is_frozen_and_readable():
@@ -107,22 +88,16 @@ def test_time_grid_is_frozen_and_readable():
 # ---- Levels ----------------------------------------------------------------------------------
 
 
-def test_vp_levels():
-    t = np.array([0.0, 1e-12, 0.3, 5.0])
+def test_vp_and_ve_levels():
+    t = np.append(0.0, np.geomspace(1e-12, 15, 30))
     scale, sigma = vp(t)
     np.testing.assert_allclose(scale**2 + sigma**2, 1, rtol=1e-15)
     # Small times keep their digits: sigma^2 = 2 t - 2 t^2 + ...
     np.testing.assert_allclose(sigma[1], np.sqrt(2e-12), rtol=1e-11)
-    assert [type(v) for v in vp(0.3)] == [float, float]
-    assert vp(0.3) == (scale[2], sigma[2])
-
-
-def test_vp_time_and_ve_level_are_inverse():
-    t = np.geomspace(1e-10, 15, 30)
-    scale, sigma = vp(t)
     np.testing.assert_allclose(ve_level(t), sigma / scale, rtol=1e-13)
     np.testing.assert_allclose(vp_time(ve_level(t)), t, rtol=1e-13)
-    assert type(vp_time(1.0)) is float and type(ve_level(1.0)) is float
+    assert vp(t[9]) == (scale[9], sigma[9])
+    assert [type(v) for v in (*vp(0.3), vp_time(1.0), ve_level(1.0))] == [float] * 4
 
 
 def test_geometric_levels():
@@ -179,10 +154,9 @@ def test_levels_may_be_one_a_row(shape):
     slow = [tweedie(np.sin, x[i], scale[i], levels[i]) for i in range(6)]
     np.testing.assert_allclose(means, slow, rtol=1e-13)
     # One number for all rows of either.
-    np.testing.assert_array_equal(tweedie(np.sin, x, 0.5, np.full(6, 2.0)),
-                                  tweedie(np.sin, x, np.full(6, 0.5), 2.0))  # fmt: skip
-    np.testing.assert_array_equal(tweedie(np.sin, x, 0.5, np.full(6, 2.0)),
-                                  tweedie(np.sin, x, 0.5, 2.0))  # fmt: skip
+    for scale, sigma in ((0.5, np.full(6, 2.0)), (np.full(6, 0.5), 2.0)):
+        same = tweedie(np.sin, x, scale, sigma)
+        np.testing.assert_array_equal(same, tweedie(np.sin, x, 0.5, 2.0))
 
 
 # ---- Errors ----------------------------------------------------------------------------------
@@ -200,7 +174,7 @@ BAD_CALLS = [
     (lambda: uniform_grid(1.0, 3, end=-1), "end must be finite and >= 0; got -1"),
     (lambda: exponential_grid(1.0, 3, end=0), "end must be finite and > 0; got 0"),
     (lambda: two_phase_grid(0.0, 1, 2), "kappa must be finite and > 0; got 0"),
-    (lambda: two_phase_grid(0.1, 3, 2), "n_uniform must be at most n_total.*n_uniform=3"),
+    (lambda: two_phase_grid(0.1, 3, 2), "n_total must be an integer >= 3; got 2"),
     (lambda: two_phase_grid(0.1, -1, 2), "n_uniform must be an integer >= 0; got -1"),
     (lambda: vp(-0.1), "t must be >= 0; got -0.1"),
     (lambda: vp([0.1, np.nan]), "t must be >= 0; got"),

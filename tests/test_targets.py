@@ -34,47 +34,33 @@ LAPLACE = LineLaw.from_scipy(stats.laplace(), breaks=[0.0])
 RING = targets.ring_of_gaussians(weights=np.arange(1.0, 9.0))
 SHAPES = [targets.banana(), targets.two_moons(share=0.3), targets.spiral(), RING]
 LAWS = [GAUSSIAN, FULL, CUBE, SHARED, ROUND, QUARTIC, LAPLACE, *SHAPES]
+every_law = pytest.mark.parametrize("law", LAWS, ids=repr)
 
 
 def difference_quotient(log_density, x, h=1e-4):
     """Fourth-order finite differences, coordinate by coordinate."""
-    points = x.reshape(len(x), -1)
-    out = np.empty_like(points)
-    for j in range(points.shape[1]):
-        e = np.zeros(points.shape[1])
-        e[j] = h
-
-        def at(k, e=e):
-            return log_density((points + k * e).reshape(x.shape))
-
-        out[:, j] = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
-    return out.reshape(x.shape)
+    steps = h * np.eye(x[0].size).reshape(-1, *x.shape[1:])
+    at = {k: np.array([log_density(x + k * e) for e in steps]) for k in (-2, -1, 1, 2)}
+    return ((8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * h)).T.reshape(x.shape)
 
 
 # ---- what all of them promise ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("law", LAWS, ids=repr)
+@every_law
 def test_score_is_the_gradient_of_the_log_density(law):
     x = law.sample(20, random_state=0)
     np.testing.assert_allclose(law.score(x), difference_quotient(law.log_density, x), atol=3e-7)
-    for level in LEVELS:
-        noised = law.noised(*level)
+    for scale, sigma in LEVELS:
+        noised = law.noised(scale, sigma)
         z = noised.sample(20, random_state=1)
         slope = difference_quotient(noised.log_density, z)
         np.testing.assert_allclose(noised.score(z), slope, atol=3e-7)
-
-
-@pytest.mark.parametrize("law", LAWS, ids=repr)
-def test_denoiser_and_score_satisfy_tweedie(law):
-    for scale, sigma in LEVELS:
-        noised = law.noised(scale, sigma)
-        z = noised.sample(20, random_state=2)
         tweedie = (z + sigma**2 * noised.score(z)) / scale
         np.testing.assert_allclose(law.denoise(z, scale, sigma), tweedie, atol=1e-9)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=repr)
+@every_law
 def test_noise_on_noise_is_more_noise(law):
     twice = law.noised(0.7, 0.4).noised(0.5, 0.3)
     once = law.noised(0.35, math.hypot(0.5 * 0.4, 0.3))
@@ -87,22 +73,19 @@ def test_noise_on_noise_is_more_noise(law):
 
 
 @pytest.mark.parametrize("dim", [2, 5, 10])
-@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
-def test_draws_do_not_depend_on_how_many_there_are(kind, dim):
+def test_draws_do_not_depend_on_how_many_there_are(dim):
     """To the last bit, also the rows that a matrix product treats as its remainder."""
     rng = np.random.default_rng(dim)
     factors = rng.standard_normal((2, dim, dim))
     covariances = factors @ factors.transpose(0, 2, 1)
-    if kind == "gaussian":
-        law = Gaussian(np.zeros(dim), covariances[0])
-    else:
-        law = GaussianMixture([1.0, 2.0], rng.standard_normal((2, dim)), covariances)
-    many = law.sample(300, random_state=5)
-    for n in [*range(1, 70), 299]:
-        assert np.array_equal(law.sample(n, random_state=5), many[:n])
+    mixture = GaussianMixture([1.0, 2.0], rng.standard_normal((2, dim)), covariances)
+    for law in (Gaussian(np.zeros(dim), covariances[0]), mixture):
+        many = law.sample(300, random_state=5)
+        for n in [*range(1, 70), 299]:
+            assert np.array_equal(law.sample(n, random_state=5), many[:n])
 
 
-@pytest.mark.parametrize("law", LAWS, ids=repr)
+@every_law
 def test_shapes_seeds_and_limits(law):
     assert isinstance(law, targets.Target) and isinstance(law.noised(1.0, 1.0), targets.Target)
     many, few = law.sample(50, random_state=5), law.sample(7, random_state=5)
@@ -123,7 +106,7 @@ def test_shapes_seeds_and_limits(law):
     np.testing.assert_allclose(nothing, np.broadcast_to(law.mean, few.shape), atol=1e-9)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=repr)
+@every_law
 def test_tiny_noise_and_far_points_stay_finite_and_accurate(law):
     x = law.sample(30, random_state=6)
     tiny = law.noised(1.0, 1e-4)
@@ -147,11 +130,8 @@ def test_sample_moments(law):
         """Of mean and covariance after whitening, in standard errors."""
         white = (x.reshape(n, -1) - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
         squares = white[:, :, None] * white[:, None, :]
-        errors = (
-            (white.mean(0) * np.sqrt(n)),
-            ((squares.mean(0) - np.eye(law.dim)) / squares.std(0) * np.sqrt(n)),
-        )
-        return max(np.abs(e).max() for e in errors)
+        errors = white.mean(0), (squares.mean(0) - np.eye(law.dim)) / squares.std(0)
+        return max(np.abs(e).max() for e in errors) * np.sqrt(n)
 
     mean = np.atleast_1d(law.mean)
     covariance = np.atleast_2d(law.variance if law.dim == 1 else law.covariance)
@@ -180,9 +160,8 @@ def test_levels_may_be_one_a_row(law):
         return np.concatenate([f(z[i : i + 1], *level) for i, *level in rows])
 
     close = dict(rtol=1e-9, atol=1e-10)
-    np.testing.assert_allclose(
-        law.denoise(z, scale, sigma), loop(law.denoise, scale, sigma), **close
-    )
+    slow = loop(law.denoise, scale, sigma)
+    np.testing.assert_allclose(law.denoise(z, scale, sigma), slow, **close)
     noised = law.noised(scale, sigma)
     slow = loop(lambda x, a, s: Noised(law, a, s).score(x), scale, sigma)
     np.testing.assert_allclose(noised.score(z), slow, **close)
@@ -204,7 +183,7 @@ def test_levels_may_be_one_a_row(law):
         np.testing.assert_allclose(score(z, times), loop(score, times), rtol=1e-8, atol=1e-8)
         np.testing.assert_allclose(score(z, np.full(8, quiet)), score(z, quiet), atol=1e-8)
         assert np.abs(score(z, times) - loop(score, times[::-1])).max() > 0.05  # negative control
-    assert (noised.sample(8, random_state=0).shape == z.shape)  # fmt: skip
+    assert noised.sample(8, random_state=0).shape == z.shape
     with pytest.raises(ValueError, match="got 8 levels for points of shape"):
         noised.score(z[:5])
 
@@ -221,50 +200,27 @@ def test_noise_of_levels_by_row_has_these_levels():
 # ---- Gaussian and mixtures -------------------------------------------------------------------
 
 
-def slow_mixture(law, x, scale=1.0, sigma=0.0):
-    total = 0.0
-    for weight, mean, covariance in zip(law.weights, law.means, law.covariances, strict=True):
+@pytest.mark.parametrize("law", [GAUSSIAN, FULL, CUBE, SHARED, ROUND, RING], ids=repr)
+@pytest.mark.parametrize(("scale", "sigma"), [(1.0, 0.0), (0.6, 0.8)])
+def test_density_against_a_plain_sum(law, scale, sigma):
+    x, total = law.sample(30, random_state=9), 0.0
+    parts = [(1.0, law.mean, law.covariance)]
+    if law is not GAUSSIAN:
+        parts = zip(law.weights, law.means, law.covariances, strict=True)
+    for weight, mean, covariance in parts:
         noisy = scale**2 * covariance + sigma**2 * np.eye(law.dim)
         total = total + weight * stats.multivariate_normal(scale * mean, noisy).pdf(x)
-    return np.log(total)
-
-
-@pytest.mark.parametrize("law", [FULL, CUBE, SHARED, ROUND, RING], ids=repr)
-def test_mixture_density_against_a_plain_sum(law):
-    x = law.sample(30, random_state=9)
-    np.testing.assert_allclose(law.log_density(x), slow_mixture(law, x), atol=1e-10)
-    noised = law.noised(0.6, 0.8)
-    np.testing.assert_allclose(noised.log_density(x), slow_mixture(law, x, 0.6, 0.8), atol=1e-10)
-    assert np.allclose(law.responsibilities(x).sum(axis=1), 1.0)
-
-
-def test_gaussian_density_and_noise_in_closed_form():
-    x = GAUSSIAN.sample(10, random_state=0)
-    exact = stats.multivariate_normal(GAUSSIAN.mean, GAUSSIAN.covariance).logpdf(x)
-    np.testing.assert_allclose(GAUSSIAN.log_density(x), exact, atol=1e-12)
-    noised = GAUSSIAN.noised(0.6, 0.8)
-    covariance = 0.36 * GAUSSIAN.covariance + 0.64 * np.eye(3)
-    np.testing.assert_allclose(noised.covariance, covariance, atol=1e-14)
-    np.testing.assert_allclose(noised.score(x), -(x - noised.mean) @ np.linalg.inv(covariance))
+    noised = law.noised(scale, sigma)
+    np.testing.assert_allclose(noised.log_density(x), np.log(total), atol=1e-10)
+    exact = scale**2 * law.covariance + sigma**2 * np.eye(law.dim)
+    np.testing.assert_allclose(noised.covariance, exact, atol=1e-12)
     # The wrapper that knows the denoiser only agrees with the closed form.
-    wrapped = Noised(GAUSSIAN, 0.6, 0.8)
-    np.testing.assert_allclose(wrapped.score(x), noised.score(x), atol=1e-12)
-    for level in ((0.5, 0.3), (0.0, 1.0)):
-        np.testing.assert_allclose(
-            wrapped.denoise(x, *level), noised.denoise(x, *level), atol=1e-12
-        )
-
-
-def test_one_component_is_a_gaussian_and_a_shared_matrix_is_many_equal_ones():
-    x = GAUSSIAN.sample(10, random_state=0)
-    single = GaussianMixture([3.0], GAUSSIAN.mean[None], GAUSSIAN.covariance)
-    np.testing.assert_allclose(single.score(x), GAUSSIAN.score(x), atol=1e-12)
-    np.testing.assert_allclose(single.log_density(x), GAUSSIAN.log_density(x), atol=1e-12)
-    many = GaussianMixture(SHARED.weights, SHARED.means, SHARED.covariances)
-    z = SHARED.sample(10, random_state=0)
-    np.testing.assert_allclose(many.score(z), SHARED.score(z), atol=1e-12)
-    for level in LEVELS:
-        np.testing.assert_allclose(many.denoise(z, *level), SHARED.denoise(z, *level), atol=1e-12)
+    if sigma:
+        wrapped = Noised(law, scale, sigma)
+        np.testing.assert_allclose(wrapped.score(x), noised.score(x), atol=1e-12)
+        for level in ((0.5, 0.3), (0.0, 1.0)):
+            mean = noised.denoise(x, *level)
+            np.testing.assert_allclose(wrapped.denoise(x, *level), mean, atol=1e-12)
 
 
 def test_points_without_spread_give_the_kernel_density_score():
@@ -276,10 +232,9 @@ def test_points_without_spread_give_the_kernel_density_score():
     np.testing.assert_allclose(law.denoise(z, 1.0, 0.2)[0], (share @ points / share.sum())[0])
     farthest = points[np.argmax(points @ [1.0, -2.0])]
     np.testing.assert_allclose(law.denoise(z, 1.0, 0.2)[1], farthest)
-    with pytest.raises(ValueError, match=r"singular.*noised"):
-        law.score(z)
-    with pytest.raises(ValueError, match=r"singular.*noised"):
-        Gaussian([0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]).log_density(z)
+    for ask in (law.score, Gaussian([0.0, 0.0], [[1.0, 1.0], [1.0, 1.0]]).log_density):
+        with pytest.raises(ValueError, match=r"singular.*noised"):
+            ask(z)
 
 
 @pytest.mark.slow
@@ -311,16 +266,14 @@ def test_strokes_are_continuous_lines():
     slow = targets.stroke(
         lambda t: np.column_stack([40 * t**2, 0 * t]), thickness=0.1, along="parameter"
     )
-    ratio = np.exp(np.diff(slow.log_density([[10.0, 0.0], [40.0 / 4 * 3, 0.0]])))
+    ratio = np.exp(np.diff(slow.log_density([[10.0, 0.0], [30.0, 0.0]])))
     np.testing.assert_allclose(ratio, np.sqrt(10 / 30), rtol=1e-3)
 
 
 def test_shapes_are_where_they_should_be():
     spiral = targets.spiral()
-    i = np.arange(80)
-    drawn = ((100 - i) / 10)[:, None] * np.column_stack(
-        [np.cos(i * np.pi / 20), np.sin(i * np.pi / 20)]
-    )
+    angle, radius = np.arange(80) * np.pi / 20, np.linspace(10, 2.1, 80)
+    drawn = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
     assert cdist(drawn, spiral.means).min(axis=1).max() < 0.3
     moons = targets.two_moons(thickness=0.05, share=0.3)
     half = moons.n_components // 2
@@ -344,25 +297,24 @@ def test_shapes_are_where_they_should_be():
 def test_noised_line_law_against_adaptive_quadrature(law, level):
     scale, sigma = level
     exact = LineLaw.from_scipy(law, breaks=[0.0] if law.dist.name == "laplace" else ())
-
     for z in (-1.0, 0.001, 0.4, 2.0):
         ends = np.clip((z + sigma * np.array([-9, 9])) / scale, *exact.interval)
         if ends[0] == ends[1]:
             continue
         cuts = [ends[0], 0.0, ends[1]] if ends[0] < 0 < ends[1] else ends
 
-        def moment(k, z=z, cuts=cuts):
-            def mass(x):
-                return x**k * law.pdf(x) * stats.norm.pdf(z, scale * x, sigma)
+        def mass(x, k, z=z):
+            return x**k * law.pdf(x) * stats.norm.pdf(z, scale * x, sigma)
 
-            pieces = itertools.pairwise(cuts)
-            return sum(integrate.quad(mass, a, b, epsabs=0, epsrel=1e-10)[0] for a, b in pieces)
-
-        np.testing.assert_allclose(
-            exact.noised_log_density([z], scale, sigma)[0], np.log(moment(0)), atol=1e-9
-        )
+        total, first = (
+            sum(integrate.quad(mass, a, b, args=(k,), epsabs=0, epsrel=1e-10)[0]
+                for a, b in itertools.pairwise(cuts))
+            for k in (0, 1)
+        )  # fmt: skip
+        density = exact.noised_log_density([z], scale, sigma)[0]
+        np.testing.assert_allclose(density, np.log(total), atol=1e-9)
         mean = exact.denoise([z], scale, sigma)[0]
-        np.testing.assert_allclose(mean, moment(1) / moment(0), atol=1e-8)
+        np.testing.assert_allclose(mean, first / total, atol=1e-8)
 
 
 def test_uniform_law_far_outside_in_closed_form():
@@ -375,15 +327,14 @@ def test_uniform_law_far_outside_in_closed_form():
         log_q = near + np.log1p(-np.exp(far - near))
         noised = law.noised(1.0, sigma)
         np.testing.assert_allclose(noised.log_density(z), log_q, rtol=1e-9, atol=1e-9)
-        slope = np.exp(stats.norm.logpdf(z / sigma) - log_q) - np.exp(
-            stats.norm.logpdf((z - 1) / sigma) - log_q
-        )
+        ends = np.exp(stats.norm.logpdf(np.array([z, z - 1]) / sigma) - log_q)
+        slope = ends[0] - ends[1]
         # The closed form's own exponents z²/(2 sigma²) lose digits far outside.
         rtol = 1e-9 + 4e-15 * (z / sigma) ** 2
         error = np.abs(noised.score(z) - slope / sigma)
         assert (error <= rtol * np.abs(slope / sigma) + 1e-7).all()
-        np.testing.assert_allclose(law.denoise(z, 1.0, sigma)[2], 0.2 if sigma < 0.1 else 0.4985,
-                                   atol=2e-2)  # fmt: skip
+        mean = law.denoise(z, 1.0, sigma)[2]
+        np.testing.assert_allclose(mean, 0.2 if sigma < 0.1 else 0.4985, atol=2e-2)
 
 
 @pytest.mark.parametrize(
@@ -405,19 +356,17 @@ def test_line_law_quantiles_and_samples(frozen):
     np.testing.assert_allclose(law.log_density(inside), frozen.logpdf(inside), atol=1e-9)
 
 
-def test_line_law_score_given_by_differences_and_noiseless_scaling():
+def test_line_law_score_by_differences_and_noiseless_scaling():
     x = np.linspace(-3, 3, 61)
     exact = -4 * x * (x**2 - 1) + 0.3
     np.testing.assert_allclose(QUARTIC.score(x), exact, atol=1e-8)
-    given = LineLaw(lambda x: -np.abs(x), (-30, 30), score=lambda x: -np.sign(x), breaks=[0.0])
     y = np.array([-3.0, -1e-9, 1e-9, 2.0])
-    np.testing.assert_allclose(given.score(y), -np.sign(y))
     np.testing.assert_allclose(LAPLACE.score(y), -np.sign(y), atol=1e-7)  # never across the kink
     at_its_end = LineLaw(lambda x: np.where(x >= 0, -x, np.nan), (0.0, 30.0))
     np.testing.assert_allclose(at_its_end.score([0.0, 1e-12]), -1.0, atol=1e-7)
-    half = given.noised(0.5, 0.0)
-    np.testing.assert_allclose(half.score(y), -2 * np.sign(y))
-    np.testing.assert_allclose(half.log_density([0.25]), given.log_density([0.5]) + np.log(2))
+    half = LAPLACE.noised(0.5, 0.0)
+    np.testing.assert_allclose(half.score(y), -2 * np.sign(y), atol=1e-7)
+    np.testing.assert_allclose(half.log_density([0.25]), LAPLACE.log_density([0.5]) + np.log(2))
     assert np.isnan(QUARTIC.score([5.0])).all() and QUARTIC.log_density([5.0])[0] == -np.inf
     lost = QUARTIC.noised(1.0, 0.1).score([np.nan, 0.3, np.inf])
     assert np.isnan(lost[[0, 2]]).all() and np.isfinite(lost[1])
@@ -426,30 +375,12 @@ def test_line_law_score_given_by_differences_and_noiseless_scaling():
     np.testing.assert_allclose(with_gap.denoise([0.01, -0.01], 1.0, 0.01), [1, -1], atol=2e-2)
 
 
-def test_line_law_finds_peaks_at_breaks_and_refuses_what_is_no_density():
+def test_line_law_finds_peaks_at_breaks():
     def comb(x):
         return np.logaddexp(-0.5 * (x / 1e-7) ** 2 - np.log(1e-7), -0.5 * x**2)
 
     law = LineLaw(comb, (-9.0, 9.0), breaks=[-1e-6, 1e-6])
     np.testing.assert_allclose(law.cdf([-1e-5, 1e-5]), [0.25, 0.75], atol=1e-5)
-    with pytest.raises(ValueError, match=r"-inf at all 512 points.*breaks"):
-        LineLaw(lambda x: np.full_like(x, -np.inf), (0, 1))
-    with pytest.raises(ValueError, match="not NaN"):
-        LineLaw(lambda x: np.full_like(x, np.nan), (0, 1))
-    with pytest.raises(ValueError, match=r"density must be >= 0; it is -0\.9"):
-        LineLaw.from_density(lambda x: x, (-1, 1))
-    with pytest.raises(ValueError, match="one number a point"):
-        LineLaw(lambda x: 0.0, (0, 1))
-    with pytest.raises(ValueError, match=r"finite a < b; got \(0, inf\)"):
-        LineLaw(lambda x: -x, (0, np.inf))
-    with pytest.raises(ValueError, match="strictly inside"):
-        LineLaw(lambda x: -x, (0, 1), breaks=[1.0])
-    with pytest.raises(TypeError, match="frozen continuous law"):
-        LineLaw.from_scipy(stats.poisson(3.0))
-    with pytest.raises(TypeError, match="from_scipy"):
-        LineLaw(stats.norm(), (0, 1))
-    with pytest.raises(ValueError, match=r"q must be in \[0, 1\]"):
-        QUARTIC.ppf([1.1])
 
 
 # ---- the interface: other models join with a denoiser -----------------------------------------
@@ -471,32 +402,14 @@ class Spike:
         return Noised(self, scale, sigma)
 
 
-class SparseCoding:
-    """X = A theta + tau noise with spins theta; the formula for E[X|z] through E[theta|z]."""
-
-    def __init__(self, a, tau):
-        self.a, self.tau, self.dim = a, tau, len(a)
-        signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * a.shape[1])).reshape(a.shape[1], -1)
-        self.codes = signs.T
-
-    def denoise(self, z, scale, sigma):
-        total = (scale * self.tau) ** 2 + sigma**2
-        share = np.exp(-cdist(z, scale * self.codes @ self.a.T, "sqeuclidean") / (2 * total))
-        theta = share @ self.codes / share.sum(axis=1, keepdims=True)
-        clean = theta @ self.a.T
-        return clean + scale * self.tau**2 / total * (z - scale * clean)
-
-
 def test_a_new_model_needs_a_denoiser_only():
     v = np.array([1.0, -0.5, 2.0])
     spike, same = Spike(v), GaussianMixture([0.5, 0.5], [v, -v], 0.0)
     assert isinstance(spike, targets.Law) and not isinstance(spike, targets.Target)
     z = spike.noised(0.8, 0.6).sample(20, random_state=0)
     assert isinstance(spike.noised(0.8, 0.6), targets.Target)
-    for mine, exact in (
-        (spike.noised(0.8, 0.6), same.noised(0.8, 0.6)),
-        (spike.noised(0.8, 0.6).noised(0.5, 0.4), same.noised(0.8, 0.6).noised(0.5, 0.4)),
-    ):
+    once = spike.noised(0.8, 0.6), same.noised(0.8, 0.6)
+    for mine, exact in (once, [law.noised(0.5, 0.4) for law in once]):
         np.testing.assert_allclose(mine.score(z), exact.score(z), atol=1e-12)
         np.testing.assert_allclose(
             mine.denoise(z, 0.5, 0.4), exact.denoise(z, 0.5, 0.4), atol=1e-12
@@ -508,71 +421,46 @@ def test_a_new_model_needs_a_denoiser_only():
         spike.noised(0.8, 0.6).log_density(z)
 
 
-def test_sparse_coding_formula_of_the_posterior_mean():
-    a = np.random.default_rng(1).normal(size=(3, 2))
-    law = SparseCoding(a, 0.4)
-    same = GaussianMixture(np.ones(4), law.codes @ a.T, 0.16)
-    z = same.noised(0.7, 0.5).sample(10, random_state=0)
-    np.testing.assert_allclose(law.denoise(z, 0.7, 0.5), same.denoise(z, 0.7, 0.5), atol=1e-12)
-    score = Noised(law, 0.7, 0.5).score(z)
-    np.testing.assert_allclose(score, same.noised(0.7, 0.5).score(z), atol=1e-12)
-
-
 def test_an_approximate_denoiser_replaces_the_exact_one():
     law = Noised(GAUSSIAN, 0.8, 0.6, denoiser=lambda z, scale, sigma: 0.0 * z)
     z = law.sample(5, random_state=0)
     np.testing.assert_allclose(law.score(z), -z / 0.36)
     np.testing.assert_allclose(law.noised(0.5, 0.3).score(z), -z / (0.09 + 0.09))
-    np.testing.assert_array_equal(z, GAUSSIAN.noised(0.8, 0.6).score(z) * 0 + z)
     with pytest.raises(ValueError, match=r"denoiser must return.*\(5, 3\)"):
         Noised(GAUSSIAN, 0.8, 0.6, denoiser=lambda z, scale, sigma: z[:, 0]).score(z)
     with pytest.raises(TypeError, match="callable"):
         Noised(GAUSSIAN, 0.8, 0.6, denoiser=0.0)
     with pytest.raises(TypeError, match="target must be a law"):
         vp_score(3.0)
-
-
-@pytest.mark.parametrize("law", [FULL, QUARTIC], ids=repr)
-def test_variance_preserving_and_exploding_scores_convert(law):
-    t = 0.7
-    scale, sigma = np.exp(-t), np.sqrt(1 - np.exp(-2 * t))
-    z = law.noised(scale, sigma).sample(10, random_state=0)
-    converted = ve_score(law)(z / scale, sigma / scale) / scale
-    np.testing.assert_allclose(vp_score(law)(z, t), converted, atol=1e-9)
-    np.testing.assert_allclose(vp_score(law)(z, 40.0), -z, atol=1e-9)
-    for bad in (-1.0, np.nan, -np.ones(10), True):
+    np.testing.assert_allclose(vp_score(QUARTIC)(z[:, 0], 40.0), -z[:, 0], atol=1e-9)
+    for bad in (-1.0, np.nan, -np.ones(5), True):
         with pytest.raises(ValueError, match=r"t must be (finite|a number)"):
-            vp_score(law)(z, bad)
+            vp_score(GAUSSIAN)(z, bad)
     with pytest.raises(ValueError, match="one number or one a row; got 2 levels"):
-        vp_score(law)(z, np.ones(2))
+        vp_score(GAUSSIAN)(z, np.ones(2))
 
 
 # ---- bad input -------------------------------------------------------------------------------
 
+BAD_CALLS = [
+    (lambda law, z: law.score(np.zeros((2, 7))), r"of dimension \d; got shape \(2, 7\)"),
+    (lambda law, z: law.log_density(0.0), "one point per row"),
+    (lambda law, z: law.score(z.astype(complex)), "x must be real"),
+    (lambda law, z: law.noised(-1.0, 1.0), "scale must be finite and >= 0; got -1"),
+    (lambda law, z: law.denoise(z, 1.0, np.inf), "sigma must be finite"),
+    (lambda law, z: law.denoise(z, 1.0, 0.0), "sigma must be > 0 here; got sigma=0"),
+    (lambda law, z: law.noised(0.0, 0.0), "or 0 with scale > 0"),
+    (lambda law, z: law.noised("1", 1.0), "scale must be a number"),
+    (lambda law, z: law.denoise(z, 1.0, np.ones(3)), "got 3 levels for points"),
+    (lambda law, z: law.sample(-1), "n must be an integer >= 0"),
+]
+
 
 @pytest.mark.parametrize("law", [GAUSSIAN, FULL, QUARTIC, Noised(QUARTIC, 1.0, 1.0)], ids=repr)
-def test_bad_points_and_levels(law):
-    with pytest.raises(ValueError, match=rf"dimension {law.dim}; got shape \(2, 7\)"):
-        law.score(np.zeros((2, 7)))
-    with pytest.raises(ValueError, match="one point per row"):
-        law.log_density(0.0)
-    with pytest.raises(ValueError, match="x must be real"):
-        law.score(np.zeros((2, law.dim), dtype=complex))
-    z = np.zeros((2, law.dim))
-    with pytest.raises(ValueError, match="scale must be finite and >= 0; got -1"):
-        law.noised(-1.0, 1.0)
-    with pytest.raises(ValueError, match="sigma must be finite"):
-        law.denoise(z, 1.0, np.inf)
-    with pytest.raises(ValueError, match="sigma must be > 0 here; got sigma=0"):
-        law.denoise(z, 1.0, 0.0)
-    with pytest.raises(ValueError, match="or 0 with scale > 0"):
-        law.noised(0.0, 0.0)
-    with pytest.raises(ValueError, match="scale must be a number"):
-        law.noised("1", 1.0)
-    with pytest.raises(ValueError, match="got 3 levels for points"):
-        law.denoise(z, 1.0, np.ones(3))
-    with pytest.raises(ValueError, match="n must be an integer >= 0"):
-        law.sample(-1)
+@pytest.mark.parametrize(("call", "message"), BAD_CALLS)
+def test_bad_points_and_levels(law, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(law, np.zeros((2, law.dim)))
 
 
 @pytest.mark.parametrize(
@@ -594,13 +482,18 @@ def test_bad_points_and_levels(law):
         (lambda: targets.spiral(thickness=0.0), "thickness"),
         (lambda: targets.stroke(lambda t: t, thickness=1.0), "what curve returns must have shape"),
         (lambda: targets.stroke(lambda t: t, thickness=1.0, along="time"), "along must be one of"),
+        (lambda: Gaussian([1j]), "mean must be real"),
+        (lambda: LineLaw(lambda x: np.full_like(x, -np.inf), (0, 1)), "-inf at all 512 .*breaks"),
+        (lambda: LineLaw(lambda x: np.full_like(x, np.nan), (0, 1)), "not NaN"),
+        (lambda: LineLaw(lambda x: 0.0, (0, 1)), r"log_density must return .*one number a point"),
+        (lambda: LineLaw(lambda x: -x, (1, 0)), r"finite a < b; got \(1, 0\)"),
+        (lambda: LineLaw(lambda x: -x, (0, np.inf)), "interval must be finite"),
+        (lambda: LineLaw(lambda x: -x, (0, 1), breaks=[1.0]), "strictly inside"),
+        (lambda: LineLaw.from_scipy(stats.poisson(3.0)), "frozen continuous law"),
+        (lambda: LineLaw(stats.norm(), (0, 1)), "from_scipy"),
+        (lambda: QUARTIC.ppf([1.1]), r"q must be in \[0, 1\]"),
     ],
 )
 def test_bad_laws(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         make()
-
-
-def test_complex_arrays_are_refused():
-    with pytest.raises(ValueError, match="mean must be real"):
-        Gaussian([1j])

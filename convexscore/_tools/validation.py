@@ -233,3 +233,19 @@ def check_count(value: Any, *, name: str, minimum: int = 1) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}; got {value!r}.")
     return int(value)
+
+
+def check_callable(value: Any, *, name: str, form: str, hint: str) -> None:
+    """A function, not its result or something else."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a callable {form}; got {type(value).__name__}. {hint}")
+
+
+def check_returned(value: ArrayLike, shape: tuple[int, ...], *, name: str, hint: str) -> Floats:
+    """What a user's function returned, as floats of the shape that it must have."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(
+            f"{name} must return an array of shape {shape}; got shape {array.shape}. {hint}"
+        )
+    return array

@@ -8,7 +8,6 @@ denoiser=...)`` into a law with its score. Denoisers stand above the laws: they 
 of this form.
 """
 
-from convexscore.denoisers.base import Convergence, Denoiser
-from convexscore.denoisers.exact import Exact
+from convexscore.denoisers.base import Convergence, Denoiser, Exact
 
 __all__ = ["Convergence", "Denoiser", "Exact"]

@@ -5,14 +5,10 @@
 sampler is its steps; the loop is one function, and its options are `RunOptions` for all of them.
 """
 
-from convexscore.samplers.annealed import annealed_langevin
-from convexscore.samplers.chain import LangevinResult
-from convexscore.samplers.ddpm import ancestral, ddpm
-from convexscore.samplers.langevin import langevin
-from convexscore.samplers.mala import mala
+from convexscore.samplers.along_levels import annealed_langevin, predictor_corrector
+from convexscore.samplers.along_times import ancestral, ddpm, heun, probability_flow
+from convexscore.samplers.langevin import LangevinResult, langevin, mala
 from convexscore.samplers.options import RunOptions
-from convexscore.samplers.predictor_corrector import predictor_corrector
-from convexscore.samplers.probability_flow import heun, probability_flow
 from convexscore.samplers.reverse import DiffusionResult
 from convexscore.samplers.run import ChainDivergedError
 

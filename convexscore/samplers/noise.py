@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._tools.random import RandomState, spawn_generators
-
-Floats: TypeAlias = NDArray[np.float64]
+from convexscore._tools.typing import Floats
 
 # Numbers a stream hands out a step, shared by neighbouring chains: a generator of its own for each
 # of 10 000 one-dimensional chains costs ten times the arithmetic of the chain itself.

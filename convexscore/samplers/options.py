@@ -7,13 +7,10 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, TypeAlias, TypedDict, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from convexscore._tools.random import RandomState
-from convexscore._tools.validation import check_count
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_callable, check_count
 
-Floats: TypeAlias = NDArray[np.float64]
 Callback: TypeAlias = Callable[[int, Floats], Any]
 
 # Chains per call of the score: small enough that a hundred neurons of all of them stay in cache,
@@ -104,15 +101,12 @@ def read_options(
             check_count(value, name=name, minimum=minimum)
     if not run["keep_trajectory"] and run["thin"] > 1:
         raise ValueError(
-            f"thin={run['thin']} has no effect without a trajectory. Leave it out, or keep one with "
-            f"keep_trajectory=True."
+            f"thin={run['thin']} has no effect without a trajectory, keep_trajectory=True. Leave it out."
         )
     callback = run["callback"]
-    if callback is not None and not callable(callback):
-        raise TypeError(
-            f"callback must be None or a callable callback(step, x); got "
-            f"{type(callback).__name__}. Pass the function itself, not its result."
-        )
+    if callback is not None:
+        hint = "Pass the function itself, not its result."
+        check_callable(callback, name="callback", form="callback(step, x)", hint=hint)
     return run
 
 

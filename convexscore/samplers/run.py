@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import RandomState
-from convexscore._tools.validation import check_array
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_array, check_callable, check_returned
 from convexscore.samplers.noise import ChainNoise
-from convexscore.samplers.options import Floats, RunOptions
-
-Score: TypeAlias = Callable[[Floats], ArrayLike]
-# What the chains are in: their positions, or positions and what is known about them.
-State = TypeVar("State")
+from convexscore.samplers.options import RunOptions
 
 # A chain beyond this many times the start's own length scale has exploded, not explored.
 _EXPLOSION = 1e8
+_SHOWN_CHAINS = 5
 
 
 class ChainDivergedError(RuntimeError):
@@ -33,70 +32,80 @@ class ChainDivergedError(RuntimeError):
         Indices of the chains concerned.
     """
 
-    def __init__(
-        self, message: str, *, step: int | None = None, chains: tuple[int, ...] = ()
-    ) -> None:
-        super().__init__(message)
-        self.step = step
-        self.chains = chains
+    step: int | None = None
+    chains: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What every run returns; it prints shapes instead of arrays."""
+
+    samples: Floats
+    trajectory: Floats | None
+    n_steps: int
+    seconds: float
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self))
+        return f"{type(self).__name__}({shown})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    return f"{value:.3g}" if isinstance(value, float) else repr(value)
 
 
 class Record:
     """States of a trajectory and their labels, allocated once; nothing without trajectory."""
 
+    states: Floats | None = None
+    labels: Floats | None = None
+
     def __init__(self, x: Floats, most: int, *, keep: bool) -> None:
-        self._states = np.empty((most, *x.shape)) if keep else None
-        self._labels = np.empty(most)
+        self._space = (np.empty((most, *x.shape)), np.empty(most)) if keep else None
         self._count = 0
 
     def add(self, x: Floats, label: float) -> None:
-        if self._states is not None:
-            self._states[self._count] = x
-            self._labels[self._count] = label
+        if self._space is not None:
+            states, labels = self._space
+            states[self._count], labels[self._count] = x, label
             self._count += 1
-
-    @property
-    def states(self) -> Floats | None:
-        return None if self._states is None else self._states[: self._count]
-
-    @property
-    def labels(self) -> Floats | None:
-        return None if self._states is None else self._labels[: self._count]
+            self.states, self.labels = states[: self._count], labels[: self._count]
 
 
 def run_steps(
-    step: Callable[[int, State, Floats], State],
-    state: State,
+    step: Callable[[int, Floats, Floats], Floats],
+    x: Floats,
     n_steps: int,
     run: RunOptions,
     *,
-    position: Callable[[State], Floats],
     noise: RandomState,
     n_normals: int,
     after_step: Callable[[int, Floats], None],
-    description: str,
-) -> tuple[State, int, bool]:
-    """Apply ``step(k, state, z) -> state`` for k = 0, 1, ...; also steps taken, whether stopped.
+) -> tuple[Floats, int, bool]:
+    """Apply ``step(k, x, z) -> x`` for k = 0, 1, ...; also steps taken, whether stopped.
 
     ``z`` has shape (n_chains, n_normals): standard normal, a chain's row from its own stream.
     ``after_step(n_taken, x)`` looks at the positions before anybody else: it keeps them, or raises.
     """
-    n_chains, stopped, n_taken = len(position(state)), False, 0
-    nothing = np.empty((n_chains, 0))
-    normals = ChainNoise(noise, n_chains, n_normals, n_steps) if n_normals else None
-    with progress_bar(n_steps, show=run["progress"], description=description) as advance:
+    stopped, n_taken, z = False, 0, np.empty((len(x), 0))
+    normals = ChainNoise(noise, len(x), n_normals, n_steps) if n_normals else None
+    with progress_bar(n_steps, show=run["progress"], description="steps") as advance:
         while n_taken < n_steps and not stopped:
             # Overflow in a diverging score is reported below, once and with its remedy.
             with np.errstate(over="ignore", invalid="ignore"):
-                z = nothing if normals is None else normals.next_step()
-                state = step(n_taken, state, z)
+                if normals is not None:
+                    z = normals.next_step()
+                x = step(n_taken, x, z)
             n_taken += 1
-            x = position(state)
             after_step(n_taken, x)
             advance(1)
             if run["callback"] is not None:
-                stopped = bool(run["callback"](n_taken, _read_only(x)))
-    return state, n_taken, stopped
+                seen = x.view()
+                seen.flags.writeable = False
+                stopped = bool(run["callback"](n_taken, seen))
+    return x, n_taken, stopped
 
 
 def check_start(x0: ArrayLike) -> Floats:
@@ -107,33 +116,28 @@ def check_start(x0: ArrayLike) -> Floats:
     return check_array(x0, name="x0", shape=shape, ndim=(1, 2))
 
 
-def evaluate_score(score: Score, x: Floats) -> Floats:
-    """``score(x)`` as a float array, refused if its shape is not that of ``x``."""
-    value = np.asarray(score(x), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(
-            f"score must return an array of the shape it is given, {x.shape}; got shape "
-            f"{value.shape}. For x0 of shape (n_chains,) it is called with (n_chains,), for "
-            f"(n_chains, d) with (n_chains, d)."
-        )
-    return value
+def evaluate_score(score: Callable[..., ArrayLike], x: Floats, *level: float) -> Floats:
+    """``score(x, *level)`` as a float array, refused if its shape is not that of ``x``."""
+    hint = "It is given the chains in the shape of x0, and returns that shape."
+    return check_returned(score(x, *level), x.shape, name="score", hint=hint)
 
 
-def evaluate_at_start(score: Score, x0: Floats) -> Floats:
-    """The score at the initial states, which must be finite."""
-    if not callable(score):
-        raise TypeError(
-            f"score must be a callable x -> score of the same shape; got {type(score).__name__}. "
-            f"Pass for instance fit.score_function."
-        )
-    value = evaluate_score(score, x0)
+def check_finite_at_start(value: Floats, name: str) -> Floats:
+    """What a score or a log-density is at the initial states."""
     bad = chains_beyond(value, np.finfo(float).max)
     if bad:
         raise ValueError(
-            f"score must be finite at x0; it is not for {len(bad)} of {len(x0)} chains. "
+            f"{name} must be finite at x0; it is not for {len(bad)} of {len(value)} chains. "
             f"Start inside the support of the law."
         )
     return value
+
+
+def score_at_start(score: Callable[[Floats], ArrayLike], x0: Floats) -> Floats:
+    """The score of one law at the initial states."""
+    hint = "Pass for instance fit.score_function."
+    check_callable(score, name="score", form="x -> score of the same shape", hint=hint)
+    return check_finite_at_start(evaluate_score(score, x0), "score")
 
 
 def explosion_limit(x0: Floats, score_at_start: Floats, step: float) -> float:
@@ -142,30 +146,25 @@ def explosion_limit(x0: Floats, score_at_start: Floats, step: float) -> float:
     return float(_EXPLOSION * scale)
 
 
-def refuse_divergence(
-    x: Floats, limit: float, n_taken: int, where: str, *, cause: str, shown: int = 5
-) -> None:
-    """Raise `ChainDivergedError` if a value is beyond ``limit`` in absolute value or not a number."""
-    # Written so that NaN fails too; the exact chains are worth finding only on failure.
-    if x.max() <= limit and x.min() >= -limit:
-        return
-    chains = chains_beyond(x, limit)
-    named = ", ".join(str(i) for i in chains[:shown]) + (", ..." if len(chains) > shown else "")
-    raise ChainDivergedError(
-        f"the run diverged at {where}: {len(chains)} of {len(x)} chains ({named}) are non-finite "
-        f"or beyond |x| = {limit:.3g}. {cause}",
-        step=n_taken,
-        chains=chains,
-    )
+def is_within(x: Floats, limit: float) -> bool:
+    """Whether all values are numbers of at most ``limit`` in absolute value."""
+    return bool(x.max() <= limit and x.min() >= -limit)
 
 
 def chains_beyond(x: Floats, limit: float) -> tuple[int, ...]:
     """Indices of the chains with a value beyond ``limit`` or not a number."""
     within = (np.abs(x) <= limit).reshape(len(x), -1).all(axis=1)
-    return tuple(int(i) for i in np.flatnonzero(~within))
+    return tuple(np.flatnonzero(~within).tolist())
 
 
-def _read_only(x: Floats) -> Floats:
-    view = x.view()
-    view.flags.writeable = False
-    return view
+def diverged(x: Floats, limit: float, n_taken: int, where: str, cause: str) -> ChainDivergedError:
+    """The error of a run that `is_within` its limit no more."""
+    chains = chains_beyond(x, limit)
+    named = ", ".join(map(str, chains[:_SHOWN_CHAINS]))
+    error = ChainDivergedError(
+        f"the run diverged at {where}: {len(chains)} of {len(x)} chains "
+        f"({named}{', ...' * (len(chains) > _SHOWN_CHAINS)}) are non-finite or beyond "
+        f"|x| = {limit:.3g}. {cause}"
+    )
+    error.step, error.chains = n_taken, chains
+    return error

@@ -6,22 +6,19 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.schedules.time_grids import as_line, shown
 
-Floats: TypeAlias = NDArray[np.float64]
 # A noise level of all rows, or (n,), one a row.
 Level: TypeAlias = float | Floats
 # Score of a family of noised laws: (x, t) with t the OU time, or (x, sigma) with VE noise sigma.
 LevelScore: TypeAlias = Callable[[Floats, Any], ArrayLike]
 
 _TIME_HINT = "Times are in units in which the Ornstein–Uhlenbeck process forgets as exp(-t)."
-_PAIR_HINT = (
-    "At Ornstein–Uhlenbeck time t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t)), or arrays "
-    "(n,), one level a row."
-)
+_PAIR_HINT = "At time t use scale = exp(-t), sigma = sqrt(1 - exp(-2 t)); arrays have one a row."
 
 
 def vp(t: ArrayLike) -> tuple[Any, Any]:
@@ -100,10 +97,7 @@ def geometric_levels(sigma_max: float, sigma_min: float, n: int) -> Floats:
     low = check_positive(sigma_min, name="sigma_min", hint="Take a tenth of the finest feature.")
     n = check_count(n, name="n", minimum=2)
     if not low < top:
-        raise ValueError(
-            f"sigma_min must be < sigma_max; got sigma_min={low:g}, sigma_max={top:g}. "
-            f"Swap them; for one level pass [sigma] to the sampler."
-        )
+        raise ValueError(f"sigma_min must be < sigma_max; got {low:g} and {top:g}. Swap them.")
     return np.geomspace(top, low, n)
 
 
@@ -124,10 +118,7 @@ def check_level(value: Any, *, name: str, strict: bool = False, hint: str = "") 
         number = value[()] if isinstance(value, np.ndarray) else value
         return check_positive(number, name=name, strict=strict, hint=hint)
     levels = as_line(name, value)
-    low = float(levels.min())
-    if low < 0 or (strict and low == 0):
-        relation = ">" if strict else ">="
-        raise ValueError(f"{name} must be finite and {relation} 0; got {low:g}. {hint}".rstrip())
+    check_positive(float(levels.min()), name=name, strict=strict, hint=hint)
     return levels
 
 

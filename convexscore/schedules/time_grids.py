@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_array, check_count, check_positive
-
-Floats: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +128,8 @@ def exponential_grid(horizon: float, n_steps: int, *, end: float = 1e-3) -> Time
     """
     horizon, end = _check_ends(horizon, end, strict=True)
     n_steps = check_count(n_steps, name="n_steps")
-    tau = np.linspace(_to_tau(horizon), _to_tau(end), n_steps + 1)
+    first, last = (t - 1.0 if t >= 1.0 else float(np.log(t)) for t in (horizon, end))
+    tau = np.linspace(first, last, n_steps + 1)
     times = np.where(tau >= 0, 1 + tau, np.exp(np.minimum(tau, 0)))
     times[0], times[-1] = horizon, end  # not their round trip through log and exp
     return TimeGrid(times)
@@ -161,19 +161,17 @@ def two_phase_grid(kappa: float, n_uniform: int, n_total: int) -> TimeGrid:
     [3.0, 2.0, 1.0, 0.5, 0.25]
     """
     kappa = check_positive(kappa, name="kappa", hint="It is the length of the first steps.")
-    n_total = check_count(n_total, name="n_total")
     n_uniform = check_count(n_uniform, name="n_uniform", minimum=0)
-    if n_uniform > n_total:
-        raise ValueError(
-            f"n_uniform must be at most n_total, which counts all steps; got n_uniform={n_uniform}"
-            f", n_total={n_total}. Raise n_total: the steps beyond n_uniform shrink geometrically."
-        )
+    n_total = check_count(n_total, name="n_total", minimum=max(n_uniform, 1))  # counts all steps
     k = np.arange(n_total + 1)
     geometric = np.exp(-np.log1p(kappa) * np.maximum(k - n_uniform, 0))
     return TimeGrid(np.where(k < n_uniform, 1 + kappa * (n_uniform - k), geometric))
 
 
-def as_time_grid(grid: TimeGrid | ArrayLike) -> TimeGrid:
+GridLike: TypeAlias = TimeGrid | ArrayLike
+
+
+def as_time_grid(grid: GridLike) -> TimeGrid:
     """A grid as it is; anything else as its decreasing times."""
     return grid if isinstance(grid, TimeGrid) else TimeGrid(as_line("grid", grid))
 
@@ -188,16 +186,11 @@ def shown(values: Floats) -> str:
     return np.array2string(values, threshold=6, edgeitems=2, precision=4)
 
 
-def _to_tau(t: float) -> float:
-    return t - 1.0 if t >= 1.0 else float(np.log(t))
-
-
 def _check_ends(horizon: float, end: float, *, strict: bool) -> tuple[float, float]:
     horizon = check_positive(horizon, name="horizon", hint="5 leaves less than one percent.")
     end = check_positive(end, name="end", strict=strict, hint="It is the last remaining time.")
     if not end < horizon:
         raise ValueError(
-            f"end must be < horizon; got end={end:g}, horizon={horizon:g}. The sampler runs from "
-            f"the time horizon, much noise, down to end."
+            f"end must be < horizon; got end={end:g}, horizon={horizon:g}. Samplers run down to end."
         )
     return horizon, end

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.validation import check_callable
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.scores.noised import PosteriorMean, posterior_mean, tweedie_score
 from convexscore.targets.inputs import Floats, as_points
@@ -111,11 +112,9 @@ class Noised:
         scale, sigma = check_noise(self.scale, self.sigma)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "sigma", sigma)
-        if self.denoiser is not None and not callable(self.denoiser):
-            raise TypeError(
-                f"denoiser must be None or a callable (z, scale, sigma) -> E[X | z]; got "
-                f"{type(self.denoiser).__name__}. Pass the function itself."
-            )
+        if self.denoiser is not None:
+            form, hint = "(z, scale, sigma) -> E[X | z]", "Pass the function itself."
+            check_callable(self.denoiser, name="denoiser", form=form, hint=hint)
 
     @property
     def dim(self) -> int:
@@ -130,9 +129,9 @@ class Noised:
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density at x, in the shape of x."""
-        z = self._points(x, "x")
-        mean = self._posterior_mean(z, self.scale, self.sigma)
-        return tweedie_score(z, mean, self.scale, self.sigma)
+        z, shape = as_points(x, self.dim)
+        mean = self._posterior_mean(z.reshape(shape), self.scale, self.sigma)
+        return tweedie_score(z.reshape(shape), mean, self.scale, self.sigma)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density (n,), if the law knows it."""
@@ -156,16 +155,13 @@ class Noised:
         .. math:: a m + \frac{b \sigma^2}{b^2\sigma^2 + \tau^2}\,(z - b a m)
         """
         scale, sigma = check_noise(scale, sigma)
-        points = self._points(z, "z")
+        rows, shape = as_points(z, self.dim, name="z")
+        points = rows.reshape(shape)
         total = np.hypot(scale * self.sigma, sigma)
         mean = self._posterior_mean(points, scale * self.scale, total)
         clean, by = by_row(self.scale, points) * mean, by_row(scale, points)
         gain = by * by_row(self.sigma / total, points) ** 2
         return clean + gain * (points - by * clean)
-
-    def _points(self, x: ArrayLike, name: str) -> Floats:
-        points, shape = as_points(x, self.dim, name=name)
-        return points.reshape(shape)
 
     def _posterior_mean(self, z: Floats, scale: Level, sigma: Level) -> Floats:
         denoiser = self.law.denoise if self.denoiser is None else self.denoiser

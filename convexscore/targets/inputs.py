@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from convexscore._tools.validation import as_real, check_array
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 # Temporaries of the targets hold at most this many numbers (8 MB), whatever the number of points.
 _BLOCK = 1 << 20
@@ -54,14 +56,20 @@ def finite_array(value: ArrayLike, *, name: str, shape: str, ndim: Container[int
     return array
 
 
+def with_parts(law: T, **parts: Any) -> T:
+    """The frozen law with other parts, which are not checked again."""
+    other = object.__new__(type(law))
+    other.__dict__.update(law.__dict__, **parts)
+    return other
+
+
 def check_symmetric(matrix: Floats, *, name: str) -> Floats:
     """Symmetric up to rounding over the last two axes; returned exactly symmetric."""
     transposed = np.swapaxes(matrix, -1, -2)
     asymmetry = float(np.abs(matrix - transposed).max(initial=0.0))
     if asymmetry > 1e-10 * float(np.abs(matrix).max(initial=0.0)):
         raise ValueError(
-            f"{name} must be symmetric; entries differ from their mirror images by up to "
-            f"{asymmetry:.3g}. Use (M + M.T) / 2 if that is what you mean."
+            f"{name} must be symmetric; it is not by up to {asymmetry:.3g}. Use (M + M.T) / 2."
         )
     symmetric = 0.5 * (matrix + transposed)
     symmetric.flags.writeable = False

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools import validation
 from convexscore._tools.random import RandomState, check_random_state
-from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
 from convexscore.targets.base import Noised
 from convexscore.targets.inputs import Floats, as_points, row_blocks
@@ -18,6 +18,7 @@ from convexscore.targets.panels import GAUSS_X, Panels, resolve
 
 # Mass beyond the interval at either end, where the support of a scipy law is unbounded.
 _TAIL = 1e-15
+Function: TypeAlias = Callable[[Floats], ArrayLike]
 
 
 class LineLaw:
@@ -33,8 +34,6 @@ class LineLaw:
         there is no mass.
     interval : (a, b)
         Both finite. The law is the density *cut to it*, and normalised.
-    score : callable, optional
-        Derivative of ``log_density``. By default fourth-order differences of it.
     breaks : sequence of numbers
         Points inside where the density is not smooth (kinks, jumps); two, one on either side, bracket
         a narrow peak.
@@ -77,60 +76,15 @@ class LineLaw:
     dim = 1
 
     def __init__(
-        self,
-        log_density: Callable[[Floats], ArrayLike],
-        interval: tuple[float, float],
-        *,
-        score: Callable[[Floats], ArrayLike] | None = None,
-        breaks: Sequence[float] = (),
+        self, log_density: Function, interval: tuple[float, float], *, breaks: Sequence[float] = ()
     ) -> None:
-        for name, value in (("log_density", log_density), ("score", score)):
-            if not callable(value) and not (name == "score" and value is None):
-                raise TypeError(
-                    f"{name} must be a callable of points (m,); got {type(value).__name__}. For a "
-                    f"frozen scipy law use LineLaw.from_scipy."
-                )
+        hint = "For a frozen scipy law use LineLaw.from_scipy."
+        validation.check_callable(log_density, name="log_density", form="of points (m,)", hint=hint)
         self._raw = log_density
-        self._given_score = score
         edges = _read_edges(interval, breaks)
         self.interval = float(edges[0]), float(edges[-1])
         self._breaks = edges[1:-1]
         self._panels: Panels = resolve(self._evaluate, edges)
-
-    @classmethod
-    def from_density(
-        cls,
-        density: Callable[[Floats], ArrayLike],
-        interval: tuple[float, float],
-        *,
-        score: Callable[[Floats], ArrayLike] | None = None,
-        breaks: Sequence[float] = (),
-    ) -> LineLaw:
-        """The same from a density, not necessarily normalised; it must be >= 0.
-
-        Examples
-        --------
-        >>> from convexscore.targets import LineLaw
-        >>> LineLaw.from_density(lambda x: x, (0.0, 1.0)).cdf([0.5]).round(12)
-        array([0.25])
-        """
-        if not callable(density):
-            raise TypeError(
-                f"density must be a callable of points (m,); got {type(density).__name__}. For a "
-                f"frozen scipy law use LineLaw.from_scipy."
-            )
-
-        def log_density(x: Floats) -> Floats:
-            value = np.asarray(density(x), dtype=np.float64)
-            if (value < 0).any():
-                raise ValueError(
-                    f"density must be >= 0; it is {float(value.min()):g} somewhere in the "
-                    f"interval. Shrink the interval to where it is."
-                )
-            with np.errstate(divide="ignore"):
-                return np.log(value)
-
-        return cls(log_density, interval, score=score, breaks=breaks)
 
     @classmethod
     def from_scipy(cls, law: Any, *, breaks: Sequence[float] = ()) -> LineLaw:
@@ -155,7 +109,7 @@ class LineLaw:
 
     @property
     def mean(self) -> np.float64:
-        return np.float64(self._panels.moment(1))
+        return np.float64((np.exp(self._panels.log_masses) * self._panels.nodes).sum())
 
     @property
     def variance(self) -> np.float64:
@@ -164,8 +118,8 @@ class LineLaw:
 
     def sample(self, n: int, *, random_state: RandomState = None) -> Floats:
         """n draws (n,); the first k do not depend on n."""
-        uniform = check_random_state(random_state).random(check_count(n, name="n", minimum=0))
-        return self.ppf(uniform)
+        n = validation.check_count(n, name="n", minimum=0)
+        return self.ppf(check_random_state(random_state).random(n))
 
     def cdf(self, x: ArrayLike) -> Floats:
         """Distribution function, in the shape of x."""
@@ -188,21 +142,16 @@ class LineLaw:
         """Normalised log-density (n,), -inf outside the interval."""
         points = as_points(x, 1)[0][:, 0]
         out = np.full(points.shape, -np.inf)
-        inside = self._inside(points)
+        inside = (points >= self.interval[0]) & (points <= self.interval[1])
         out[inside] = self._evaluate(points[inside]) - self._panels.log_total
         return out
 
     def score(self, x: ArrayLike) -> Floats:
-        """Derivative of the log-density in the shape of x, NaN outside the interval."""
+        """Derivative of the log-density, by fourth-order differences; NaN outside the interval."""
         points, shape = as_points(x, 1)
-        flat = points[:, 0]
-        out = np.full(flat.shape, np.nan)
-        inside = self._inside(flat)
-        at = flat[inside]
-        if self._given_score is not None:
-            out[inside] = np.asarray(self._given_score(at), dtype=np.float64)
-        else:
-            out[inside] = self._difference_quotient(at)
+        out = np.full(points.shape, np.nan)
+        inside = (points >= self.interval[0]) & (points <= self.interval[1])
+        out[inside] = self._difference_quotient(points[inside])
         return out.reshape(shape)
 
     def noised(self, scale: Level, sigma: Level) -> LineLaw | Noised:
@@ -210,14 +159,8 @@ class LineLaw:
         scale, sigma = check_noise(scale, sigma, noiseless=True)
         if not (isinstance(scale, float) and sigma == 0):
             return Noised(self, scale, sigma)
-        low, high = self.interval
-        given = self._given_score
-        return LineLaw(
-            lambda x: self._raw(x / scale),
-            (scale * low, scale * high),
-            score=None if given is None else lambda x: np.asarray(given(x / scale)) / scale,
-            breaks=tuple(scale * self._breaks),
-        )
+        ends, breaks = scale * np.array(self.interval), tuple(scale * self._breaks)
+        return LineLaw(lambda x: self._raw(x / scale), (ends[0], ends[1]), breaks=breaks)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
@@ -246,17 +189,10 @@ class LineLaw:
         far = self._evaluate(x + 2 * h) - self._evaluate(x - 2 * h)
         return (8.0 * near - far) / (12.0 * h)
 
-    def _inside(self, x: Floats) -> np.ndarray:
-        return (x >= self.interval[0]) & (x <= self.interval[1])
-
     def _evaluate(self, x: Floats) -> Floats:
         """The given log-density, checked; a pole is allowed at the ends and breaks only."""
-        value = np.asarray(self._raw(x), dtype=np.float64)
-        if value.shape != x.shape:
-            raise ValueError(
-                f"log_density must return one number a point, shape {x.shape}; got shape "
-                f"{value.shape}. Write it with numpy functions."
-            )
+        hint = "It is one number a point: write it with numpy functions."
+        value = validation.check_returned(self._raw(x), x.shape, name="log_density", hint=hint)
         bad = ~(value < np.inf)
         if bad.any():
             bad &= ~(np.isposinf(value) & np.isin(x, [*self.interval, *self._breaks]))
@@ -273,20 +209,14 @@ class LineLaw:
 
 
 def _read_edges(interval: tuple[float, float], breaks: Sequence[float]) -> Floats:
-    try:
-        ends = np.asarray(interval, dtype=np.float64)
-        inner = np.unique(np.asarray(breaks, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"interval must be two numbers and breaks a sequence of numbers; got {interval!r} and "
-            f"{breaks!r}."
-        ) from error
-    if ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
+    ends = validation.check_array(interval, name="interval", shape="(2,)", ndim=(1,))
+    if ends.shape != (2,) or not ends[0] < ends[1]:
         raise ValueError(
             f"interval must be (a, b) with finite a < b; got {interval!r}. Cut unbounded tails "
             f"where they hold no mass that matters."
         )
-    if inner.ndim != 1 or not ((inner > ends[0]) & (inner < ends[1])).all():
+    inner = np.unique(validation.as_real(breaks, "breaks", "(m,)"))
+    if not ((inner > ends[0]) & (inner < ends[1])).all():
         raise ValueError(
             f"breaks must be numbers strictly inside the interval ({ends[0]:g}, {ends[1]:g}); got "
             f"{list(inner)}. Leave out those at its ends."

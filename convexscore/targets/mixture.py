@@ -10,25 +10,11 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 from convexscore.schedules.levels import Level, by_row, check_noise
+from convexscore.targets import gaussian, inputs
 from convexscore.targets.base import Noised
-from convexscore.targets.gaussian import Gaussian
-from convexscore.targets.inputs import (
-    LOG_2PI,
-    Floats,
-    as_points,
-    finite_array,
-    natural_shape,
-    row_blocks,
-)
-from convexscore.targets.spectrum import (
-    Spectrum,
-    denoising_gain,
-    read_covariances,
-    refuse_singular,
-    turned,
-)
 
 # Temporaries are this many times smaller than the 8 MB of other targets: they stay in cache.
 _SPREAD = 16
@@ -83,25 +69,19 @@ class GaussianMixture:
 
     weights: Floats
     means: Floats
-    _spectrum: Spectrum
+    _spectrum: gaussian.Spectrum
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, covariances: ArrayLike) -> None:
         shares = _read_weights(weights)
-        centres = finite_array(means, name="means", shape="(K, d) or (K,)", ndim=(1, 2))
+        centres = inputs.finite_array(means, name="means", shape="(K, d) or (K,)", ndim=(1, 2))
         centres = centres[:, None] if centres.ndim == 1 else centres
         if len(centres) != len(shares):
             raise ValueError(
-                f"means must have shape ({len(shares)}, d), one row a weight; got shape "
-                f"{np.shape(means)}. Give as many means as weights."
+                f"means must have shape ({len(shares)}, d), one row a weight; got {np.shape(means)}."
             )
         k, dim = centres.shape
-        spectrum = read_covariances(covariances, name="covariances", dim=dim, n_laws=k)
-        self._set(shares, centres, spectrum)
-
-    def _set(self, weights: Floats, means: Floats, spectrum: Spectrum) -> None:
-        object.__setattr__(self, "weights", weights)
-        object.__setattr__(self, "means", means)
-        object.__setattr__(self, "_spectrum", spectrum)
+        spectrum = gaussian.read_covariances(covariances, name="covariances", dim=dim, n_laws=k)
+        self.__dict__.update(weights=shares, means=centres, _spectrum=spectrum)
 
     @property
     def dim(self) -> int:
@@ -114,9 +94,8 @@ class GaussianMixture:
     @property
     def covariances(self) -> Floats:
         """Covariances of the components, (K, d, d)."""
-        return np.broadcast_to(
-            self._spectrum.matrices(), (self.n_components, self.dim, self.dim)
-        ).copy()
+        matrices = self._spectrum.matrices()
+        return np.repeat(matrices, self.n_components // len(matrices), axis=0)
 
     @property
     def mean(self) -> Floats:
@@ -137,33 +116,28 @@ class GaussianMixture:
         cumulative = np.cumsum(self.weights)
         which = np.searchsorted(cumulative, cumulative[-1] * choice.random(n), side="right")
         x = noise.standard_normal((n, self.dim))
-        for label, axes, variances in self._covariance_groups():
-            rows = slice(None) if label is None else which == label
-            x[rows] = turned(x[rows] * np.sqrt(variances), axes)
-        return natural_shape(x + self.means[which])
+        spectrum = self._spectrum
+        for k, axes in enumerate(spectrum.axes):
+            rows = slice(None) if spectrum.is_shared else which == k
+            x[rows] = gaussian.turned(x[rows] * np.sqrt(spectrum.variances[k]), axes)
+        return inputs.natural_shape(x + self.means[which])
 
     def score(self, x: ArrayLike) -> Floats:
         """Gradient of the log-density, in the shape of x."""
-        refuse_singular(self._spectrum, "score")
-        points, shape = as_points(x, self.dim)
+        self._spectrum.refuse_singular("score")
+        points, shape = inputs.as_points(x, self.dim)
         offsets = np.zeros_like(self.means)
         return self._blend(points, offsets, -1.0 / self._spectrum.variances).reshape(shape)
 
     def log_density(self, x: ArrayLike) -> Floats:
         """Log-density, (n,)."""
-        refuse_singular(self._spectrum, "log_density")
-        points, _ = as_points(x, self.dim)
+        self._spectrum.refuse_singular("log_density")
+        points, _ = inputs.as_points(x, self.dim)
         out = np.empty(len(points))
-        for rows in row_blocks(len(points), _SPREAD * max(self.n_components, self.dim)):
-            parts = self._log_parts(points[rows])
-            top = parts.max(axis=0)
-            out[rows] = top + np.log(np.exp(parts - top).sum(axis=0))
+        for rows in self._blocks(points):
+            _, top, total = _shares_of(self._log_parts(points[rows]))
+            out[rows] = top + np.log(total)
         return out
-
-    def responsibilities(self, x: ArrayLike) -> Floats:
-        """Posterior probabilities of the components, (n, K)."""
-        refuse_singular(self._spectrum, "responsibilities")
-        return np.ascontiguousarray(self._shares(as_points(x, self.dim)[0]).T)
 
     def noised(self, scale: Level, sigma: Level) -> GaussianMixture | Noised:
         """The law of ``scale * X + sigma * G``."""
@@ -173,16 +147,15 @@ class GaussianMixture:
         return Noised(self, scale, sigma)
 
     def _noised(self, scale: Level, sigma: Level) -> GaussianMixture:
-        law = object.__new__(GaussianMixture)
-        law._set(self.weights, scale * self.means, self._spectrum.noised(scale, sigma))
-        return law
+        spectrum = self._spectrum.noised(scale, sigma)
+        return inputs.with_parts(self, means=scale * self.means, _spectrum=spectrum)
 
     def denoise(self, z: ArrayLike, scale: Level, sigma: Level) -> Floats:
         """E[X | scale X + sigma G = z], in the shape of z."""
         scale, sigma = check_noise(scale, sigma)
-        points, shape = as_points(z, self.dim, name="z")
+        points, shape = inputs.as_points(z, self.dim, name="z")
         if isinstance(scale, float):
-            gains = denoising_gain(self._spectrum.variances, scale, sigma)
+            gains = gaussian.denoising_gain(self._spectrum.variances, scale, sigma)
             return self._noised(scale, sigma)._blend(points, self.means, gains).reshape(shape)
         return self._posterior_by_row(points, scale, sigma)[1].reshape(shape)
 
@@ -191,94 +164,93 @@ class GaussianMixture:
         scale, sigma = check_noise(scale, sigma)
         if isinstance(scale, float):
             return self._noised(scale, sigma).log_density(z)
-        return self._posterior_by_row(as_points(z, self.dim, name="z")[0], scale, sigma)[0]
+        return self._posterior_by_row(inputs.as_points(z, self.dim, name="z")[0], scale, sigma)[0]
 
     def _posterior_by_row(self, z: Floats, scale: Level, sigma: Level) -> tuple[Floats, Floats]:
         """log q(z) and E[X | z] with a level a row, component by component."""
         by_row(scale, z)
         a, b, spectrum = np.asarray(scale), np.asarray(sigma), self._spectrum
-        laws = [Gaussian._of(mean, spectrum.one(k)) for k, mean in enumerate(self.means)]
+        any_law = gaussian.Gaussian(self.means[0])
+        laws = [
+            inputs.with_parts(any_law, mean=mean, _spectrum=spectrum.one(k))
+            for k, mean in enumerate(self.means)
+        ]
         logs, means = np.empty(len(z)), np.zeros_like(z)
-        for rows in row_blocks(len(z), _SPREAD * max(self.n_components, self.dim)):
+        for rows in self._blocks(z):
             noisy = z[rows], a[rows], b[rows]
             parts = np.array([law.noised_log_density(*noisy) for law in laws])
-            with np.errstate(divide="ignore"):  # a component of weight 0 has log-weight -inf
-                parts += np.log(self.weights)[:, None]
-            top = parts.max(axis=0)
-            shares = np.exp(parts - top)
-            mass = shares.sum(axis=0)
-            logs[rows] = top + np.log(mass)
-            for share, law in zip(shares / mass, laws, strict=True):
+            shares, top, total = _shares_of(parts + self._log_weights()[:, None])
+            logs[rows] = top + np.log(total)
+            for share, law in zip(shares, laws, strict=True):
                 means[rows] += share[:, None] * law.denoise(*noisy)
         return logs, means
 
-    def _covariance_groups(self) -> Iterator[tuple[int | None, Floats, Floats]]:
-        """(component, axes, variances); component None if all share one covariance."""
-        spectrum = self._spectrum
-        for k, (axes, variances) in enumerate(zip(spectrum.axes, spectrum.variances, strict=True)):
-            yield (None if spectrum.is_shared else k), axes, variances
+    def _blocks(self, x: Floats) -> Iterator[slice]:
+        return inputs.row_blocks(len(x), _SPREAD * max(self.n_components, self.dim))
 
     def _blend(self, x: Floats, offsets: Floats, factors: Floats) -> Floats:
         """Posterior average of ``offsets_k + Q_k diag(factors_k) Q_k' (x - mu_k)``."""
-        out = np.empty(x.shape)
-        for rows in row_blocks(len(x), _SPREAD * max(self.n_components, self.dim)):
-            block, shares = x[rows], self._shares(x[rows])
-            if not self._spectrum.is_round:
-                total = shares.T @ offsets
-                for k, axes, _ in self._covariance_groups():
-                    if k is None:
-                        deviation = block - shares.T @ self.means
-                        total += ((deviation @ axes) * factors[0]) @ axes.T
-                    else:
-                        deviation = ((block - self.means[k]) @ axes) * factors[k]
-                        total += shares[k][:, None] * (deviation @ axes.T)
-                out[rows] = total
-            elif self._spectrum.is_shared:
+        out, spectrum = np.empty(x.shape), self._spectrum
+        for rows in self._blocks(x):
+            block = x[rows]
+            shares, _, _ = _shares_of(self._log_parts(block))
+            if spectrum.is_round and spectrum.is_shared:
                 factor = factors[0, 0]
                 out[rows] = factor * block + shares.T @ (offsets - factor * self.means)
-            else:
+            elif spectrum.is_round:
                 # Differences from the mean: an offset of all data costs no digits.
                 factor = factors[:, :1]
-                about = block - self.mean
-                about *= (factor.T @ shares).T
+                about = (block - self.mean) * (factor.T @ shares).T
                 out[rows] = about + shares.T @ (offsets - factor * (self.means - self.mean))
+            elif spectrum.is_shared:
+                axes, deviation = spectrum.axes[0], block - shares.T @ self.means
+                out[rows] = shares.T @ offsets + ((deviation @ axes) * factors[0]) @ axes.T
+            else:
+                out[rows] = shares.T @ offsets
+                for k, axes in enumerate(spectrum.axes):
+                    deviation = ((block - self.means[k]) @ axes) * factors[k]
+                    out[rows] += shares[k][:, None] * (deviation @ axes.T)
         return out
 
-    def _shares(self, x: Floats) -> Floats:
-        """Posterior probabilities of the components, (K, n)."""
-        parts = self._log_parts(x)
-        parts -= parts.max(axis=0)
-        shares = np.exp(parts, out=parts)
-        shares /= shares.sum(axis=0)
-        return shares
+    def _log_weights(self) -> Floats:
+        with np.errstate(divide="ignore"):  # a component of weight 0 has log-weight -inf
+            return np.log(self.weights)
 
     def _log_parts(self, x: Floats) -> Floats:
         """log w_k + log N(x; mu_k, Sigma_k), (K, n): sums over few components are fast this way."""
-        spectrum = self._spectrum
+        axes, variances = self._spectrum.axes, self._spectrum.variances
         factor: float | Floats = -0.5
         # Distances by differences of whitened points: differences of squares lose all digits at
         # small noise.
-        if spectrum.is_round:
+        if self._spectrum.is_round:
             parts = _squared_distances(self.means, x)
-            factor = -0.5 / spectrum.variances[:, :1]
+            factor = -0.5 / variances[:, :1]
+        elif self._spectrum.is_shared:
+            roots = np.sqrt(variances[0])
+            parts = _squared_distances((self.means @ axes[0]) / roots, (x @ axes[0]) / roots)
         else:
             parts = np.empty((self.n_components, len(x)))
-            for k, axes, variances in self._covariance_groups():
-                roots = np.sqrt(variances)
-                if k is None:
-                    parts = _squared_distances((self.means @ axes) / roots, (x @ axes) / roots)
-                else:
-                    white = ((x - self.means[k]) @ axes) / roots
-                    np.einsum("ij,ij->i", white, white, out=parts[k])
-        with np.errstate(divide="ignore"):  # a component of weight 0 has log-weight -inf
-            heights = np.log(self.weights)
-        heights = heights - 0.5 * (spectrum.log_determinants() + self.dim * LOG_2PI)
+            for k, roots in enumerate(np.sqrt(variances)):
+                white = ((x - self.means[k]) @ axes[k]) / roots
+                np.einsum("ij,ij->i", white, white, out=parts[k])
+        determinants = np.log(variances).sum(axis=1)
+        heights = self._log_weights() - 0.5 * (determinants + self.dim * inputs.LOG_2PI)
         parts *= factor
         parts += heights[:, None]
         return parts
 
     def __repr__(self) -> str:
         return f"GaussianMixture(n_components={self.n_components}, dim={self.dim})"
+
+
+def _shares_of(parts: Floats) -> tuple[Floats, Floats, Floats]:
+    """exp(parts), (K, n), as shares of its sum over k; the sum, (n,), is exp(top) total."""
+    top = parts.max(axis=0)
+    parts -= top
+    shares = np.exp(parts, out=parts)
+    total = shares.sum(axis=0)
+    shares /= total
+    return shares, top, total
 
 
 def _squared_distances(centres: Floats, x: Floats) -> Floats:
@@ -291,7 +263,7 @@ def _squared_distances(centres: Floats, x: Floats) -> Floats:
 
 
 def _read_weights(weights: ArrayLike) -> Floats:
-    shares = finite_array(weights, name="weights", shape="(K,), one a component", ndim=(1,))
+    shares = inputs.finite_array(weights, name="weights", shape="(K,), one a component", ndim=(1,))
     if (shares < 0).any() or not shares.sum() > 0:
         raise ValueError(
             f"weights must be >= 0 and not all 0; got {shares[np.argmin(shares)]:g} as the "

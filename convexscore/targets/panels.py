@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -34,41 +32,23 @@ _NEWTON_STEPS = 60
 LogDensity = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True, eq=False)
 class Panels:
     """Edges (P + 1,), nodes (P, 16) and the normalised log-density at them (P, 16).
 
-    ``log_total`` is the logarithm of the integral before it was normalised.
+    ``log_total`` is the logarithm of the integral before it was normalised; ``log_masses``, (P, 16),
+    those of quadrature weight times density.
     """
 
-    edges: Floats
-    nodes: Floats
-    log_density: Floats
-    log_total: float
-
-    @cached_property
-    def log_masses(self) -> Floats:
-        """Logarithm of quadrature weight times density, (P, 16)."""
-        return self.log_density + np.log(0.5 * np.diff(self.edges)[:, None] * GAUSS_W)
-
-    @cached_property
-    def _masses(self) -> Floats:
-        return np.asarray(np.exp(self.log_masses).sum(axis=1))
-
-    @cached_property
-    def _cumulative(self) -> Floats:
+    def __init__(self, edges: Floats, nodes: Floats, log_density: Floats, log_total: float) -> None:
+        self.edges, self.nodes, self.log_total = edges, nodes, log_total
+        half = 0.5 * np.diff(edges)[:, None]
+        self.log_masses = log_density + np.log(half * GAUSS_W)
+        self._masses = np.exp(self.log_masses).sum(axis=1)
         total = np.append(0.0, np.cumsum(self._masses))
-        return np.asarray(total / total[-1])
-
-    @cached_property
-    def _primitives(self) -> Floats:
-        """Legendre coefficients (17, P) of the mass left of a point, per panel, on [-1, 1]."""
-        half = 0.5 * np.diff(self.edges)[:, None]
-        coefficients = (half * np.exp(self.log_density)) @ _TO_LEGENDRE
-        return np.asarray(legendre.legint(coefficients.T, lbnd=-1.0), dtype=np.float64)
-
-    def moment(self, power: int) -> float:
-        return float((np.exp(self.log_masses) * self.nodes**power).sum())
+        self._cumulative = total / total[-1]
+        coefficients = (half * np.exp(log_density)) @ _TO_LEGENDRE
+        # Legendre coefficients (17, P) of the mass left of a point, per panel, on [-1, 1].
+        self._primitives = np.asarray(legendre.legint(coefficients.T, lbnd=-1.0), np.float64)
 
     def index(self, x: Floats) -> np.ndarray:
         """The panel of each x; points outside belong to the first or last one."""
@@ -77,7 +57,8 @@ class Panels:
 
     def cdf(self, x: Floats) -> Floats:
         panel = self.index(x)
-        u = self._unit(x, panel)
+        left, right = self.edges[panel], self.edges[panel + 1]
+        u = np.clip(2.0 * (x - left) / (right - left) - 1.0, -1.0, 1.0)
         within = legendre.legval(u, self._primitives[:, panel], tensor=False)
         return np.clip(self._cumulative[panel] + within, 0.0, 1.0)
 
@@ -104,10 +85,6 @@ class Panels:
         left, right = self.edges[panel], self.edges[panel + 1]
         return np.clip(left + 0.5 * (u + 1.0) * (right - left), left, right)
 
-    def _unit(self, x: Floats, panel: np.ndarray) -> Floats:
-        left, right = self.edges[panel], self.edges[panel + 1]
-        return np.clip(2.0 * (x - left) / (right - left) - 1.0, -1.0, 1.0)
-
 
 def resolve(log_density: LogDensity, edges: Floats) -> Panels:
     """Halve panels until halving changes nothing; ``edges`` are the interval and its breaks.
@@ -127,22 +104,22 @@ def resolve(log_density: LogDensity, edges: Floats) -> Panels:
     done: list[tuple[Floats, Floats, Floats]] = []
     settled = -np.inf  # log of the mass in panels that are done
     for _ in range(_HALVINGS):
-        middle = 0.5 * (left + right)
+        middle, width = 0.5 * (left + right), right - left
         halves = np.column_stack([left, middle]).ravel(), np.column_stack([middle, right]).ravel()
         half_logs = _evaluate(log_density, *halves)
         half_masses = _log_mass(half_logs, *halves)
         log_total = np.logaddexp(settled, np.logaddexp.reduce(half_masses))
         masses = np.exp(half_masses - log_total).reshape(-1, 2)
-        width = right - left
         guess = 0.5 * width * (np.exp(logs - log_total) @ _LEFT_HALF)
         extent = np.maximum(np.abs(left), np.abs(right))
         mass = masses.sum(axis=1)
         tolerance = _RESOLVED + 10.0 * np.finfo(float).eps * extent / width
+        whole = _log_mass(logs, left, right)
         coarse = np.abs(guess - masses[:, 0]) > tolerance * mass
-        coarse |= np.abs(np.exp(_log_mass(logs, left, right) - log_total) - mass) > tolerance * mass
+        coarse |= np.abs(np.exp(whole - log_total) - mass) > tolerance * mass
         coarse &= (mass > _NEGLIGIBLE) & (width > 2.0 * _NARROWEST * extent)
         done.append((left[~coarse], right[~coarse], logs[~coarse]))
-        settled = np.logaddexp(settled, np.logaddexp.reduce(_log_mass(logs, left, right)[~coarse]))
+        settled = np.logaddexp(settled, np.logaddexp.reduce(whole[~coarse]))
         keep = np.repeat(coarse, 2)
         left, right, logs = halves[0][keep], halves[1][keep], half_logs[keep]
         if not coarse.any():

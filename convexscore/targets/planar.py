@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import ArrayLike
 
-from convexscore._tools.validation import check_choice, check_count, check_positive
+from convexscore._tools.validation import check_choice, check_count, check_positive, check_returned
 from convexscore.targets.inputs import Floats, finite_array
 from convexscore.targets.mixture import GaussianMixture
 
@@ -23,11 +23,7 @@ _CHORDS = 20_000
 
 
 def ring_of_gaussians(
-    n_modes: int = 8,
-    *,
-    radius: float = 2.0,
-    spread: float = 0.2,
-    weights: ArrayLike | None = None,
+    n_modes: int = 8, *, radius: float = 2.0, spread: float = 0.2, weights: ArrayLike | None = None
 ) -> GaussianMixture:
     r"""Equally spaced round Gaussians on a circle, the first one at angle 0.
 
@@ -36,7 +32,7 @@ def ring_of_gaussians(
     Parameters
     ----------
     n_modes : int >= 1
-    radius : float > 0
+    radius : float
     spread : float > 0
         Standard deviation of each Gaussian, in the units of ``radius``.
     weights : array (n_modes,), optional
@@ -59,7 +55,6 @@ def ring_of_gaussians(
            [0.  , 2.04]])
     """
     n_modes = check_count(n_modes, name="n_modes")
-    radius = check_positive(radius, name="radius")
     spread = check_positive(spread, name="spread")
     angle = 2.0 * np.pi * np.arange(n_modes) / n_modes
     means = radius * np.column_stack([np.cos(angle), np.sin(angle)])
@@ -114,11 +109,8 @@ def stroke(
     check_choice(along, ("length", "parameter"), name="along")
     t = np.linspace(0.0, 1.0, _CHORDS + 1)
     points = finite_array(curve(t), name="what curve returns", shape="(m, d)", ndim=(2,))
-    if len(points) != len(t):
-        raise ValueError(
-            f"curve must return points (m, d) for parameters (m,); got shape {points.shape} for "
-            f"m = {len(t)}. Stack the coordinates as columns."
-        )
+    hint = "It is given parameters (m,) and returns points (m, d)."
+    check_returned(points, (len(t), points.shape[1]), name="curve", hint=hint)
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     n_gaps = max(1, ceil(length[-1] / thickness * (1 - 1e-9)))
     places = np.interp(np.linspace(0.0, length[-1], n_gaps + 1), length, t)
@@ -142,8 +134,8 @@ def banana(
 
     Parameters
     ----------
-    width, curvature, thickness : float > 0
-        w, c and τ.
+    width, curvature, thickness : float
+        w, c and τ > 0.
 
     Returns
     -------
@@ -152,7 +144,7 @@ def banana(
     Raises
     ------
     ValueError
-        If an argument is not > 0.
+        If the thickness is not > 0 or a number not finite.
 
     References
     ----------
@@ -165,8 +157,6 @@ def banana(
     >>> banana().covariance.diagonal().round(2)
     array([1.06, 0.56])
     """
-    width = check_positive(width, name="width")
-    curvature = check_positive(curvature, name="curvature")
 
     def curve(t: Floats) -> Floats:
         u = 4.0 * width * (2.0 * t - 1.0)
@@ -209,13 +199,14 @@ def two_moons(*, thickness: float = 0.1, share: float = 0.5) -> GaussianMixture:
     share = check_positive(share, name="share")
     if not share < 1:
         raise ValueError(f"share must be > 0 and < 1; got {share:g}. It is the upper moon's mass.")
-    upper = stroke(
-        lambda t: np.column_stack([np.cos(np.pi * t), np.sin(np.pi * t)]), thickness=thickness
-    )
+
+    def half_circle(t: Floats) -> Floats:
+        return np.column_stack([np.cos(np.pi * t), np.sin(np.pi * t)])
+
+    upper = stroke(half_circle, thickness=thickness)
     weights = np.concatenate([share * upper.weights, (1.0 - share) * upper.weights])
-    return GaussianMixture(
-        weights, np.vstack([upper.means, np.array([1.0, 0.5]) - upper.means]), thickness**2
-    )
+    means = np.vstack([upper.means, np.array([1.0, 0.5]) - upper.means])
+    return GaussianMixture(weights, means, thickness**2)
 
 
 def spiral(
@@ -228,9 +219,9 @@ def spiral(
 
     Parameters
     ----------
-    turns : float > 0
+    turns : float
         Revolutions, counter-clockwise.
-    outer, inner : float >= 0
+    outer, inner : float
         First and last radius.
     thickness : float > 0
         Standard deviation of the stroke.
@@ -255,9 +246,6 @@ def spiral(
     array([[10.  ,  0.  ],
            [ 2.07, -0.33]])
     """
-    turns = check_positive(turns, name="turns")
-    outer = check_positive(outer, name="outer", strict=False)
-    inner = check_positive(inner, name="inner", strict=False)
 
     def curve(t: Floats) -> Floats:
         angle, radius = 2.0 * np.pi * turns * t, outer + (inner - outer) * t

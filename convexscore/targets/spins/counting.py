@@ -49,8 +49,7 @@ def round_to_spins(
     check_choice(method, ("sign", "random"), name="method")
     if np.isnan(values).any():
         raise ValueError(
-            f"x must not be NaN; {int(np.isnan(values).sum())} of {values.size} values are. Find "
-            f"out which sampler made them."
+            f"x must not be NaN; {np.isnan(values).sum()} of {values.size} values are. Drop them."
         )
     if method == "sign":
         return np.where(values >= 0, 1.0, -1.0)

@@ -11,8 +11,8 @@ So every field costs two rows of a matrix product and no exponential of a state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -32,54 +32,39 @@ def spins_of(index: np.ndarray, dim: int) -> Floats:
 
 def all_energies(couplings: Floats, field: Floats) -> Floats:
     """x'Ax/2 + h.x of all states, (2^d,), by adding one spin after the other."""
-    energies = np.full(1, 0.5 * np.trace(couplings))
-    for j, h in enumerate(field):
-        onto_j = _linear(couplings[:j, j]) + h
-        energies = np.concatenate([energies - onto_j, energies + onto_j])
-    return energies
+    onto = (_sums((-c, c) for c in couplings[:j, j]) + h for j, h in enumerate(field))
+    return _spin_by_spin(np.full(1, 0.5 * np.trace(couplings)), ((-e, e) for e in onto), np.add)
 
 
-def _linear(coefficients: Floats) -> Floats:
-    """c.x of all states of as many spins."""
-    values = np.zeros(1)
-    for c in coefficients:
-        values = np.concatenate([values - c, values + c])
+def _spin_by_spin(
+    values: Floats, pairs: Iterable[tuple[Any, Any]], put: Callable[[Floats, Any], Floats]
+) -> Floats:
+    """Values of all states, along the last axis, from what each spin adds when it is -1 or 1."""
+    for down, up in pairs:
+        values = np.concatenate([put(values, down), put(values, up)], axis=-1)
     return values
 
 
-@dataclass(frozen=True, eq=False)
+def _sums(pairs: Iterable[tuple[Any, Any]]) -> Floats:
+    return _spin_by_spin(np.zeros(1), pairs, np.add)
+
+
 class Enumeration:
-    """All energies as a matrix (2^high, 2^low): the state number is row * 2^low + column."""
+    """All energies as a matrix (2^high, 2^low): the state number is row * 2^low + column.
 
-    energies: Floats
-    dim: int
+    Beside it ``top``, the largest; ``weights``, exp(energy - top); ``low`` and ``high``, the spins
+    by column and by row.
+    """
 
-    @classmethod
-    def of(cls, energies: Floats, dim: int) -> Enumeration:
-        return cls(energies.reshape(2 ** (dim // 2), -1), dim)
-
-    @cached_property
-    def top(self) -> float:
-        return float(self.energies.max())
-
-    @cached_property
-    def weights(self) -> Floats:
-        """exp(energy - top)."""
-        weights = self.energies - self.top
-        return np.exp(weights, out=weights)
-
-    @cached_property
-    def low(self) -> Floats:
-        """Low spins by column, (2^l, l)."""
-        return spins_of(np.arange(self.energies.shape[1]), self.dim - self.dim // 2)
-
-    @cached_property
-    def high(self) -> Floats:
-        return spins_of(np.arange(self.energies.shape[0]), self.dim // 2)
-
-    @cached_property
-    def log_total(self) -> float:
-        return self.top + float(np.log(self.weights.sum()))
+    def __init__(self, energies: Floats, dim: int) -> None:
+        self.energies = energies.reshape(2 ** (dim // 2), -1)
+        n_high, n_low = self.energies.shape
+        self.low = spins_of(np.arange(n_low), dim - dim // 2)
+        self.high = spins_of(np.arange(n_high), dim // 2)
+        self.top = float(self.energies.max())
+        self.weights = self.energies - self.top
+        np.exp(self.weights, out=self.weights)
+        self.log_total = self.top + float(np.log(self.weights.sum()))
 
     def moments(self) -> tuple[Floats, Floats]:
         """E x (d,) and E x x' (d, d)."""
@@ -87,12 +72,9 @@ class Enumeration:
         by_low, by_high = joint.sum(axis=0), joint.sum(axis=1)
         mean = np.concatenate([by_low @ self.low, by_high @ self.high])
         cross = self.low.T @ joint.T @ self.high
-        second = np.block(
-            [
-                [(self.low * by_low[:, None]).T @ self.low, cross],
-                [cross.T, (self.high * by_high[:, None]).T @ self.high],
-            ]
-        )
+        low = (self.low * by_low[:, None]).T @ self.low
+        high = (self.high * by_high[:, None]).T @ self.high
+        second = np.block([[low, cross], [cross.T, high]])
         np.fill_diagonal(second, 1.0)
         return mean, 0.5 * (second + second.T)
 
@@ -128,16 +110,11 @@ class Enumeration:
 
 def _factors(fields: Floats) -> Floats:
     """exp(f.x - sum|f|) of all states, (n, 2^k): products of k exponentials a row."""
-    values = np.ones((len(fields), 1))
-    for f in fields.T[:, :, None]:
-        size = np.abs(f)
-        values = np.concatenate([values * np.exp(-f - size), values * np.exp(f - size)], axis=1)
-    return values
+    columns = ((f, np.abs(f)) for f in fields.T[:, :, None])
+    pairs = ((np.exp(-f - size), np.exp(f - size)) for f, size in columns)
+    return _spin_by_spin(np.ones((len(fields), 1)), pairs, np.multiply)
 
 
 def _penalties(field: Floats) -> Floats:
     """f.x - sum|f| of all states, (2^k,)."""
-    values = np.zeros(1)
-    for f in field:
-        values = np.concatenate([values - (f + abs(f)), values + (f - abs(f))])
-    return values
+    return _sums((-(f + abs(f)), f - abs(f)) for f in field)

@@ -85,7 +85,7 @@ class SpinLaw(ABC):
                 f"d = {self.dim}. Sample with a Markov chain (Ising: sample(n, method='gibbs')), "
                 f"and for scores pass an approximate denoiser to Noised or vp_score."
             )
-        return Enumeration.of(self.energies(), self.dim)
+        return Enumeration(self.energies(), self.dim)
 
     @cached_property
     def _moments(self) -> tuple[Floats, Floats]:
