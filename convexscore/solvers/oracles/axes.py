@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Complex, Ints, Matrices, Sweep
 from convexscore.solvers.oracles.base import Floats
-from convexscore.solvers.oracles.exact import RESOLVED, Merged
+from convexscore.solvers.oracles.exact import Merged
 
 # Points this near to an axis, relative to the scale, are on it.
 ON_AXIS = 2e-14
@@ -57,12 +57,12 @@ class Solid:
             self.corner + (sign * other.corner + trace),
         )
 
-    def form(self, *, conservative: bool, flip: int) -> Form:
-        """The symmetric matrix of the measure (of its square unless conservative)."""
-        base, swing = self.plane.form(conservative=conservative, flip=flip)
+    def form(self, flip: int) -> Form:
+        """The symmetric matrix of the measure, of its square if that is a norm."""
+        base, swing = self.plane.form(flip)
         third = self.plane.third
         assert third is not None
-        if conservative:
+        if flip:
             return Form(base, swing, 0.5 * flip * (self.column + third), flip * self.corner, True)
         cross = self.column * self.plane.alpha.conj()
         cross += self.column.conj() * self.plane.beta
@@ -136,14 +136,10 @@ def turn_about(merged: Merged, flows: Floats, divergence: float, edge: Floats, p
     along = local[:, 2]
     on_axis = np.abs(relative) <= ON_AXIS * merged.scale
     on_axis[np.arange(len(pairs))[:, None], pairs] = True
-    tol = RESOLVED * merged.scale if divergence else 0.0
-    sweep = sweeping.sort_events(relative, on_axis, tol, merged.scale)
+    sweep = sweeping.sort_events(relative, on_axis, merged.scale, divergence)
     turned = frame @ flows.T
     flat, upright = turned[:, 0] + 1j * turned[:, 1], turned[:, 2]
-    counts = None
-    if divergence:
-        mass = 2.0 * divergence * merged.mass
-        counts = np.concatenate([mass, -mass, [0.0]])[sweep.code]
+    counts = sweep.counts(merged.mass, divergence)
     gathered = _gather(flat, sweep.code, 1), _gather(upright, sweep.code, 1)
     plane = sweeping.arc_matrices(sweep, gathered[0], counts)
     third = sweeping.running(2.0 * gathered[1] * sweep.lever)
