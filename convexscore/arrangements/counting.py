@@ -7,7 +7,7 @@ from math import comb
 from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_count
-from convexscore.arrangements.hyperplanes import Hyperplanes, check_bias, check_points, hyperplanes
+from convexscore.arrangements.hyperplanes import hyperplanes
 
 
 def count_patterns(n: int, rank: int) -> int:
@@ -76,9 +76,4 @@ def pattern_bound(X: ArrayLike, *, bias: bool = True) -> int:
     >>> pattern_bound(X), len(enumerate_patterns(X))     # three points on a line, two equal
     (14, 12)
     """
-    return bound_of(hyperplanes(check_points(X), check_bias(bias)))
-
-
-def bound_of(planes: Hyperplanes) -> int:
-    """The bound for hyperplanes already at hand."""
-    return count_patterns(planes.normals.shape[0], planes.rank)
+    return count_patterns(*hyperplanes(X, bias).normals.shape)

@@ -11,15 +11,8 @@ from numpy.typing import ArrayLike
 from convexscore._tools.validation import check_count
 from convexscore.arrangements.arrangement import Arrangement, Cell
 from convexscore.arrangements.cells import CellSearch, centre
-from convexscore.arrangements.counting import bound_of
-from convexscore.arrangements.hyperplanes import (
-    Bools,
-    Floats,
-    Hyperplanes,
-    check_bias,
-    check_points,
-    hyperplanes,
-)
+from convexscore.arrangements.counting import count_patterns
+from convexscore.arrangements.hyperplanes import Bools, Floats, Hyperplanes, hyperplanes
 
 _Batch = tuple[Bools, Floats, Floats, Floats]
 
@@ -80,13 +73,19 @@ def enumerate_patterns(
     >>> bool((pattern_of(X, cells.u, cells.b) == cells.patterns).all())
     True
     """
-    planes = hyperplanes(check_points(X), check_bias(bias))
-    if limit is not None:
-        _require_below(planes, check_count(limit, name="limit"))
+    planes = hyperplanes(X, bias)
+    bound, (n, d) = count_patterns(*planes.normals.shape), planes.X.shape
+    if limit is not None and bound > check_count(limit, name="limit"):
+        shown = f"{bound:,}" if bound < 10**15 else f"about 10^{len(str(bound)) - 1}"
+        raise ValueError(
+            f"X with n = {n} points in d = {d} dimensions (rank {planes.rank}) may have {shown} "
+            f"activation patterns; limit = {limit:,}. Draw some with sample_patterns, take the first "
+            "of iter_patterns, pass fewer points, or raise limit= "
+            f"(each pattern takes {n} bytes)."
+        )
     search = CellSearch()
     batches = list(_batches(planes, search))
-    patterns, u, b, margin = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return Arrangement(patterns, u, b, margin, exact=search.complete, bias=planes.bias)
+    return joined(batches, exact=search.complete, bias=planes.bias)
 
 
 def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
@@ -121,26 +120,11 @@ def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
     >>> len({cell.pattern.tobytes() for cell in islice(iter_patterns(X), 1000)})
     1000
     """
-    planes = hyperplanes(check_points(X), check_bias(bias))
+    planes = hyperplanes(X, bias)
     return (
         Cell(pattern, u, float(b), float(margin))
         for batch in _batches(planes, CellSearch())
         for pattern, u, b, margin in zip(*batch, strict=True)
-    )
-
-
-def _require_below(planes: Hyperplanes, limit: int) -> None:
-    bound = bound_of(planes)
-    if bound <= limit:
-        return
-    (n, d), distinct = planes.X.shape, planes.normals.shape[0]
-    shown = f"{bound:,}" if bound < 10**15 else f"about 10^{len(str(bound)) - 1}"
-    raise ValueError(
-        f"X with n = {n} points ({distinct} different) in d = {d} dimensions "
-        f"{'with' if planes.bias else 'without'} bias (rank {planes.rank}) may have {shown} "
-        f"activation patterns; limit = {limit:,}. Draw some with sample_patterns, take the first "
-        "of iter_patterns, pass fewer points, or raise limit= "
-        f"(each pattern takes {n} bytes)."
     )
 
 
@@ -193,3 +177,9 @@ def verified(
     good = held.all(axis=1)
     margin = np.where(planes.owner < 0, np.inf, np.abs(value)).min(axis=1)
     return (patterns[good], u[good], b[good], margin[good]), bool(good.all())
+
+
+def joined(batches: list[_Batch], *, exact: bool, bias: bool) -> Arrangement:
+    """Patterns and representatives one after the other."""
+    patterns, u, b, margin = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Arrangement(patterns, u, b, margin, exact=exact, bias=bias)

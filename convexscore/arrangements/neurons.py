@@ -7,14 +7,7 @@ from numpy.typing import ArrayLike
 
 from convexscore.arrangements.arrangement import check_pattern
 from convexscore.arrangements.enumeration import verified
-from convexscore.arrangements.hyperplanes import (
-    SAME,
-    Bools,
-    Floats,
-    check_bias,
-    check_points,
-    hyperplanes,
-)
+from convexscore.arrangements.hyperplanes import SAME, Bools, Floats, check_points, hyperplanes
 
 
 def pattern_of(X: ArrayLike, u: ArrayLike, b: ArrayLike | None = None) -> Bools:
@@ -101,19 +94,19 @@ def neuron_of_pattern(
     """
     from scipy.optimize import linprog
 
-    points = check_points(X)
-    planes = hyperplanes(points, check_bias(bias))
-    wanted = check_pattern(pattern, points.shape[0])
+    planes = hyperplanes(X, bias)
+    wanted = check_pattern(pattern, planes.X.shape[0])
     used = planes.owner >= 0
     if not wanted[~used].all():
         return None
-    active = np.full(planes.normals.shape[0], -1)
-    active[planes.owner[used]] = wanted[used] ^ planes.flipped[used]
-    if (active[planes.owner[used]] != (wanted[used] ^ planes.flipped[used])).any():
+    owner, side = planes.owner[used], (wanted ^ planes.flipped)[used]
+    active = np.zeros(planes.normals.shape[0], dtype=bool)
+    active[owner] = side
+    if (active[owner] != side).any():
         return None  # equal points told apart
     v = np.zeros(planes.rank)
     if planes.rank:
-        rows = planes.normals * np.where(active == 1, -1.0, 1.0)[:, None]
+        rows = planes.normals * np.where(active, -1.0, 1.0)[:, None]
         cost = np.append(np.zeros(planes.rank), -1.0)
         result = linprog(
             cost,

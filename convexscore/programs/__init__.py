@@ -41,11 +41,10 @@ the solver's word as well: :func:`convexscore.certify` judges the network.
 """
 
 from convexscore.programs.dictionary import dictionary_limit, dictionary_program
+from convexscore.programs.line import smallest_beta, univariate_matrices, univariate_program
 from convexscore.programs.neurons import neuron_dictionary
 from convexscore.programs.patterns import nuclear_program, pattern_program
-from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import SolverChoice
-from convexscore.programs.univariate import smallest_beta, univariate_matrices, univariate_program
+from convexscore.programs.solver import ConvexProgram, SolverChoice
 
 __all__ = [
     "ConvexProgram",

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore.arrangements import enumerate_patterns, neuron_of_pattern
 from convexscore.arrangements.arrangement import check_pattern
-from convexscore.programs.data import Standardised
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from convexscore.programs.solver import BoolArray, FloatArray
+from convexscore.programs.standardised import Standardised
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +33,6 @@ class Gate:
     inputs: FloatArray
     trace: float
     free: bool
-
-    @property
-    def design(self) -> FloatArray:
-        """D'[X 1], (n, q)."""
-        return self.factor[:, np.newaxis] * self.inputs
 
     @property
     def sign(self) -> FloatArray:
@@ -97,27 +89,8 @@ def _check_patterns(std: Standardised, patterns: Any, bias: bool) -> BoolArray:
     return np.array([check_pattern(row, std.shape[0]) for row in rows])
 
 
-def interior_neurons(
-    std: Standardised, gates: tuple[Gate, ...], *, bias: bool
-) -> list[FloatArray | None]:
-    """A neuron (u, b) or u strictly inside the cone of every gate, None for free ones."""
-    inside: list[FloatArray | None] = []
-    for place, gate in enumerate(gates):
-        neuron = None
-        if not gate.free:
-            neuron = neuron_of_pattern(std.points, gate.pattern, bias=bias)
-            if neuron is None:
-                raise ValueError(
-                    f"patterns: one with {int(gate.pattern.sum())} of {len(gate.pattern)} points "
-                    f"active (row {place} of the sorted ones) belongs to no open cell of neurons, so "
-                    "no network has it. Take patterns from convexscore.arrangements."
-                )
-        inside.append(None if neuron is None else np.append(*neuron) if bias else neuron[0])
-    return inside
-
-
 def split_gate(
-    gate: Gate, W: FloatArray, inside: FloatArray | None
+    gate: Gate, W: FloatArray, std: Standardised, *, bias: bool
 ) -> tuple[FloatArray, FloatArray]:
     r"""Neurons (q, m) inside the cone and outer weights (m, k) that equal the gate.
 
@@ -125,8 +98,16 @@ def split_gate(
     possible up to a factor.  Of a free gate every column is a neuron.
     """
     k = W.shape[1]
-    if inside is None:
+    if gate.free:
         return W, np.eye(k)
+    neuron = neuron_of_pattern(std.points, gate.pattern, bias=bias)
+    if neuron is None:
+        raise ValueError(
+            f"patterns: one with {int(gate.pattern.sum())} of {len(gate.pattern)} points active "
+            "belongs to no open cell of neurons, so no network has it. Take patterns from "
+            "convexscore.arrangements."
+        )
+    inside = np.append(*neuron)[: len(W)]
     depth = gate.cone @ inside
     # Rows at the origin without bias carry no sign.
     rows = depth > 0
