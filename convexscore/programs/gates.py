@@ -63,7 +63,10 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
             "its bias a free constant."
         )
     slope = std.activation.negative_slope
-    chosen = _check_patterns(std, patterns, bias)
+    if patterns is None:
+        patterns = enumerate_patterns(std.points, bias=bias)
+    rows = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
+    chosen = np.array([check_pattern(row, std.shape[0]) for row in rows])
     if slope == 0:
         chosen = chosen[np.any(chosen, axis=1)]
     elif slope == -1:
@@ -80,13 +83,6 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
         inputs = np.hstack([std.points, ones]) if bias and not free else std.points
         gates.append(Gate(pattern, factor, inputs, float(std.mass @ factor), free))
     return tuple(gates)
-
-
-def _check_patterns(std: Standardised, patterns: Any, bias: bool) -> BoolArray:
-    if patterns is None:
-        return enumerate_patterns(std.points, bias=bias).patterns
-    rows = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
-    return np.array([check_pattern(row, std.shape[0]) for row in rows])
 
 
 def split_gate(

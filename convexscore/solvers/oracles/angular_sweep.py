@@ -251,11 +251,12 @@ def tops_inside(sweep: Sweep, g: Complex, matrices: Matrices, flip: int) -> tupl
 
 
 def best_angles(
-    matrices: Matrices, start: Complex, end: Complex, flip: int, rounding: float
+    matrices: Matrices, start: Complex, end: Complex, flip: int, rounding: float, scale: float
 ) -> tuple[Floats, Floats]:
     """Angle of the maximum on arcs between two events, and the measure there (as a limit).
 
-    The start where only rounding tells it from the end.
+    The start where only rounding tells it from the end.  With a ``scale`` of points whose sides matter
+    angles are moved off the ends of their arcs by a hair, so that rounding cannot change sides.
     """
     base, swing = matrices.form(flip)
     low, high = _angle_of(start), _angle_of(end)
@@ -266,24 +267,20 @@ def best_angles(
     equal = np.abs(values[1] - values[0]) <= _of_form(rounding, values[0], flip)
     values[1, equal] = np.minimum(values[0], values[1])[equal]
     theta = np.take_along_axis(angles, np.argmax(values, axis=0)[None], axis=0)[0]
-    if flip:
-        return theta, values.max(axis=0)
-    # again without squares, which would lose half of the digits of a small measure
-    u = np.exp(1j * theta)
-    value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
-    if matrices.third is not None:
-        value = np.hypot(value, (matrices.third.conj() * u).real)
+    value: Floats = values.max(axis=0)
+    if not flip:
+        # again without squares, which would lose half of the digits of a small measure
+        u = np.exp(1j * theta)
+        value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
+        if matrices.third is not None:
+            value = np.hypot(value, (matrices.third.conj() * u).real)
+    if scale:
+        near = np.minimum(np.abs(start), np.abs(end))
+        margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
+        theta = np.clip(theta, low + margin, high - margin)
     return theta, value
 
 
 def _angle_of(lever: Complex) -> Floats:
     """Angle in [0, pi] of the direction at which a point changes side."""
     return np.arctan2(-lever.real, lever.imag)
-
-
-def inside(theta: Floats, start: Complex, end: Complex, scale: float) -> Floats:
-    """Angles moved off the ends of their arcs by a hair, so that rounding cannot change sides."""
-    low, high = _angle_of(start), _angle_of(end)
-    near = np.minimum(np.abs(start), np.abs(end))
-    margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
-    return np.clip(theta, low + margin, high - margin)

@@ -204,6 +204,7 @@ class ExactOracle:
         neurons = self.neurons
         half = neurons.activation.even
         rounding = query.rounding / half
+        scale = self._merged.scale if neurons.divergence else 0.0
         g = sweeping.squares(sweep.lever)
         found = []
         for kind in query.kinds:
@@ -211,10 +212,8 @@ class ExactOracle:
             row, arc = sweeping.summits(sweep, g, here, kind.flip, count, rounding)
             start, end = sweep.lever[row, arc], sweep.lever[row, arc + 1]
             theta, value = sweeping.best_angles(
-                here.take(row, arc), start, end, kind.flip, rounding
+                here.take(row, arc), start, end, kind.flip, rounding, scale
             )
-            if neurons.divergence:
-                theta = sweeping.inside(theta, start, end, self._merged.scale)
             u = np.cos(theta)[:, None] * frame[row, 0] + np.sin(theta)[:, None] * frame[row, 1]
             side = np.full(len(row), kind.side * kind.orientation)
             found.append(Found(kind.orientation * u, pivot[row], side, half * value))
@@ -243,27 +242,11 @@ def _distinct(code: Floats, n_best: int, separation: float, *, unsigned: bool) -
 
     ``unsigned``: a row and its negative are the same.  O(n_best k).
     """
-    kept = np.zeros(0, dtype=np.intp)
-    width = 4 * n_best
-    for start in range(0, len(code), width):
-        block = np.arange(start, min(start + width, len(code)))
-        block = block[~_close(code[block], code[kept], separation, unsigned).any(axis=1)]
-        near = _close(code[block], code[block], separation, unsigned)
-        alive = np.ones(len(block), dtype=bool)
-        for k in range(len(block)):
-            if alive[k]:
-                alive[k + 1 :] &= ~near[k, k + 1 :]
-        kept = np.concatenate([kept, block[alive]])
-        if len(kept) >= n_best:
-            break
-    return kept[:n_best]
-
-
-def _close(first: Floats, second: Floats, separation: float, unsigned: bool) -> NDArray[np.bool_]:
-    out = np.zeros((len(first), len(second)), dtype=bool)
-    for sign in (1.0, -1.0) if unsigned else (1.0,):
-        same = np.ones(out.shape, dtype=bool)
-        for column, other in zip(first.T, second.T, strict=True):
-            same &= np.abs(column[:, None] - sign * other) <= separation
-        out |= same
-    return out
+    left, kept = np.arange(len(code)), np.zeros(0, dtype=np.intp)
+    while len(left) and len(kept) < n_best:
+        row = code[left[0]]
+        near = (np.abs(code[left] - row) <= separation).all(axis=1)
+        if unsigned:
+            near |= (np.abs(code[left] + row) <= separation).all(axis=1)
+        kept, left = np.append(kept, left[0]), left[~near]
+    return kept
