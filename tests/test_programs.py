@@ -11,6 +11,7 @@ from plane_oracles import ACTIVATION_SKIP, CASES, LEAKY, PAPER_CASES, TIGHT
 from plane_oracles import training_objective as objective
 from scipy.optimize import linprog
 
+import convexscore
 from convexscore import ConvergenceWarning, SolverError, UnboundedObjectiveError
 from convexscore.programs import (
     SolverChoice,
@@ -271,7 +272,9 @@ def test_constant_labels_need_no_neuron():
 # ---- boundedness --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("act", ["relu", "abs", LEAKY, "leaky_relu(-0.5)", "leaky_relu(0.7)"])
+@pytest.mark.parametrize(
+    "act", ["relu", "abs", *(f"leaky_relu({s})" for s in (-0.7, -0.2, 0.2, 0.9))]
+)
 @pytest.mark.parametrize("skip", [False, True])
 def test_smallest_beta_is_the_value_of_its_linear_program(act, skip):
     """max -b'y over Ay = 0, |y|_1 <= 1, on data with random ties."""
@@ -288,7 +291,8 @@ def test_smallest_beta_is_the_value_of_its_linear_program(act, skip):
             A_ub=np.ones((1, 2 * len(b))),
             b_ub=[1.0],
         )
-        assert smallest_beta(x, **options) == pytest.approx(-found.fun, rel=1e-6)
+        for limit in (smallest_beta, convexscore.smallest_beta):
+            assert limit(x, **options) == pytest.approx(-found.fun, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -388,15 +392,10 @@ def test_a_stalled_solve_is_asked_again_for_a_digit_less():
     ("changes", "message"),
     [
         ({"x": np.zeros((3, 2))}, r"x must have shape \(n,\) or \(n, 1\).*\(3, 2\)"),
-        ({"x": 1.0}, r"x must have shape"),
-        ({"x": [1.0, np.nan, 2.0]}, r"x must be finite; 1 of 3"),
         ({"x": [1.0, 1.0, 1.0]}, r"x is constant \(1, 3 times\)"),
-        ({"x": []}, r"x must hold at least 2 values; got 0"),
-        ({"x": ["a", "b", "c"]}, r"x must be numeric"),
         ({"labels": [1.0, 2.0]}, r"labels must have shape \(3,\).*\(2,\)"),
         ({"labels": [1.0, 2.0, np.inf]}, r"labels must be finite"),
         ({"beta": -1.0}, r"beta must be finite and >= 0; got -1"),
-        ({"beta": np.nan}, r"beta must be finite and >= 0"),
         ({"beta": "large"}, r"beta must be a number >= 0; got 'large'"),
         ({"sample_weight": [1.0, 1.0]}, r"sample_weight must have shape \(3,\).*\(2,\)"),
         ({"sample_weight": [1.0, 0.0, 1.0]}, r"sample_weight must be positive; got 0"),

@@ -20,6 +20,7 @@ from convexscore.programs import (
     neuron_dictionary,
     nuclear_program,
     pattern_program,
+    smallest_beta,
     univariate_program,
 )
 
@@ -73,20 +74,6 @@ def beta_of(sm):
 # ---- dictionaries of hyperplanes ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("n", "d"), [(5, 1), (6, 2), (6, 3)])
-def test_pairs_are_every_hyperplane_through_d_points(n, d):
-    points = 1e3 + np.random.default_rng(d).normal(size=(n, d))
-    u, b = neuron_dictionary(points, both_orientations=False)
-    assert u.shape == (comb(n, d), d)
-    np.testing.assert_allclose(np.linalg.norm(u, axis=1), 1.0, rtol=1e-12)
-    on_plane = np.abs(points @ u.T + b) < 1e-9
-    assert on_plane.sum(axis=0).tolist() == [d] * comb(n, d)
-    assert len(np.unique(on_plane, axis=1).T) == comb(n, d)
-    both = neuron_dictionary(points)
-    assert len(both[1]) == 2 * comb(n, d)
-    np.testing.assert_array_equal(both[0][comb(n, d) :], -u)
-
-
 @pytest.mark.parametrize("shift", [0.0, 1e6])
 def test_tie_variants_count_the_points_on_the_plane_all_or_none(shift):
     points = X + shift
@@ -130,7 +117,13 @@ def test_hyperplanes_are_orthogonal_to_points_and_axes(d, kind, bias):
     touches = np.sum(np.abs(points @ u.T + b) < 1e-10, axis=0)
     flat = np.sum(np.abs(u) < 1e-10, axis=1) if kind == "clifford" else 0
     assert np.all(touches + flat == (d if bias else d - 1))
-    assert len(neuron_dictionary(points, kind, bias=bias, both_orientations=False)[1]) == expected
+    one_sided, _ = neuron_dictionary(points, kind, bias=bias, both_orientations=False)
+    np.testing.assert_array_equal(u, np.vstack([one_sided, -one_sided]))
+    if kind == "pairs" and bias:  # far from the origin too, every choice of points once
+        u, b = neuron_dictionary(points + 1e3, both_orientations=False)
+        on_plane = np.abs((points + 1e3) @ u.T + b) < 1e-9
+        assert len(np.unique(on_plane, axis=1).T) == len(b) == expected
+        assert np.all(on_plane.sum(axis=0) == d)
 
 
 # ---- fixed dictionaries -------------------------------------------------------------------------
@@ -142,13 +135,9 @@ def test_one_column_gives_the_univariate_programs(sm, act, skip):
     options = {"beta": 2.6 if sm else 0.5, "labels": labels, "activation": act, "skip": skip}
     options |= {"sample_weight": None if sm else [1, 3, 2, 1, 2, 1, 1]}
     expected = univariate_program(x, **options)
-    found = [
-        dictionary_program(x, neuron_dictionary(x, tie_variants=sm), **options),
-        clifford(x, **options),
-    ]
-    if not sm:
-        found.append(pattern_program(x, **options))
-    for program in found:
+    pairs = dictionary_program(x, neuron_dictionary(x, tie_variants=sm), **options)
+    patterns = [] if sm else [pattern_program(x, **options)]
+    for program in [pairs, clifford(x, **options), *patterns]:
         assert program.value == pytest.approx(expected.value, rel=1e-6)
         np.testing.assert_allclose(program.fitted, expected.fitted, atol=2e-4)
 
@@ -181,37 +170,37 @@ def test_network_has_the_value_and_satisfies_optimality(sm, act, skip):
         np.testing.assert_allclose(moment, 0.0, atol=1e-4)
 
 
-def solve_line(x, labels, *, options):
+# Which program solves points and labels, and how well.
+def solve_line(x, labels, **options):
     return univariate_program(x, labels=labels, **options)
 
 
-def solve_pairs(points, labels, *, neurons=None, options):
+def solve_pairs(points, labels, *, neurons=None, **options):
     neurons = neuron_dictionary(points, tie_variants=labels is None) if neurons is None else neurons
     return dictionary_program(points, neurons, labels=labels, **options)
 
 
 @pytest.mark.parametrize(("sm", "act", "skip"), PAPER_CASES)
-@pytest.mark.parametrize("d", [1, 2])
-def test_integer_weights_equal_repetition(d, sm, act, skip):
+@pytest.mark.parametrize(("d", "rel", "atol"), [(1, 1e-8, 1e-4), (2, 1e-7, 1e-3)])
+def test_integer_weights_equal_repetition(d, rel, atol, sm, act, skip):
     weight = np.array([1, 3, 2, 1, 2, 1, 1])
-    points, labels = (X[:, 0], L[:, 0]) if d == 1 else (X, L)
-    solve, options = solve_line, {"beta": 20.0 if sm else DSM_BETA, "activation": act, "skip": skip}
-    if d == 2:  # the same neurons
-        solve = partial(solve_pairs, neurons=neuron_dictionary(X, tie_variants=sm))
-    repeated = solve(
-        np.repeat(points, weight, axis=0),
-        None if sm else np.repeat(labels, weight, axis=0),
-        options=options,
-    )
+    points, labels = (X, L) if d == 2 else (X[:, 0], L[:, 0])
+    options = {"activation": act, "skip": skip}
+    least = smallest_beta(X[:, 0], sample_weight=weight, **options) if d == 1 else 15.0
+    options["beta"] = 1.3 * least if sm else DSM_BETA
+    # the same neurons
+    same = {"neurons": neuron_dictionary(X, tie_variants=sm)} if d == 2 else {}
+    solve = partial(solve_pairs if d == 2 else solve_line, **options, **same)
+    again = None if sm else np.repeat(labels, weight, axis=0)
+    repeated = solve(np.repeat(points, weight, axis=0), again)
     labels = None if sm else labels
-    weighted = solve(points, labels, options=options | {"sample_weight": weight})
-    assert weighted.value == pytest.approx(repeated.value, rel=1e-7, abs=1e-8)
+    weighted = solve(points, labels, sample_weight=weight)
+    assert weighted.value == pytest.approx(repeated.value, rel=rel, abs=1e-8)
     first = np.concatenate([[0], np.cumsum(weight)[:-1]])
-    np.testing.assert_allclose(weighted.fitted, repeated.fitted[first], atol=1e-3)
+    np.testing.assert_allclose(weighted.fitted, repeated.fitted[first], atol=atol)
     found = objective(weighted.network, points, options["beta"], labels, mass=weight)
-    assert found == pytest.approx(weighted.value, rel=1e-6, abs=1e-7)
-    plain = solve(points, labels, options=options)
-    assert sm or abs(plain.value / weighted.value - 1) > 0.01
+    assert found == pytest.approx(weighted.value, rel=10 * rel, abs=1e-7 if d == 2 else 0.0)
+    assert d == 2 or abs(solve(points, labels).value / weighted.value - 1) > 0.01
 
 
 TURN = np.array([[0.6, -0.8], [0.8, 0.6]])
@@ -223,14 +212,14 @@ MAPS = [(1, 1e-8, np.eye(1)), (1, -3.0, np.eye(1)), (1, 1e8, np.eye(1)), (2, 50.
 def test_equivariant_under_scale_shift_and_rotation(d, a, turn, sm, act, skip):
     """x -> a (Q x + t): s by 1/a, the same beta for score matching and for labels times 1/a."""
     points, labels = X[:, :d], None if sm else L[:, :d]
-    solve, beta = (solve_line, 1.3) if d == 1 else (solve_pairs, SM_BETA)
-    options = {"beta": beta * (1 + (d == 1 and skip)) if sm else DSM_BETA}
-    options |= {"activation": act, "skip": skip}
-    plain = solve(points, labels, options=options)
+    beta = DSM_BETA if not sm else SM_BETA if d == 2 else 1.3 * (1 + skip)
+    solve = partial(solve_pairs if d == 2 else solve_line, beta=beta, activation=act, skip=skip)
+    plain = solve(points, labels)
     moved = a * (points @ turn.T + [20.0, -20.0][:d])
-    other = solve(moved, None if sm else labels @ turn.T / a, options=options)
-    assert other.value * a**2 == pytest.approx(plain.value, rel=1e-6 if d == 2 else 1e-8)
-    np.testing.assert_allclose(a * other.fitted, plain.fitted @ turn.T, atol=1e-3)
+    other = solve(moved, None if sm else labels @ turn.T / a)
+    rel, atol = (1e-6, 1e-3) if d == 2 else (1e-8, 1e-4)
+    assert other.value * a**2 == pytest.approx(plain.value, rel=rel)
+    np.testing.assert_allclose(a * other.fitted, plain.fitted @ turn.T, atol=atol)
 
 
 @pytest.mark.parametrize("sm", [True, False])
@@ -332,8 +321,7 @@ def test_clifford_needs_coordinates_and_for_relu_without_skip_both_orientations(
         without.append(100 * (value("pairs") / exact - 1))
         one_sided.append(100 * (value(both=False) / exact - 1))
         one_sided_skip.append(100 * (value(skip=True, both=False) / with_skip - 1))
-    assert max(without) > 0.5
-    assert min(without) > -1e-5
+    assert min(without) > -1e-5 and max(without) > 0.5
     # A left-facing ReLU is a right-facing one minus a line, which only the skip has for nothing.
     np.testing.assert_allclose(one_sided_skip, 0.0, atol=1e-5)
     if act == "relu":
@@ -552,53 +540,40 @@ def test_solver_failures_are_raised_and_inaccurate_answers_warn(name):
 
 
 U, B = NEURONS
-BAD = {
-    "dictionary": [
-        ({"labels": L[:3]}, r"labels must have shape \(7, k\), k <= 2"),
-        ({"X": X * np.nan}, "X must be finite"),
-        ({"X": X[:1], "labels": L[:1]}, "X must hold at least 2 points"),
-        ({"X": X[[0, 0]], "labels": L[:2]}, "X is constant"),
-        ({"beta": -1}, "beta must be finite and >= 0; got -1"),
-        ({"neurons": (U[:, :1], B)}, r"neurons must be u of shape \(m, 2\).*\(42, 1\)"),
-        ({"neurons": (U, B[1:])}, r"neurons must be .* b of shape \(m,\).*\(41,\)"),
-        ({"neurons": (0 * U, B)}, "no zero rows, got 42"),
-        ({"activation": "tanh"}, "activation must be one of"),
-        ({"norm": "L1"}, "norm must be one of 'l1', 'l2'"),
-        ({"labels": None, "sample_weight": [1.0]}, "sample_weight must have shape"),
-    ],
-    "pattern": [
-        ({"offset": False}, "offset=False needs bias=False"),
-        ({"patterns": [[True]]}, r"pattern must have shape \(7,\)"),
-        ({"patterns": [[2] * 7]}, "pattern must be boolean"),
-        ({"patterns": [[0] * 7]}, "at least one point active"),
-        ({"labels": np.ones((7, 3))}, r"labels must have shape \(7, k\), k <= 2"),
-        ({"kind": "gates"}, "kind must be one of 'cone', 'gated'; got 'gates'"),
-        ({"beta": 0.5, "kind": "gated"}, "beta=0.5 needs labels and kind='cone'"),
-        ({"beta": 0.5, "labels": None}, "beta=0.5 needs labels and kind='cone'"),
-    ],
-    "nuclear": [({"labels": L[:2]}, r"labels must have shape \(7, k\)")],
-    "neurons": [
-        ({"X": [[1.0, 2.0]]}, "X must hold at least 2 points"),
-        ({"kind": "wedges"}, "kind must be one of 'pairs', 'clifford'"),
-        ({"bias": False, "tie_variants": True}, "needs bias=True"),
-    ],
-}
 GOOD = {
-    "dictionary": (dictionary_program, {"X": X, "neurons": (U, B), "beta": 1, "labels": L}),
-    "pattern": (pattern_program, {"X": X, "labels": L}),
-    "nuclear": (nuclear_program, {"X": X, "beta": 1, "labels": L}),
-    "neurons": (neuron_dictionary, {"X": X}),
+    dictionary_program: {"X": X, "neurons": (U, B), "beta": 1, "labels": L},
+    pattern_program: {"X": X, "labels": L},
+    nuclear_program: {"X": X, "beta": 1, "labels": L},
+    neuron_dictionary: {"X": X},
 }
+BAD = [
+    (dictionary_program, {"labels": L[:3]}, r"labels must have shape \(7, k\), k <= 2"),
+    (dictionary_program, {"X": X[[0, 0]], "labels": L[:2]}, "X is constant"),
+    (dictionary_program, {"beta": -1}, "beta must be finite and >= 0; got -1"),
+    (dictionary_program, {"neurons": (U[:, :1], B)}, r"u of shape \(m, 2\).*\(42, 1\)"),
+    (dictionary_program, {"neurons": (U, B[1:])}, r"b of shape \(m,\).*\(41,\)"),
+    (dictionary_program, {"neurons": (0 * U, B)}, "no zero rows, got 42"),
+    (dictionary_program, {"norm": "L1"}, "norm must be one of 'l1', 'l2'"),
+    (dictionary_program, {"labels": None, "sample_weight": [1.0]}, "sample_weight must have shape"),
+    (pattern_program, {"offset": False}, "offset=False needs bias=False"),
+    (pattern_program, {"patterns": [[True]]}, r"pattern must have shape \(7,\)"),
+    (pattern_program, {"patterns": [[2] * 7]}, "pattern must be boolean"),
+    (pattern_program, {"patterns": [[0] * 7]}, "at least one point active"),
+    (pattern_program, {"labels": np.ones((7, 3))}, r"labels must have shape \(7, k\), k <= 2"),
+    (pattern_program, {"kind": "gates"}, "kind must be one of 'cone', 'gated'; got 'gates'"),
+    (pattern_program, {"beta": 0.5, "kind": "gated"}, "beta=0.5 needs labels and kind='cone'"),
+    (pattern_program, {"beta": 0.5, "labels": None}, "beta=0.5 needs labels and kind='cone'"),
+    (nuclear_program, {"labels": L[:2]}, r"labels must have shape \(7, k\)"),
+    (neuron_dictionary, {"X": [[1.0, 2.0]]}, "X must hold at least 2 points"),
+    (neuron_dictionary, {"kind": "wedges"}, "kind must be one of 'pairs', 'clifford'"),
+    (neuron_dictionary, {"bias": False, "tie_variants": True}, "needs bias=True"),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "changes", "message"),
-    [(name, changes, message) for name, cases in BAD.items() for changes, message in cases],
-)
-def test_wrong_input_is_named(name, changes, message):
-    call, arguments = GOOD[name]
+@pytest.mark.parametrize(("call", "changes", "message"), BAD)
+def test_wrong_input_is_named(call, changes, message):
     with pytest.raises(ValueError, match=message):
-        call(**{**arguments, **changes})
+        call(**{**GOOD[call], **changes})
 
 
 def test_a_pattern_of_no_neuron_is_refused():
