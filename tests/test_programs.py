@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from oracles import sigma, slope
-from plane_oracles import ACTIVATION_SKIP, CASES, LEAKY, PAPER_CASES, TIGHT
+from plane_oracles import ACTIVATION_SKIP, CASES, LEAKY, PAPER_CASES
 from plane_oracles import training_objective as objective
 from scipy.optimize import linprog
 
 import convexscore
-from convexscore import ConvergenceWarning, SolverError, UnboundedObjectiveError
+from convexscore import ConvergenceWarning, UnboundedObjectiveError
 from convexscore.programs import (
     SolverChoice,
     smallest_beta,
@@ -137,19 +137,22 @@ def test_neurons_have_the_values_and_derivatives_of_their_columns(act, sm):
         for data in (DATA if case in PAPER_CASES else ("normal", "ties", "far"))
     ],
 )
-def test_network_attains_the_optimal_value_and_no_neighbour_is_better(sm, act, skip, data):
+def test_network_attains_the_optimal_value(sm, act, skip, data):
+    """|A'r + b| <= beta, = beta with the opposite sign on active columns; |G| <= beta anywhere."""
     x = DATA[data]
     labels = make_labels(x, sm)
-    rng = np.random.default_rng(2)
-    for factor in (1.05, 2.0) if data in ("normal", "ties", "heavy") else (1.05,):
+    options = {"labels": labels, "activation": act, "skip": skip}
+    A, target, b, *_ = univariate_matrices(x, **options)
+    # of nearly equal points, or points far from the origin, the solver's answer is less accurate
+    rough, span = 6.0 if data in ("clusters", "far") else 1.0, np.ptp(x)
+    for factor in (1.05, 1.3, 2.0) if data in ("normal", "ties", "heavy") else (1.05,):
         beta = some_beta(x, labels, act, skip, factor)
-        program = univariate_program(x, beta=beta, labels=labels, activation=act, skip=skip)
-        net, value = program.network, program.value
+        program = univariate_program(x, beta=beta, **options)
+        net, value, y = program.network, program.value, program.weights
         assert (program.status, program.accuracy, program.solver) == ("optimal", 1e-10, "CLARABEL")
-        assert get_activation(net.activation).name == act
+        assert net.activation == get_activation(act)
         assert (net.skip is not None) == skip
-        assert net.n_neurons <= len(program.weights)
-        assert program.variables["y"].shape == program.weights.shape
+        assert net.n_neurons <= len(y) and program.variables["y"].shape == y.shape
         assert program.scale * program.problem.value + program.constant == pytest.approx(value)
         # V x is rounded to 1e-16 |V x|, so data far from 0 cost digits (only with a skip).
         loss = np.finfo(float).eps * np.max(np.abs(x)) / np.std(x) * len(x)
@@ -157,42 +160,21 @@ def test_network_attains_the_optimal_value_and_no_neighbour_is_better(sm, act, s
         assert objective(net, x, beta, labels) == pytest.approx(
             value, abs=size * max(1e-7, 10 * loss)
         )
-        # Move kinks off the data, change weights, add neurons: never below the optimum.
-        for scale in (1e-3, 0.1, 1.0):
-            u = np.append(net.u[:, 0], rng.choice([-1.0, 1.0], size=2))
-            kinks = np.append(-net.u[:, 0] * net.b, rng.choice(x, size=2))
-            kinks = kinks + scale * np.std(x) * rng.normal(size=len(u))
-            w = np.append(net.w[:, 0], [0.0, 0.0])
-            w = w + scale / np.var(x) * rng.normal(size=len(u))
-            other = with_best_line(u, w, kinks, x, labels, act, skip, np.ones(len(x)))
-            assert objective(other, x, beta, labels) >= value - 1e-7 * size
+        gradient = A.T @ (A @ y - target) + b
+        assert np.max(np.abs(gradient)) <= beta * (1 + rough * 1e-6)
+        active = np.abs(y) > 1e-4 * np.max(np.abs(y), initial=program.scale)
+        if data == "normal" and factor == 1.3:
+            assert 1 <= np.sum(active) < len(x)
+        np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=rough * 1e-5)
+        residual = program.fitted[:, 0] - (0.0 if sm else labels)
+        kinks = np.linspace(x.min() - span, x.max() + span, 2001)
+        kinks = np.concatenate([kinks, x + 1e-9 * span, x - 1e-9 * span])
+        for sign in (1.0, -1.0):
+            pre = sign * (x[:, None] - kinks)
+            G = residual @ sigma(act, pre)
+            G += sign * np.sum(slope(act, pre, 1.0), axis=0) if sm else 0.0
+            assert np.max(np.abs(G)) <= beta * (1 + rough**2 * 1e-5)
     assert "problem" not in repr(program)
-
-
-@pytest.mark.parametrize(("sm", "act", "skip"), CASES)
-def test_optimality_conditions_hold_for_the_columns_and_for_every_kink(sm, act, skip):
-    """|A'r + b| <= beta, = beta with the opposite sign on active columns; |G| <= beta anywhere."""
-    x = DATA["normal"]
-    labels = make_labels(x, sm)
-    beta = some_beta(x, labels, act, skip)
-    program = univariate_program(x, beta=beta, labels=labels, activation=act, skip=skip)
-    y = program.weights
-    A, target, b, *_ = univariate_matrices(x, labels=labels, activation=act, skip=skip)
-    gradient = A.T @ (A @ y - target) + b
-    assert np.max(np.abs(gradient)) <= beta * (1 + 1e-6)
-    active = np.abs(y) > 1e-4 * np.max(np.abs(y))
-    assert 1 <= np.sum(active) < len(x)
-    np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=1e-5)
-    residual = program.network(x) - (0.0 if sm else labels)
-    np.testing.assert_allclose(program.fitted[:, 0], program.network(x), rtol=1e-9)
-    kinks = np.concatenate([np.linspace(-4, 4, 2001), x + 1e-9, x - 1e-9])
-    largest = 0.0
-    for sign in (1.0, -1.0):
-        pre = sign * (x[:, None] - kinks)
-        slopes = np.sum(slope(act, pre, 1.0), axis=0)
-        G = residual @ sigma(act, pre) + (sign * slopes if sm else 0.0)
-        largest = max(largest, float(np.max(np.abs(G))))
-    assert largest == pytest.approx(beta, rel=1e-5)
 
 
 def test_column_vectors_and_permutations_change_nothing():
@@ -273,7 +255,7 @@ def test_constant_labels_need_no_neuron():
 
 
 @pytest.mark.parametrize(
-    "act", ["relu", "abs", *(f"leaky_relu({s})" for s in (-0.7, -0.2, 0.2, 0.9))]
+    "act", ["relu", "abs", *(f"leaky_relu({s})" for s in (-0.7, -0.2, 0.01, 0.2, 0.9))]
 )
 @pytest.mark.parametrize("skip", [False, True])
 def test_smallest_beta_is_the_value_of_its_linear_program(act, skip):
@@ -322,26 +304,6 @@ def test_another_solver_gets_its_options():
     assert loose.value != exact.value
 
 
-def test_solver_failure_is_raised_with_its_status():
-    x = DATA["normal"]
-    hasty = SolverChoice(options={"max_iter": 1})
-    for labels in (None, make_labels(x, False)):
-        with pytest.raises(SolverError, match=r"'CLARABEL' ended with status 'user_limit'.*beta"):
-            univariate_program(x, beta=3.0, labels=labels, solver=hasty)
-    with pytest.raises(SolverError, match=r"'NO_SUCH' ended with status 'solver_error': The"):
-        univariate_program(x, beta=3.0, solver="NO_SUCH")
-
-
-def test_an_inaccurate_answer_warns():
-    x = DATA["normal"]
-    with pytest.warns(ConvergenceWarning, match="status 'optimal_inaccurate'") as record:
-        program = univariate_program(x, beta=4.0, solver=SolverChoice(options=TIGHT))
-    assert record[0].filename == __file__
-    assert program.status == "optimal_inaccurate"
-    assert np.isnan(program.accuracy)
-    assert program.value == pytest.approx(univariate_program(x, beta=4.0).value, rel=1e-4)
-
-
 class Scripted:
     """A problem whose attempts end as the script says, each with its own value."""
 
@@ -383,27 +345,3 @@ def test_a_stalled_solve_is_asked_again_for_a_digit_less():
     with pytest.raises(UnboundedObjectiveError, match="optimal_inaccurate"):
         solve(lambda _: Scripted(bad), SolverChoice(), 1e-9, refuse=refuse)
     solve(lambda _: Scripted(good), SolverChoice(), 1e-9, refuse=refuse)
-
-
-# ---- arguments ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"x": np.zeros((3, 2))}, r"x must have shape \(n,\) or \(n, 1\).*\(3, 2\)"),
-        ({"x": [1.0, 1.0, 1.0]}, r"x is constant \(1, 3 times\)"),
-        ({"labels": [1.0, 2.0]}, r"labels must have shape \(3,\).*\(2,\)"),
-        ({"labels": [1.0, 2.0, np.inf]}, r"labels must be finite"),
-        ({"beta": -1.0}, r"beta must be finite and >= 0; got -1"),
-        ({"beta": "large"}, r"beta must be a number >= 0; got 'large'"),
-        ({"sample_weight": [1.0, 1.0]}, r"sample_weight must have shape \(3,\).*\(2,\)"),
-        ({"sample_weight": [1.0, 0.0, 1.0]}, r"sample_weight must be positive; got 0"),
-        ({"activation": "tanh"}, r"activation must be one of .*'tanh'"),
-    ],
-)
-def test_wrong_arguments_are_named(changes, message):
-    given = {"x": [0.0, 1.0, 2.0], "labels": [1.0, 0.0, 1.0], "beta": 1.0, **changes}
-    for labels in [given.pop("labels")] + ([None] if "labels" not in changes else []):
-        with pytest.raises(ValueError, match=message):
-            univariate_program(**given, labels=labels)

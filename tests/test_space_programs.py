@@ -517,6 +517,8 @@ def test_the_pattern_active_everywhere_gives_the_gaussian_score():
 NEURONS = neuron_dictionary(X)
 SOME = enumerate_patterns(X).patterns[:6]
 CALLS = {
+    "line": lambda **o: univariate_program(X[:, 0], beta=3.0, **o),
+    "line dsm": lambda **o: univariate_program(X[:, 0], beta=0.3, labels=L[:, 0], **o),
     "dictionary": lambda **o: dictionary_program(X, NEURONS, beta=0.3, labels=L, **o),
     "dictionary sm": lambda **o: dictionary_program(X, NEURONS, beta=7.0, **o),
     "gated": lambda **o: pattern_program(X, labels=L, kind="gated", patterns=SOME, **o),
@@ -535,8 +537,10 @@ def test_solver_failures_are_raised_and_inaccurate_answers_warn(name):
         with pytest.raises(SolverError, match=r"'CLARABEL' ended with status 'user_limit'"):
             run(solver=SolverChoice(options={"max_iter": 1}))
         with pytest.warns(ConvergenceWarning, match="status 'optimal_inaccurate'") as record:
-            run(solver=SolverChoice(options={"max_iter": 100, **TIGHT}))
+            program = run(solver=SolverChoice(options={"max_iter": 100, **TIGHT}))
         assert record[0].filename == __file__
+        assert program.status == "optimal_inaccurate" and np.isnan(program.accuracy)
+        assert program.value == pytest.approx(run().value, rel=1e-4, abs=1e-6)
 
 
 U, B = NEURONS
@@ -545,6 +549,7 @@ GOOD = {
     pattern_program: {"X": X, "labels": L},
     nuclear_program: {"X": X, "beta": 1, "labels": L},
     neuron_dictionary: {"X": X},
+    univariate_program: {"x": X[:, 0], "beta": 1, "labels": L[:, 0]},
 }
 BAD = [
     (dictionary_program, {"labels": L[:3]}, r"labels must have shape \(7, k\), k <= 2"),
@@ -567,6 +572,20 @@ BAD = [
     (neuron_dictionary, {"X": [[1.0, 2.0]]}, "X must hold at least 2 points"),
     (neuron_dictionary, {"kind": "wedges"}, "kind must be one of 'pairs', 'clifford'"),
     (neuron_dictionary, {"bias": False, "tie_variants": True}, "needs bias=True"),
+    (univariate_program, {"x": X}, r"x must have shape \(n,\) or \(n, 1\).*\(7, 2\)"),
+    (univariate_program, {"x": [1.0, 1.0]}, r"x is constant \(1, 2 times\)"),
+    (univariate_program, {"labels": [1.0, 2.0]}, r"labels must have shape \(7,\).*\(2,\)"),
+    (univariate_program, {"labels": [np.inf] * 7}, "labels must be finite"),
+    (univariate_program, {"beta": -1.0}, "beta must be finite and >= 0; got -1"),
+    (univariate_program, {"beta": -1.0, "labels": None}, "beta must be finite and >= 0; got -1"),
+    (univariate_program, {"beta": "large"}, "beta must be a number >= 0; got 'large'"),
+    (univariate_program, {"sample_weight": [1.0, 1.0]}, r"sample_weight must have shape \(7,\)"),
+    (
+        univariate_program,
+        {"sample_weight": [0.0, *[1.0] * 6]},
+        "sample_weight must be positive; got 0",
+    ),
+    (univariate_program, {"activation": "tanh"}, "activation must be one of .*'tanh'"),
 ]
 
 
