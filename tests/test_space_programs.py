@@ -45,13 +45,14 @@ def through_points(u, points):
     return np.repeat(u, len(points), axis=0), -(u @ points.T).ravel()
 
 
-def largest_gradient(residual, points, u, b, act, *, sm):
-    """max |G(u, b)| over given neurons, at an exact tie counted from both sides."""
+def largest_gradient(program, points, labels, u, b, act="relu"):
+    """max |G(u, b)| over given neurons, without labels at an exact tie counted from both sides."""
+    residual = program.network(points) - (0.0 if labels is None else labels)
     best = 0.0
-    for side in (1e-9, -1e-9) if sm else (0.0,):
+    for side in (1e-9, -1e-9) if labels is None else (0.0,):
         pre = points @ u.T + b + side
         G = sigma(act, pre).T @ residual
-        if sm:
+        if labels is None:
             G = G + np.sum(slope(act, pre), axis=0)[:, None] * u
         best = max(best, float(np.max(np.linalg.norm(G, axis=1))))
     return best
@@ -277,17 +278,15 @@ def test_clifford_l1_is_exact_in_the_plane(sm, act, skip):
     program = clifford(X, beta=beta, labels=labels, activation=act, skip=skip)
     found = objective(program.network, X, beta, labels, order=1)
     assert found == pytest.approx(program.value, rel=1e-7)
-    residual = program.network(X) - (0.0 if sm else L)
     u, b = through_points(circle(1500, order=1), X)
-    assert largest_gradient(residual, X, u, b, act, sm=sm) <= beta * (1 + 1e-5)
+    assert largest_gradient(program, X, labels, u, b, act) <= beta * (1 + 1e-5)
     assert program.network.n_neurons > 0 or sm
 
 
 def test_clifford_l1_is_exact_without_bias_and_in_space():
     program = clifford(X, beta=0.2, labels=L, bias=False, offset=False)
-    residual = program.network(X) - L
     u = circle(5_000, order=1)
-    assert largest_gradient(residual, X, u, np.zeros(len(u)), "relu", sm=False) <= 0.2 * (1 + 1e-5)
+    assert largest_gradient(program, X, L, u, np.zeros(len(u))) <= 0.2 * (1 + 1e-5)
     assert np.all(program.network.b == 0)
     assert program.network.n_neurons > 1
 
@@ -298,10 +297,8 @@ def test_clifford_l1_is_exact_without_bias_and_in_space():
     u, b = through_points(u / np.sum(np.abs(u), axis=1)[:, None], points)
     for target, beta in ((labels, 0.3), (None, 4.5)):
         program = clifford(points, beta=beta, labels=target)
-        residual = program.network(points) - (0.0 if target is None else target)
         assert program.network.n_neurons > 1
-        largest = largest_gradient(residual, points, u, b, "relu", sm=target is None)
-        assert 0.9 * beta < largest <= beta * (1 + 1e-5)
+        assert 0.9 * beta < largest_gradient(program, points, target, u, b) <= beta * (1 + 1e-5)
 
 
 @pytest.mark.parametrize("act", ["relu", "abs"])
@@ -404,8 +401,8 @@ def test_cones_of_one_output_are_the_optimum_over_all_neurons(act, skip):
     by_hand = 0.5 * residual @ residual + 0.25 * np.sum(np.abs(net.w))
     assert by_hand == pytest.approx(program.value, rel=1e-6)
     u, b = through_points(circle(1000), points)
-    largest = largest_gradient(residual[:, None], points, u, b, act, sm=False)
-    assert 0.99 * 0.25 < largest <= 0.25 * (1 + 1e-4)
+    both = np.column_stack([target, np.zeros(7)])
+    assert 0.99 * 0.25 < largest_gradient(program, points, both, u, b, act) <= 0.25 * (1 + 1e-4)
     # Some patterns: an upper bound.  No cones: a lower bound.
     some = pattern_program(points, patterns=enumerate_patterns(points).patterns[::2], **options)
     assert some.value >= program.value * (1 - 1e-7)
@@ -428,10 +425,8 @@ def test_cones_of_two_outputs_are_an_upper_bound():
 
 def test_cones_without_bias_are_optimal_too():
     program = pattern_program(X, beta=0.1, labels=L[:, 1], bias=False, offset=False)
-    residual = program.network(X)[:, 0] - L[:, 1]
-    u = circle(5_000)
-    largest = largest_gradient(residual[:, None], X, u, np.zeros(len(u)), "relu", sm=False)
-    assert 0.09 < largest <= 0.1 * (1 + 1e-4)
+    u, both = circle(5_000), L[:, [1, 1]] * [1.0, 0.0]
+    assert 0.09 < largest_gradient(program, X, both, u, np.zeros(len(u))) <= 0.1 * (1 + 1e-4)
     assert np.all(program.network.b == 0)
     assert not np.any(program.network.offset)
 
@@ -460,18 +455,14 @@ def test_gates_equal_cones_and_least_squares(sm, act, skip, bias):
     inputs = np.hstack([points, ones]) if bias else points
     factors = [np.where(pattern, 1.0, negative_slope(act)) for pattern in patterns]
     blocks = [f[:, None] * inputs for f in factors] + [ones] + ([points] if skip else [])
-    design = np.hstack(blocks)
-    value = 0.0
-    for k in range(2):
-        if sm:
-            counts = [(weight @ f) * np.eye(inputs.shape[1])[k] for f in factors]
-            line = [weight.sum() * np.eye(2)[k]] if skip else []
-            right, constant = -np.concatenate([*counts, [0.0], *line]), 0.0
-        else:
-            right = design.T @ (weight * labels[:, k])
-            constant = 0.5 * weight @ labels[:, k] ** 2
-        hessian = design.T @ (weight[:, None] * design)
-        value += constant - 0.5 * right @ np.linalg.pinv(hessian, rcond=1e-11) @ right
+    design, mass = np.hstack(blocks), weight[:, None]
+    right, constant = design.T @ (mass * labels), 0.5 * np.sum(mass * labels**2)
+    if sm:
+        traces = [weight @ f * np.eye(inputs.shape[1], 2) for f in factors]
+        line = [weight.sum() * np.eye(2)] if skip else []
+        right, constant = -np.vstack([*traces, np.zeros((1, 2)), *line]), 0.0
+    inverse = np.linalg.pinv(design.T @ (mass * design), rcond=1e-11)
+    value = constant - 0.5 * np.sum(right * (inverse @ right))
     for program in (gated, exact):
         assert program.value == pytest.approx(value, rel=1e-6)
         assert program.scale * program.problem.value == pytest.approx(program.value)

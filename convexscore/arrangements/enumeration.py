@@ -51,11 +51,7 @@ def count_patterns(n: int, rank: int) -> int:
     9902
     """
     n, rank = check_count(n, name="n", minimum=0), check_count(rank, name="rank", minimum=0)
-    if n == 0 or rank == 0:
-        return 1
-    if rank >= n:
-        return int(2**n)
-    return 2 * sum(comb(n - 1, k) for k in range(rank))
+    return max(1, 2 * sum(comb(n - 1, k) for k in range(min(n, rank))))
 
 
 def pattern_bound(X: ArrayLike, *, bias: bool = True) -> int:
@@ -191,9 +187,9 @@ def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
     """
     planes = hyperplanes(X, bias)
     return (
-        Cell(pattern, u, float(b), float(margin))
+        cell
         for batch in _batches(planes, CellSearch())
-        for pattern, u, b, margin in zip(*batch, strict=True)
+        for cell in joined([batch], exact=False, bias=planes.bias)
     )
 
 

@@ -79,8 +79,9 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
     for pattern in chosen:
         factor = np.where(pattern, 1.0, slope)
         free = bool(bias and (pattern.all() or not pattern.any()))
-        ones = np.ones((len(pattern), 1))
-        inputs = np.hstack([std.points, ones]) if bias and not free else std.points
+        inputs = (
+            std.points if free or not bias else np.insert(std.points, std.shape[1], 1.0, axis=1)
+        )
         gates.append(Gate(pattern, factor, inputs, float(std.mass @ factor), free))
     return tuple(gates)
 

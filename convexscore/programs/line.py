@@ -327,8 +327,7 @@ def _neurons(
     """The neurons u, w (m, 1) and b (m,) of the columns that are used, equal ones merged."""
     columns = np.column_stack([lasso.u, lasso.kinks])
     neurons, which = np.unique(columns, axis=0, return_inverse=True)
-    w = np.zeros(len(neurons))
-    np.add.at(w, which.ravel(), y)
+    w = np.bincount(which.ravel(), y).astype(np.float64)
     keep = np.abs(w) > _PRUNE_BELOW * np.max(np.abs(w), initial=unit)
     u, kinks = neurons[keep, :1], neurons[keep, 1]
     return u, w[keep, np.newaxis], -u[:, 0] * kinks
