@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
 import pytest
-from oracles import sigma, slope
+from oracles import sigma, slope, solved
 from scipy.optimize import minimize
 
 
@@ -146,24 +145,6 @@ def conic_optimum(case, dictionary):
         loss = loss + case.divergence * (linear + trace)
     problem = cp.Problem(cp.Minimize(loss), rules)
     return problem.value if solved(problem, (1e-10, 1e-9, 1e-8)) else None
-
-
-def solved(problem, tolerances):
-    """Whether Clarabel reaches one of the tolerances, tried in order.
-
-    The tightest is out of reach on some data, which depends on rounding: where one processor gets there
-    another one stops at 'optimal_inaccurate'.
-    """
-    for tol in tolerances:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
-            try:
-                problem.solve(solver="CLARABEL", tol_gap_rel=tol, tol_gap_abs=tol, tol_feas=tol)
-            except cp.error.SolverError:
-                continue
-        if problem.status == "optimal":
-            return True
-    return False
 
 
 # ------------------------------------------------------------------------------- optimality conditions

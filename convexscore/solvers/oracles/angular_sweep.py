@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,26 +132,27 @@ def variants(neurons: NeuronSet, *, mirrored: bool) -> list[Variant]:
     return [Variant(o, side, flip) for (o, flip), side in product(turned, sides)]
 
 
-@dataclass(frozen=True, eq=False)
-class Matrices:
-    """alpha, beta and, for gradients with a third component, its row as a complex number."""
+class Matrices(NamedTuple):
+    """Real matrices acting on a plane as alpha u + beta conj(u), and in space on the axis e as well.
+
+    In space ``third`` is the row of the component along e, as a complex number, and ``column`` and
+    ``corner`` are what the matrix makes of e (where that matters).
+    """
 
     alpha: Complex
     beta: Complex
-    third: Complex | None = None
+    third: Any = None
+    column: Any = None
+    corner: Any = None
 
     def take(self, row: Ints, arc: Ints | int) -> Matrices:
-        third = None if self.third is None else self.third[row, arc]
-        return Matrices(self.alpha[row, arc], self.beta[row, arc], third)
+        return Matrices._make(None if part is None else part[row, arc] for part in self)
 
     def shift(self, other: Matrices, sign: int, trace: Floats | float) -> Matrices:
         """self + sign * other + trace * I."""
-        third = None
-        if self.third is not None and other.third is not None:
-            third = self.third + sign * other.third
-        return Matrices(
-            self.alpha + (sign * other.alpha + trace), self.beta + sign * other.beta, third
-        )
+        traces = (trace, 0.0, 0.0, 0.0, trace)
+        parts = zip(self, other, traces, strict=True)
+        return Matrices._make(None if a is None else a + (sign * b + t) for a, b, t in parts)
 
     def form(self, flip: int) -> tuple[Floats, Complex]:
         """base and swing of the measure, of its square if that is a norm."""

@@ -82,7 +82,7 @@ class SpaceOracle(ExactOracle):
         for start in range(0, len(pairs), step):
             axes = turn_about(merged, query.flows, delta, query.total, pairs[start : start + step])
             edges = self._best_turns(
-                query, axes.sweep, axes.matrices, axes.total.plane, axes.pairs[:, 0],
+                query, axes.sweep, axes.matrices, axes.total, axes.pairs[:, 0],
                 (axes.on_axis @ merged.mass)[:, None], axes.frame, count,
             )  # fmt: skip
             largest = max(largest, float(edges.value.max()))
@@ -109,14 +109,14 @@ class SpaceOracle(ExactOracle):
             for kind, up in product(query.kinds, (1, -1)):
                 trace = neurons.divergence * (up * sides.weight + kind.side * mass[pivots])
                 if up == 1 or neurons.divergence:  # otherwise as before
-                    plane = axes.matrices.shift(axes.total.plane, kind.orientation, trace[:, None])
+                    plane = axes.matrices.shift(axes.total, kind.orientation, trace[:, None])
                     row, arc = sweeping.tops_inside(axes.sweep, g, plane, kind.flip)
-                cell = sides.cells(axes, up, row, arc).shift(
+                cell = sides.cells(up, row, arc).shift(
                     axes.total.take(row, 0), kind.orientation, trace[row]
                 )
                 level_here = level / neurons.activation.even
                 fit, u = _inside_cells(
-                    axes, cell.form(kind.flip), sides.heights, up, level_here, row, arc
+                    axes, Form.of(cell, kind.flip), sides.heights, up, level_here, row, arc
                 )
                 if len(fit):  # as they are, whatever cells they turn out to be in
                     u, pivot = kind.orientation * u, pivots[fit]
