@@ -261,12 +261,14 @@ def test_beta_below_the_limit_of_the_dictionary_is_refused(act, skip):
     assert objective(program.network, X, 1.1 * limit) == pytest.approx(program.value, rel=1e-5)
 
 
-def test_skip_on_collinear_points_is_unbounded_for_every_beta():
+def test_skip_on_collinear_points_and_free_gates_are_unbounded():
     points = np.outer([0.0, 1.0, 3.0, 4.0], [1.0, 1.0])
     neurons = neuron_dictionary(points, tie_variants=True)
     assert dictionary_limit(points, neurons, skip=True) == np.inf
     with pytest.raises(UnboundedObjectiveError, match="no beta is large enough"):
         dictionary_program(points, neurons, beta=50.0, skip=True)
+    with pytest.raises(UnboundedObjectiveError, match=r"relaxation .* gives no lower bound"):
+        nuclear_program(X[:4], beta=3.0, bounded_bias=False)
 
 
 # ---- Clifford programs --------------------------------------------------------------------------
@@ -377,11 +379,6 @@ def test_nuclear_without_bias_is_a_lower_bound_and_weights_count_as_repetition()
     )
     assert weighted.value == pytest.approx(repeated.value, rel=1e-5)
     assert nuclear_program(X, labels=L, patterns=few, **options).value >= lower.value
-
-
-def test_nuclear_score_matching_says_when_it_gives_no_bound():
-    with pytest.raises(UnboundedObjectiveError, match=r"relaxation .* gives no lower bound"):
-        nuclear_program(X[:4], beta=3.0, bounded_bias=False)
 
 
 # ---- cones with penalty -------------------------------------------------------------------------
