@@ -550,7 +550,7 @@ BAD = [
     (dictionary_program, {"labels": None, "sample_weight": [1.0]}, "sample_weight must have shape"),
     (pattern_program, {"offset": False}, "offset=False needs bias=False"),
     (pattern_program, {"patterns": [[True]]}, r"pattern must have shape \(7,\)"),
-    (pattern_program, {"patterns": [[2] * 7]}, "pattern must be boolean"),
+    (pattern_program, {"patterns": [[2] * 7]}, "pattern must .* be boolean"),
     (pattern_program, {"patterns": [[0] * 7]}, "at least one point active"),
     (pattern_program, {"labels": np.ones((7, 3))}, r"labels must have shape \(7, k\), k <= 2"),
     (pattern_program, {"kind": "gates"}, "kind must be one of 'cone', 'gated'; got 'gates'"),

@@ -147,12 +147,9 @@ class Arrangement:
 def check_pattern(pattern: ArrayLike, n: int) -> Bools:
     """A boolean vector (n,); zeros and ones will do."""
     raw = np.asarray(pattern)
-    if raw.shape != (n,):
+    if raw.shape != (n,) or not np.isin(raw, (0, 1)).all():
         raise ValueError(
-            f"pattern must have shape ({n},), one entry per data point; got shape {raw.shape}."
-        )
-    if raw.dtype != bool and not np.isin(raw, (0, 1)).all():
-        raise ValueError(
-            "pattern must be boolean (or 0 and 1); got other values. For 2D - I pass pattern > 0."
+            f"pattern must have shape ({n},), one entry per data point, and be boolean (or 0 and 1); "
+            f"got shape {raw.shape} and {raw.dtype}. For 2D - I pass pattern > 0."
         )
     return raw.astype(bool)

@@ -66,9 +66,8 @@ def sample_patterns(
     seen: set[bytes] = set()
     parts = []
     for start in range(0, count, block):
-        (patterns, u, b, margin), _ = verified(
-            planes, *_draw(planes, min(block, count - start), rng)
-        )
+        drawn = _draw(planes, min(block, count - start), rng)
+        (patterns, u, b, margin), _ = verified(planes, *drawn)
         fresh = unseen(patterns, seen)
         parts.append((patterns[fresh], u[fresh], b[fresh], margin[fresh]))
     return joined(parts, exact=False, bias=planes.bias)

@@ -35,20 +35,15 @@ class Gate:
     free: bool
 
     @property
-    def sign(self) -> FloatArray:
-        """2D - I as a column, (n, 1)."""
-        return np.where(self.pattern, 1.0, -1.0)[:, np.newaxis]
-
-    @property
     def cone(self) -> FloatArray:
         """(2D - I)[X 1]: a neuron v has this pattern if its product with v is >= 0."""
-        return self.sign * self.inputs
+        return np.where(self.pattern, 1.0, -1.0)[:, np.newaxis] * self.inputs
 
     def neurons(self, columns: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
         """Inner weights and biases of neurons (q, m) that have the pattern, (m, d) and (m,)."""
         if self.free:
             # The hyperplane is a little beside the points.
-            side, products = self.sign[0, 0], self.inputs @ columns
+            side, products = 1.0 if self.pattern[0] else -1.0, self.inputs @ columns
             margin = 1e-3 * np.max(np.abs(products), axis=0)
             return columns.T, side * (margin - np.min(side * products, axis=0))
         has_bias = len(columns) > d

@@ -167,7 +167,7 @@ def pattern_program(
             (gate, *split_gate(gate, V, std, bias=bias))
             for gate, V in zip(gates, _by_gate(gates, W), strict=True)
         ]
-    return _reported(std, gates, W, program, _network(std, groups, program))
+    return replace(_reported(std, gates, W, program), network=_network(std, groups, program))
 
 
 def nuclear_program(
@@ -287,15 +287,11 @@ def _refuse_unbounded(message: str) -> Callable[[str], None]:
 
 
 def _reported(
-    std: Standardised,
-    gates: tuple[Gate, ...],
-    matrices: Any,
-    program: ConvexProgram,
-    network: TwoLayerNetwork | None = None,
+    std: Standardised, gates: tuple[Gate, ...], matrices: Any, program: ConvexProgram
 ) -> ConvexProgram:
     inputs = np.array([W[: std.shape[1]] for W in _by_gate(gates, matrices)])
     patterns = np.array([gate.pattern for gate in gates])
-    return replace(program, patterns=patterns, weights=std.slope * inputs, network=network)
+    return replace(program, patterns=patterns, weights=std.slope * inputs)
 
 
 def _gap(points: FloatArray, pattern: BoolArray) -> tuple[FloatArray, float]:

@@ -192,8 +192,7 @@ def standardise(
             )
         label_mean = mass @ given / mass.sum() if centre else np.zeros(k)
         target = given - label_mean
-        size = float(np.sqrt(mass @ np.sum(target**2, axis=1) / (mass.sum() * k)))
-        rate = size or rate
+        rate = float(np.sqrt(mass @ np.sum(target**2, axis=1) / (mass.sum() * k))) or rate
         target = target / rate
     return Standardised(
         raw=data,

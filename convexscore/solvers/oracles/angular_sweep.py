@@ -60,10 +60,6 @@ class Sweep:
     lever: Complex
     thin: Ints
 
-    @property
-    def nbytes(self) -> int:
-        return self.code.nbytes + self.lever.nbytes + self.thin.nbytes
-
     def counts(self, mass: Floats, divergence: float) -> Floats | None:
         """2 delta sign_i m_i of the points of the events; None without a divergence."""
         if not divergence:

@@ -33,8 +33,7 @@ class Merged:
 
     def collect(self, residual: Floats) -> Floats:
         """Residual rows added up over copies."""
-        n = len(self.points)
-        columns = [np.bincount(self.group, column, minlength=n) for column in residual.T]
+        columns = [np.bincount(self.group, column, len(self.points)) for column in residual.T]
         return np.stack(columns, axis=1)
 
 
@@ -211,9 +210,8 @@ class ExactOracle:
             here = matrices.shift(total, kind.orientation, kind.side * neurons.divergence * mass)
             row, arc = sweeping.summits(sweep, g, here, kind.flip, count, rounding)
             start, end = sweep.lever[row, arc], sweep.lever[row, arc + 1]
-            theta, value = sweeping.best_angles(
-                here.take(row, arc), start, end, kind.flip, rounding, scale
-            )
+            best = here.take(row, arc)
+            theta, value = sweeping.best_angles(best, start, end, kind.flip, rounding, scale)
             u = np.cos(theta)[:, None] * frame[row, 0] + np.sin(theta)[:, None] * frame[row, 1]
             side = np.full(len(row), kind.side * kind.orientation)
             found.append(Found(kind.orientation * u, pivot[row], side, half * value))

@@ -68,8 +68,10 @@ class PlaneOracle(ExactOracle):
         flow = flows @ _COMPLEX
         alpha, beta = tilt * (0.5 * (z.conj() @ flow) + trace), tilt * (0.5 * (z @ flow))
         terms = float(np.abs(flow) @ np.abs(z)) + trace
-        by_code = np.concatenate([flow, flow, [0.0]])
-        total = Matrices(np.array(alpha), np.array(beta))
+        by_code, total = (
+            np.concatenate([flow, flow, [0.0]]),
+            Matrices(np.array(alpha), np.array(beta)),
+        )
         return by_code, total, float(abs(alpha) + abs(beta)), terms
 
     def _search(self, query: Query, chosen: Ints, n_best: int, floor: float) -> tuple[Found, int]:
@@ -80,9 +82,8 @@ class PlaneOracle(ExactOracle):
         for start in range(0, len(chosen), step):
             rows = chosen[start : start + step]
             sweep = self._sweep(rows, len(chosen) == n)
-            matrices = sweeping.arc_matrices(
-                sweep, query.flows[sweep.code], sweep.counts(mass, delta)
-            )
+            counts = sweep.counts(mass, delta)
+            matrices = sweeping.arc_matrices(sweep, query.flows[sweep.code], counts)
             frame = np.broadcast_to(np.eye(2), (len(rows), 2, 2))
             found.append(
                 self._best_turns(
@@ -101,7 +102,8 @@ class PlaneOracle(ExactOracle):
         sweep = sweeping.sort_events(
             relative, at_centre, self._merged.scale, self.neurons.divergence
         )
-        if whole and self._cached + sweep.nbytes <= _MEMORY:
-            self._cached += sweep.nbytes
+        size = sweep.code.nbytes + sweep.lever.nbytes + sweep.thin.nbytes
+        if whole and self._cached + size <= _MEMORY:
+            self._cached += size
             self._cache[key] = sweep
         return sweep

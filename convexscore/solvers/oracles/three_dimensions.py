@@ -101,7 +101,7 @@ class SpaceOracle(ExactOracle):
         tangent to it.  Only such arcs are looked at.
         """
         neurons, mass = self.neurons, self._merged.mass
-        g = sweeping.squares(axes.sweep.lever)
+        g, bar = sweeping.squares(axes.sweep.lever), level / neurons.activation.even
         none = np.zeros(0, dtype=np.intp)
         found = [Found(np.zeros((0, 3)), none, none, np.zeros(0))]
         for end in (0, 1):
@@ -114,10 +114,8 @@ class SpaceOracle(ExactOracle):
                 cell = sides.cells(up, row, arc).shift(
                     axes.total.take(row, 0), kind.orientation, trace[row]
                 )
-                level_here = level / neurons.activation.even
-                fit, u = _inside_cells(
-                    axes, Form.of(cell, kind.flip), sides.heights, up, level_here, row, arc
-                )
+                form = Form.of(cell, kind.flip)
+                fit, u = _inside_cells(axes, form, sides.heights, up, bar, row, arc)
                 if len(fit):  # as they are, whatever cells they turn out to be in
                     u, pivot = kind.orientation * u, pivots[fit]
                     side = np.full(len(pivot), kind.side * kind.orientation)
