@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
-from oracles import sigma, slope
+import pytest
+from oracles import sigma, slope, solved
 from scipy.optimize import minimize
 
 
@@ -37,12 +37,34 @@ class Case:
         return slope(self.activation, pre, on_kink)
 
 
+def training_objective(net, X, beta, labels=None, *, mass=1.0, order=2):
+    """Sums over the data of the network's own outputs, any dimension; without labels score matching."""
+    values = net(X).reshape(len(X), -1)
+    miss = values - (0.0 if labels is None else np.reshape(labels, values.shape))
+    per_sample = 0.5 * np.sum(miss**2, axis=1) + (net.divergence(X) if labels is None else 0.0)
+    sizes = np.linalg.norm(net.u, ord=order, axis=1) * np.linalg.norm(net.w, axis=1)
+    return float(np.sum(mass * per_sample) + beta * np.sum(sizes))
+
+
 def objective(case, network):
     """The objective by its definition: sums over the data of the network's own outputs."""
-    miss = network(case.points) - case.labels
-    value = 0.5 * case.weights @ np.sum(miss**2, axis=1)
-    value += case.divergence * (case.weights @ network.divergence(case.points))
-    return value + case.beta * network.path_norm()
+    value = training_objective(network, case.points, case.beta, case.labels, mass=case.weights)
+    return value + case.divergence * (case.weights @ network.divergence(case.points))
+
+
+# ------------------------------------------------------------------------------------- convex programs
+
+LEAKY = "leaky_relu(0.2)"
+ACTIVATION_SKIP = [(act, skip) for act in ("relu", "abs", LEAKY) for skip in (False, True)]
+# The paper's eight cases, and leaky ReLU; score matching or not.
+CASES = [
+    pytest.param(sm, act, skip, id=f"{'sm' if sm else 'dsm'}-{act}{'-skip' if skip else ''}")
+    for act, skip in ACTIVATION_SKIP
+    for sm in (True, False)
+]
+PAPER_CASES = CASES[:8]
+# Tolerances that no solver reaches.
+TIGHT = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-30)
 
 
 # ------------------------------------------------------------------------------- finite dictionaries
@@ -66,22 +88,12 @@ def pair_lines(case):
     k = np.arange(len(b))
     pre[first, k] = pre[second, k] = 0.0
     values = case.value(pre)
-    us, bs, columns, counts = [], [], [], []
-    for one, two in ((0, 0), (0, 1), (1, 0), (1, 1)):
+    parts = []
+    for one, two in ((0, 0), (0, 1), (1, 0), (1, 1)) if case.divergence else ((0, 0),):
         on = np.zeros_like(pre)
         on[first, k], on[second, k] = one, two
-        us.append(u)
-        bs.append(b)
-        columns.append(values)
-        counts.append(case.weights @ case.slope(pre, on))
-        if not case.divergence:
-            break
-    return (
-        np.concatenate(us),
-        np.concatenate(bs),
-        np.concatenate(columns, axis=1),
-        np.concatenate(counts),
-    )
+        parts.append((u, b, values, case.weights @ case.slope(pre, on)))
+    return joined(*parts)
 
 
 def neuron_columns(case, u, b):
@@ -98,12 +110,7 @@ def network_columns(case, network):
 
 def joined(*dictionaries):
     u, b, values, counts = zip(*dictionaries, strict=True)
-    return (
-        np.concatenate(u),
-        np.concatenate(b),
-        np.concatenate(values, axis=1),
-        np.concatenate(counts),
-    )
+    return np.concatenate(u), np.concatenate(b), np.hstack(values), np.concatenate(counts)
 
 
 def conic_optimum(case, dictionary):
@@ -138,24 +145,6 @@ def conic_optimum(case, dictionary):
         loss = loss + case.divergence * (linear + trace)
     problem = cp.Problem(cp.Minimize(loss), rules)
     return problem.value if solved(problem, (1e-10, 1e-9, 1e-8)) else None
-
-
-def solved(problem, tolerances):
-    """Whether Clarabel reaches one of the tolerances, tried in order.
-
-    The tightest is out of reach on some data, which depends on rounding: where one processor gets there
-    another one stops at 'optimal_inaccurate'.
-    """
-    for tol in tolerances:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Solution may be inaccurate", UserWarning)
-            try:
-                problem.solve(solver="CLARABEL", tol_gap_rel=tol, tol_gap_abs=tol, tol_feas=tol)
-            except cp.error.SolverError:
-                continue
-        if problem.status == "optimal":
-            return True
-    return False
 
 
 # ------------------------------------------------------------------------------- optimality conditions

@@ -6,8 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from oracles import conic_optimum, dense_columns, network_objective
-from scipy.optimize import linprog
+from oracles import conic_optimum, network_objective
 from sklearn.base import clone
 
 from convexscore import (
@@ -72,32 +71,6 @@ def test_object_and_name_are_one_option_and_survive_copies_and_files(tmp_path):
 
 
 # ---- the line -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("slope", SLOPES)
-@pytest.mark.parametrize("skip", [False, True])
-def test_smallest_beta_is_the_value_of_its_linear_program(slope, skip):
-    """Largest descent per cost of neurons that vanish on the data (with c and V), random ties."""
-    rng = np.random.default_rng(1)
-    for _ in range(12):
-        x = rng.integers(0, 5, size=9).astype(float)
-        if np.ptp(x) == 0.0:
-            continue
-        values, counts, _, _ = dense_columns(x, Activation(slope), 1.0)
-        values -= values.mean(axis=0)
-        middle = x - x.mean()
-        if skip:  # the V that makes them vanish has a divergence of its own
-            line = middle @ values / (middle @ middle)
-            values, counts = values - np.outer(middle, line), counts - len(x) * line
-        found = linprog(
-            np.r_[counts, -counts],
-            A_eq=np.hstack([values, -values]),
-            b_eq=np.zeros(9),
-            A_ub=np.ones((1, 2 * len(counts))),
-            b_ub=[1.0],
-        )
-        limit = smallest_beta(x, activation=Activation(slope), skip=skip)
-        assert limit == pytest.approx(-found.fun, rel=1e-6)
 
 
 @pytest.mark.parametrize("slope", [-1.0, -0.9, -0.6, -0.2, 0.0, 0.2, 0.6])
@@ -185,13 +158,7 @@ def test_log_concave_leaky_scores_have_negative_jacobians(d):
         tol=1e-2,  # it holds for every network of this kind, however near the optimum
     )  # fmt: skip
     points = 3.0 * np.random.default_rng(0).normal(size=(200, d))
-    J = fit.network_.jacobian(points)
-    np.testing.assert_allclose(J, J.swapaxes(1, 2), atol=1e-10)
-    assert np.linalg.eigvalsh(J).max() <= 1e-10
-    step = 1e-5 * np.eye(d)
-    ahead, behind = (fit.network_.log_density(points[:, None] + s * step) for s in (1.0, -1.0))
-    score = fit.score_function(points)
-    np.testing.assert_allclose((ahead - behind) / 2e-5, score, atol=1e-4 * np.abs(score).max())
+    assert np.linalg.eigvalsh(fit.network_.jacobian(points)).max() <= 1e-10
 
 
 @pytest.mark.slow

@@ -125,6 +125,10 @@ def test_the_root_is_an_entrance_hall():
 LIGHT = {
     "import convexscore": {"numpy", "scipy", "sklearn", "cvxpy", "matplotlib", "pandas", "joblib"},
     "import convexscore.training": {"cvxpy", "matplotlib", "convexscore.plotting", "convexscore.cli"},
+    "import convexscore.arrangements, convexscore.plotting, convexscore.programs as programs; "
+    "programs.univariate_matrices([0.0, 1.0]), programs.neuron_dictionary([0.0, 1.0])": {
+        "cvxpy", "matplotlib",
+    },
     "import convexscore as cs; cs.fit_convex_score([0., 1., 3., 4.], beta=3.0).sample(2)": {
         "cvxpy", "matplotlib", "convexscore.plotting", "convexscore.cli", "convexscore.programs",
     },

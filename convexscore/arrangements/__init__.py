@@ -7,8 +7,12 @@ active when there is no bias (1{0 >= 0} = 1).
 """
 
 from convexscore.arrangements.arrangement import Arrangement, Cell
-from convexscore.arrangements.counting import count_patterns, pattern_bound
-from convexscore.arrangements.enumeration import enumerate_patterns, iter_patterns
+from convexscore.arrangements.enumeration import (
+    count_patterns,
+    enumerate_patterns,
+    iter_patterns,
+    pattern_bound,
+)
 from convexscore.arrangements.neurons import neuron_of_pattern, pattern_of
 from convexscore.arrangements.sampling import sample_patterns
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import diags_array
 
 from convexscore.arrangements.hyperplanes import Bools, Floats
-
-if TYPE_CHECKING:
-    from scipy.sparse import dia_array
 
 
 class Cell(NamedTuple):
@@ -53,8 +51,8 @@ class Arrangement:
     >>> [True, False, True] in cells
     True
     >>> u, b = cells.neuron_of([True, False, True])
-    >>> cells.signed()[cells.index([True, False, True])].tolist()
-    [1.0, -1.0, 1.0]
+    >>> bool(u @ [0.0, 1.0] + b > 0)
+    True
     """
 
     patterns: Bools
@@ -72,10 +70,6 @@ class Arrangement:
     def n_active(self) -> np.ndarray:
         """Number of active points of each pattern, (p,)."""
         return np.asarray(self.patterns.sum(axis=1))
-
-    def signed(self) -> Floats:
-        """2D - I of the absolute value: entries 1.0 (active) and -1.0, one diagonal per row (p, n)."""
-        return np.where(self.patterns, 1.0, -1.0)
 
     def diagonals(self, *, signed: bool = False, dense: bool = False) -> Iterator[Any]:
         """The n x n diagonal matrices D of the papers, one at a time.
@@ -98,8 +92,8 @@ class Arrangement:
         >>> sorted(D.diagonal().tolist() for D in cells.diagonals())
         [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
         """
-        rows = self.signed() if signed else self.patterns.astype(np.float64)
-        return (np.diag(row) if dense else _sparse_diagonal(row) for row in rows)
+        rows = np.where(self.patterns, 1.0, -1.0 if signed else 0.0)
+        return (np.diag(row) if dense else diags_array(row) for row in rows)
 
     def index(self, pattern: ArrayLike) -> int:
         """Row of a pattern.
@@ -111,14 +105,10 @@ class Arrangement:
         """
         row = self._rows.get(self._key(pattern))
         if row is None:
-            active = int(np.count_nonzero(pattern))
-            why = (
-                "No open cell of neurons has it."
-                if self.exact
-                else "It may exist all the same: see neuron_of_pattern."
-            )
+            may_exist = "It may exist all the same: see neuron_of_pattern."
             raise ValueError(
-                f"pattern with {active} active points is not among the {len(self)} patterns. {why}"
+                f"pattern with {np.count_nonzero(pattern)} active points is not among the {len(self)} "
+                f"patterns. {'No open cell of neurons has it.' if self.exact else may_exist}"
             )
         return row
 
@@ -140,8 +130,8 @@ class Arrangement:
     def __repr__(self) -> str:
         (p, n), d = self.patterns.shape, self.u.shape[1]
         return (
-            f"Arrangement({p} {_plural(p, 'pattern')} of {n} {_plural(n, 'point')} in "
-            f"{d} {_plural(d, 'dimension')}, {'with' if self.bias else 'without'} bias, "
+            f"Arrangement({p} pattern{'s' * (p != 1)} of {n} point{'s' * (n != 1)} in {d} "
+            f"dimension{'s' * (d != 1)}, {'with' if self.bias else 'without'} bias, "
             f"{'exact' if self.exact else 'a sample'})"
         )
 
@@ -157,22 +147,9 @@ class Arrangement:
 def check_pattern(pattern: ArrayLike, n: int) -> Bools:
     """A boolean vector (n,); zeros and ones will do."""
     raw = np.asarray(pattern)
-    if raw.shape != (n,):
+    if raw.shape != (n,) or not np.isin(raw, (0, 1)).all():
         raise ValueError(
-            f"pattern must have shape ({n},), one entry per data point; got shape {raw.shape}."
-        )
-    if raw.dtype != bool and not np.isin(raw, (0, 1)).all():
-        raise ValueError(
-            "pattern must be boolean (or 0 and 1); got other values. For 2D - I pass pattern > 0."
+            f"pattern must have shape ({n},), one entry per data point, and be boolean (or 0 and 1); "
+            f"got shape {raw.shape} and {raw.dtype}. For 2D - I pass pattern > 0."
         )
     return raw.astype(bool)
-
-
-def _sparse_diagonal(row: Floats) -> dia_array:
-    from scipy.sparse import dia_array
-
-    return dia_array((row[None, :], [0]), shape=(row.size, row.size))
-
-
-def _plural(count: int, noun: str) -> str:
-    return noun if count == 1 else noun + "s"

@@ -42,17 +42,14 @@ class CellSearch:
         """
         count, rank = normals.shape
         if count == 0:
-            yield self._directions(1, rank)
+            direction = self._rng.standard_normal((1, rank))
+            yield direction / np.linalg.norm(direction, axis=1)[:, None]
         elif rank == 1:
             yield np.ones((1, 1))
         elif rank == 2:
             yield from self._sweep(normals)
         else:
             yield from self._incremental(normals)
-
-    def _directions(self, count: int, rank: int) -> Floats:
-        draws = self._rng.standard_normal((count, rank))
-        return draws / np.linalg.norm(draws, axis=1)[:, None] if rank else draws
 
     def _sweep(self, normals: Floats) -> Iterator[Floats]:
         """One direction in every arc between the lines orthogonal to the normals; O(N log N)."""

@@ -1,9 +1,10 @@
-"""All activation patterns of data, one by one or together."""
+"""All activation patterns of data: how many, one by one, or together."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,17 +12,74 @@ from numpy.typing import ArrayLike
 from convexscore._tools.validation import check_count
 from convexscore.arrangements.arrangement import Arrangement, Cell
 from convexscore.arrangements.cells import CellSearch, centre
-from convexscore.arrangements.counting import bound_of
-from convexscore.arrangements.hyperplanes import (
-    Bools,
-    Floats,
-    Hyperplanes,
-    check_bias,
-    check_points,
-    hyperplanes,
-)
+from convexscore.arrangements.hyperplanes import Bools, Floats, Hyperplanes, hyperplanes
 
 _Batch = tuple[Bools, Floats, Floats, Floats]
+
+
+def count_patterns(n: int, rank: int) -> int:
+    r"""Number of activation patterns of n points in general position.
+
+    .. math:: 2 \sum_{k<r} \binom{n-1}{k},
+
+    with r the rank of [X 1] (neurons with bias, r = d + 1 for n > d) or of X (without, r = d for
+    n >= d); at most as many in any position.  An exact Python integer.  Without points, or with
+    r = 0, there is one pattern.
+
+    Parameters
+    ----------
+    n : int >= 0
+        Number of points (different hyperplanes).
+    rank : int >= 0
+
+    Raises
+    ------
+    ValueError
+        If ``n`` or ``rank`` is no integer >= 0.
+
+    References
+    ----------
+    Cover (1965), function counting theorem; Zhang, Pilanci (2024), arXiv 2402.01965, and Pilanci,
+    Ergen (2020), for the programs that sum over patterns.
+
+    Examples
+    --------
+    >>> from convexscore.arrangements import count_patterns
+    >>> count_patterns(8, 2), count_patterns(6, 3)       # in the plane and in space, no bias
+    (16, 32)
+    >>> count_patterns(100, 3)                            # in the plane with bias: n^2 - n + 2
+    9902
+    """
+    n, rank = check_count(n, name="n", minimum=0), check_count(rank, name="rank", minimum=0)
+    return max(1, 2 * sum(comb(n - 1, k) for k in range(min(n, rank))))
+
+
+def pattern_bound(X: ArrayLike, *, bias: bool = True) -> int:
+    r"""Upper bound on the number of activation patterns on X, attained in general position.
+
+    :func:`count_patterns` for the number of different hyperplanes of the data (equal points count
+    once; without bias points on one line through the origin count once and the origin not at all)
+    and the numerical rank of [X 1] or X.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+    bias : bool
+        Whether neurons have a bias.
+
+    Raises
+    ------
+    ValueError
+        If X is not a finite real matrix.
+
+    Examples
+    --------
+    >>> from convexscore.arrangements import enumerate_patterns, pattern_bound
+    >>> X = [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    >>> pattern_bound(X), len(enumerate_patterns(X))     # three points on a line, two equal
+    (14, 12)
+    """
+    return count_patterns(*hyperplanes(X, bias).normals.shape)
 
 
 def enumerate_patterns(
@@ -80,13 +138,19 @@ def enumerate_patterns(
     >>> bool((pattern_of(X, cells.u, cells.b) == cells.patterns).all())
     True
     """
-    planes = hyperplanes(check_points(X), check_bias(bias))
-    if limit is not None:
-        _require_below(planes, check_count(limit, name="limit"))
+    planes = hyperplanes(X, bias)
+    bound, (n, d) = count_patterns(*planes.normals.shape), planes.X.shape
+    if limit is not None and bound > check_count(limit, name="limit"):
+        shown = f"{bound:,}" if bound < 10**15 else f"about 10^{len(str(bound)) - 1}"
+        raise ValueError(
+            f"X with n = {n} points in d = {d} dimensions (rank {planes.rank}) may have {shown} "
+            f"activation patterns; limit = {limit:,}. Draw some with sample_patterns, take the first "
+            "of iter_patterns, pass fewer points, or raise limit= "
+            f"(each pattern takes {n} bytes)."
+        )
     search = CellSearch()
     batches = list(_batches(planes, search))
-    patterns, u, b, margin = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return Arrangement(patterns, u, b, margin, exact=search.complete, bias=planes.bias)
+    return joined(batches, exact=search.complete, bias=planes.bias)
 
 
 def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
@@ -121,26 +185,11 @@ def iter_patterns(X: ArrayLike, *, bias: bool = True) -> Iterator[Cell]:
     >>> len({cell.pattern.tobytes() for cell in islice(iter_patterns(X), 1000)})
     1000
     """
-    planes = hyperplanes(check_points(X), check_bias(bias))
+    planes = hyperplanes(X, bias)
     return (
-        Cell(pattern, u, float(b), float(margin))
+        cell
         for batch in _batches(planes, CellSearch())
-        for pattern, u, b, margin in zip(*batch, strict=True)
-    )
-
-
-def _require_below(planes: Hyperplanes, limit: int) -> None:
-    bound = bound_of(planes)
-    if bound <= limit:
-        return
-    (n, d), distinct = planes.X.shape, planes.normals.shape[0]
-    shown = f"{bound:,}" if bound < 10**15 else f"about 10^{len(str(bound)) - 1}"
-    raise ValueError(
-        f"X with n = {n} points ({distinct} different) in d = {d} dimensions "
-        f"{'with' if planes.bias else 'without'} bias (rank {planes.rank}) may have {shown} "
-        f"activation patterns; limit = {limit:,}. Draw some with sample_patterns, take the first "
-        "of iter_patterns, pass fewer points, or raise limit= "
-        f"(each pattern takes {n} bytes)."
+        for cell in joined([batch], exact=False, bias=planes.bias)
     )
 
 
@@ -193,3 +242,9 @@ def verified(
     good = held.all(axis=1)
     margin = np.where(planes.owner < 0, np.inf, np.abs(value)).min(axis=1)
     return (patterns[good], u[good], b[good], margin[good]), bool(good.all())
+
+
+def joined(batches: list[_Batch], *, exact: bool, bias: bool) -> Arrangement:
+    """Patterns and representatives one after the other."""
+    patterns, u, b, margin = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Arrangement(patterns, u, b, margin, exact=exact, bias=bias)

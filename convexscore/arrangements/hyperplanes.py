@@ -92,12 +92,13 @@ class Hyperplanes:
         return pattern
 
 
-def hyperplanes(X: Floats, bias: bool) -> Hyperplanes:
+def hyperplanes(data: ArrayLike, bias: bool) -> Hyperplanes:
     """Whiten the data, drop points at the origin (without bias), merge equal hyperplanes.
 
     Patterns do not change when X (or [X 1]) is multiplied by a regular matrix from the right; after
     whitening one tolerance fits all data.  O(n d^2 + n log n).
     """
+    X, bias = check_points(data), check_bias(bias)
     n, d = X.shape
     size = np.abs(X).max(axis=0)
     center = X.mean(axis=0) if bias else np.zeros(d)
@@ -110,12 +111,8 @@ def hyperplanes(X: Floats, bias: bool) -> Hyperplanes:
     length = np.linalg.norm(lifted, axis=1)
     used = length > 0
     lifted = lifted[used] / length[used, None]  # hyperplanes do not depend on the rows' lengths
-    if not used.any():
-        nothing = np.zeros((d, 0))
-        owner, flipped = np.full(n, -1, dtype=np.intp), np.zeros(n, dtype=bool)
-        return Hyperplanes(X, bias, np.zeros((0, 0)), owner, flipped, nothing, np.zeros(0))
     left, values, right = np.linalg.svd(lifted, full_matrices=False)
-    rank = int(np.count_nonzero(values > _RANK * values[0]))
+    rank = int(np.count_nonzero(values > _RANK * values.max(initial=0.0)))
     rows = left[:, :rank]
     rows = rows / np.linalg.norm(rows, axis=1)[:, None]
     back = right[:rank].T / values[:rank]
@@ -139,6 +136,5 @@ def _merge(rows: Floats) -> tuple[Floats, NDArray[np.intp], Bools]:
     group[order] = np.concatenate(([0], np.cumsum(steps)))
     _, first, group = np.unique(group, return_index=True, return_inverse=True)
     by_appearance = np.argsort(first, kind="stable")
-    rank_of = np.empty_like(by_appearance)
-    rank_of[by_appearance] = np.arange(by_appearance.size)
+    rank_of = np.argsort(by_appearance)
     return upright[first[by_appearance]], rank_of[group.ravel()], turned

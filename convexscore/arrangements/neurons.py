@@ -7,25 +7,17 @@ from numpy.typing import ArrayLike
 
 from convexscore.arrangements.arrangement import check_pattern
 from convexscore.arrangements.enumeration import verified
-from convexscore.arrangements.hyperplanes import (
-    SAME,
-    Bools,
-    Floats,
-    check_bias,
-    check_points,
-    hyperplanes,
-)
+from convexscore.arrangements.hyperplanes import SAME, Bools, Floats, check_points, hyperplanes
 
 
-def pattern_of(X: ArrayLike, u: ArrayLike, b: ArrayLike | None = None) -> Bools:
+def pattern_of(X: ArrayLike, u: ArrayLike, b: ArrayLike = 0.0) -> Bools:
     r"""Activation pattern 1{X u + b >= 0} of one or several neurons.
 
     Parameters
     ----------
     X : array_like of shape (n, d)
     u : array_like of shape (d,) or (m, d)
-    b : float or array_like of shape (m,), optional
-        Biases; default 0.
+    b : float or array_like of shape (m,)
 
     Returns
     -------
@@ -44,17 +36,12 @@ def pattern_of(X: ArrayLike, u: ArrayLike, b: ArrayLike | None = None) -> Bools:
     [False, True, True]
     """
     points = check_points(X)
-    weights = np.asarray(u, dtype=np.float64)
-    if weights.ndim not in (1, 2) or weights.shape[-1] != points.shape[1]:
-        d = points.shape[1]
+    weights, biases = np.asarray(u, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    d, m = points.shape[1], weights.shape[:-1]
+    if len(m) > 1 or weights.shape[-1:] != (d,) or biases.shape not in ((), m):
         raise ValueError(
-            f"u must have shape ({d},) or (m, {d}) for X with {d} columns; got {weights.shape}."
-        )
-    biases = np.asarray(0.0 if b is None else b, dtype=np.float64)
-    if biases.ndim and biases.shape != weights.shape[:-1]:
-        raise ValueError(
-            f"b must be a number or have shape {weights.shape[:-1]}, one per neuron; got shape "
-            f"{biases.shape}."
+            f"u must have shape ({d},) or (m, {d}) for X with {d} columns, and b be a number or have "
+            f"shape (m,), one per neuron; got shapes {weights.shape} and {biases.shape}."
         )
     return np.asarray(weights @ points.T + biases[..., None] >= 0)
 
@@ -101,19 +88,19 @@ def neuron_of_pattern(
     """
     from scipy.optimize import linprog
 
-    points = check_points(X)
-    planes = hyperplanes(points, check_bias(bias))
-    wanted = check_pattern(pattern, points.shape[0])
+    planes = hyperplanes(X, bias)
+    wanted = check_pattern(pattern, planes.X.shape[0])
     used = planes.owner >= 0
     if not wanted[~used].all():
         return None
-    active = np.full(planes.normals.shape[0], -1)
-    active[planes.owner[used]] = wanted[used] ^ planes.flipped[used]
-    if (active[planes.owner[used]] != (wanted[used] ^ planes.flipped[used])).any():
+    owner, side = planes.owner[used], (wanted ^ planes.flipped)[used]
+    active = np.zeros(planes.normals.shape[0], dtype=bool)
+    active[owner] = side
+    if (active[owner] != side).any():
         return None  # equal points told apart
     v = np.zeros(planes.rank)
     if planes.rank:
-        rows = planes.normals * np.where(active == 1, -1.0, 1.0)[:, None]
+        rows = planes.normals * np.where(active, -1.0, 1.0)[:, None]
         cost = np.append(np.zeros(planes.rank), -1.0)
         result = linprog(
             cost,

@@ -9,15 +9,8 @@ from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.validation import check_count
 from convexscore.arrangements.arrangement import Arrangement
 from convexscore.arrangements.cells import unseen
-from convexscore.arrangements.enumeration import verified
-from convexscore.arrangements.hyperplanes import (
-    SAME,
-    Floats,
-    Hyperplanes,
-    check_bias,
-    check_points,
-    hyperplanes,
-)
+from convexscore.arrangements.enumeration import joined, verified
+from convexscore.arrangements.hyperplanes import SAME, Floats, Hyperplanes, hyperplanes
 
 _BLOCK = 1 << 21
 
@@ -66,19 +59,18 @@ def sample_patterns(
     >>> sample_patterns(X, 200, random_state=0)
     Arrangement(8 patterns of 3 points in 2 dimensions, with bias, a sample)
     """
-    planes = hyperplanes(check_points(X), check_bias(bias))
+    planes = hyperplanes(X, bias)
     count = check_count(n_directions, name="n_directions")
     rng = check_random_state(random_state)
     block = max(1, _BLOCK // planes.X.shape[0])
     seen: set[bytes] = set()
     parts = []
     for start in range(0, count, block):
-        u, b = _draw(planes, min(block, count - start), rng)
-        batch, _ = verified(planes, u, b)
-        fresh = unseen(batch[0], seen)
-        parts.append(tuple(array[fresh] for array in batch))
-    patterns, u, b, margin = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Arrangement(patterns, u, b, margin, exact=False, bias=planes.bias)
+        drawn = _draw(planes, min(block, count - start), rng)
+        (patterns, u, b, margin), _ = verified(planes, *drawn)
+        fresh = unseen(patterns, seen)
+        parts.append((patterns[fresh], u[fresh], b[fresh], margin[fresh]))
+    return joined(parts, exact=False, bias=planes.bias)
 
 
 def _draw(planes: Hyperplanes, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -23,13 +23,13 @@ beta : float
     Penalty, for sums (not means) over samples.
 labels : array_like of the shape of the points, optional
     :math:`l_i`, in the papers :math:`-\delta_i/\varepsilon`: denoising.  Without, score matching.
-activation : {"relu", "abs", "leaky_relu", "leaky_relu(slope)"} or Activation
+activation : {"relu", "abs", "leaky_relu", "leaky_relu(slope)"} or Activation, default="relu"
     :math:`\sigma(z) = az + b|z|`, see :class:`convexscore.scores.activations.Activation`.
-skip, offset : bool
-    Whether V (d, d) and c (d,) are there; both are free of penalty.
+skip, offset : bool, default=False and True
+    Whether V (d, d) and c (d,) are there; both are free of penalty.  On the line c always is.
 sample_weight : array_like of shape (n,), optional
     Positive weights :math:`m_i`; integers equal repetition.
-solver : SolverChoice or str
+solver : SolverChoice or str, default="CLARABEL"
     The conic solver, Clarabel unless told otherwise, with a tolerance that a program names in its
     documentation (1e-9 if it does not).  Where it stalls, it is asked again for one and for two
     digits less; ``ConvexProgram.accuracy`` says which tolerance was met.
@@ -41,11 +41,10 @@ the solver's word as well: :func:`convexscore.certify` judges the network.
 """
 
 from convexscore.programs.dictionary import dictionary_limit, dictionary_program
+from convexscore.programs.line import smallest_beta, univariate_matrices, univariate_program
 from convexscore.programs.neurons import neuron_dictionary
 from convexscore.programs.patterns import nuclear_program, pattern_program
-from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import SolverChoice
-from convexscore.programs.univariate import smallest_beta, univariate_matrices, univariate_program
+from convexscore.programs.solver import ConvexProgram, SolverChoice
 
 __all__ = [
     "ConvexProgram",

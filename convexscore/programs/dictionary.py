@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_array, check_choice
-from convexscore.programs.assembly import minimise
-from convexscore.programs.data import Standardised, standardise
-from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve, value_of
-from convexscore.scores.activations import Activation
-
-FloatArray = NDArray[np.float64]
+from convexscore.programs import solver as conic
+from convexscore.programs.solver import ConvexProgram, FloatArray, SolverChoice
+from convexscore.programs.standardised import ProgramOptions, Standardised, standardise
 
 # Neurons below this fraction of the largest one (or of the unit of outer weights, if that is
 # larger) are idle: a conic solver leaves them at about its tolerance.
@@ -31,13 +27,8 @@ def dictionary_program(
     *,
     beta: float,
     labels: ArrayLike | None = None,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    offset: bool = True,
     norm: str = "l2",
-    constraint: str | None = None,
-    sample_weight: ArrayLike | None = None,
-    solver: SolverChoice | str = CLARABEL,
+    **options: Unpack[ProgramOptions],
 ) -> ConvexProgram:
     r"""Score matching (or, with labels, denoising) with the neurons (u_k, b_k) and no others.
 
@@ -70,11 +61,9 @@ def dictionary_program(
         For score matching larger than :func:`dictionary_limit`; denoising takes every beta >= 0.
     norm : {"l2", "l1"}
         Norm of the inner weights in the penalty.
-    constraint : {None, "gradient", "log-concave"}
-        "gradient": ridge potentials, :math:`w_k = y_k u_k` and V symmetric, so that the score is a
-        gradient, with the penalty :math:`\beta\sum_k |y_k|\|u_k\|\|u_k\|_2`.  "log-concave": also
-        :math:`y_k \le 0` and V negative semidefinite.
-    labels, activation, skip, offset, sample_weight, solver
+    labels : array_like of shape (n, k), k <= d, optional
+        With fewer columns than X the other outputs of the network are zero.
+    activation, skip, offset, sample_weight, solver
         See :mod:`convexscore.programs`.
 
     Returns
@@ -120,30 +109,34 @@ def dictionary_program(
     >>> round(program.value, 4), round(float(program.network([2.0, 0.0])[0]), 4)
     (-4.0, -2.0)
     """
-    std = standardise(
-        X, labels, beta, sample_weight, activation=activation, skip=skip, offset=offset
-    )
-    neuron = _prepare(std, neurons, norm, constraint)
+    std = standardise(X, labels, beta, **options)
+    neuron = _prepare(std, neurons, norm)
+    cp = conic.import_cvxpy()
+    W = cp.Variable((len(neuron.b), std.labels.shape[1]), name="W")
 
-    def unbounded(status: str) -> Exception | None:
+    def refuse(status: str) -> None:
         if not std.divergence:
-            return None
-        limit = _limit(std, neuron, solver if isinstance(solver, str) else solver.name)
-        is_bounded = status.startswith("optimal") and std.beta >= limit
-        return None if is_bounded else _unbounded_error(std.beta, limit)
+            return
+        limit = _limit(replace(std, solver=SolverChoice(std.solver.name)), neuron)
+        if status.startswith("optimal") and std.beta >= limit:
+            return
+        remedy = (
+            "no beta is large enough, because the skip connection is free where the points do not "
+            "vary: remove columns that depend on others, or leave out skip"
+            if np.isinf(limit)
+            else f"for these points and neurons beta must be larger than {limit:g}. Raise beta, or "
+            "use denoising, which is bounded for every beta"
+        )
+        raise UnboundedObjectiveError(
+            f"score matching is unbounded below at beta={std.beta:g}: {remedy}."
+        )
 
-    kind: dict[Any, dict[str, Any]] = {
-        "gradient": {"symmetric": True},
-        "log-concave": {"NSD": True},
-    }
-    outer, terms = _terms(std, neuron)
-    program = minimise(
-        std, neuron.phi @ outer, solver, unbounded=unbounded, **terms, **kind.get(constraint, {})
-    )
-    w = std.slope * value_of(outer) / neuron.size[:, np.newaxis]
+    penalty = cp.sum(cp.norm(W, 2, axis=1))
+    program = std.minimise(neuron.phi @ W, W, neuron.counts, penalty, refuse=refuse)
+    w = std.slope * conic.value_of(W) / neuron.size[:, np.newaxis]
     norms = np.linalg.norm(w, axis=1) * neuron.size
     keep = norms > _PRUNE_BELOW * np.max(norms, initial=std.slope)
-    network = std.network(neuron.u[keep], w[keep], neuron.b[keep], program.variables)
+    network = std.network(program, neuron.u[keep], w[keep], neuron.b[keep])
     return replace(program, weights=w, network=network)
 
 
@@ -151,13 +144,8 @@ def dictionary_limit(
     X: ArrayLike,
     neurons: tuple[ArrayLike, ArrayLike],
     *,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    offset: bool = True,
     norm: str = "l2",
-    constraint: str | None = None,
-    sample_weight: ArrayLike | None = None,
-    solver: SolverChoice | str = CLARABEL,
+    **options: Unpack[ProgramOptions],
 ) -> float:
     r"""Return the beta below which :func:`dictionary_program` without labels is unbounded.
 
@@ -170,7 +158,7 @@ def dictionary_limit(
 
     Parameters
     ----------
-    X, neurons, norm, constraint
+    X, neurons, norm
         As in :func:`dictionary_program`.
     activation, skip, offset, sample_weight, solver
         See :mod:`convexscore.programs`.
@@ -194,48 +182,28 @@ def dictionary_limit(
     >>> round(dictionary_limit(X, neuron_dictionary(X, tie_variants=True)), 5)
     2.0
     """
-    std = standardise(X, None, 1.0, sample_weight, activation=activation, skip=skip, offset=offset)
-    return _limit(std, _prepare(std, neurons, norm, constraint), solver)
+    std = standardise(X, None, 1.0, **options)
+    return _limit(std, _prepare(std, neurons, norm))
 
 
 @dataclass(frozen=True, eq=False)
 class _Neurons:
     """The dictionary, and what its neurons of length one do on the data.
 
-    ``size`` (m,) is the norm of u in the penalty, ``direction`` (m, d) u of norm one, ``phi`` (n, m)
-    its values and ``counts`` (m,) the sums of its derivatives.
+    ``size`` (m,) is the norm of u in the penalty; ``phi`` (n, m) are the values and ``counts`` (m, d) the
+    divergence of the neurons with u of norm one.
     """
 
     u: FloatArray
     b: FloatArray
-    constraint: str | None
     size: FloatArray
-    direction: FloatArray
     phi: FloatArray
     counts: FloatArray
 
 
-def _prepare(
-    std: Standardised, neurons: tuple[ArrayLike, ArrayLike], norm: str, constraint: str | None
-) -> _Neurons:
+def _prepare(std: Standardised, neurons: tuple[ArrayLike, ArrayLike], norm: str) -> _Neurons:
     check_choice(norm, ("l1", "l2"), name="norm")
-    check_choice(constraint, (None, "gradient", "log-concave"), name="constraint")
-    u, b = _check_neurons(neurons, std.shape[1])
-    size = np.linalg.norm(u, ord=int(norm[1]), axis=1)
-    # As the network itself computes them, so that ties fall on the same side.
-    pre = std.raw @ u.T + b
-    return _Neurons(
-        u=u,
-        b=b,
-        constraint=constraint,
-        size=size,
-        direction=u / size[:, np.newaxis],
-        phi=std.activation.value(pre) / (std.length * size),
-        counts=std.mass @ std.activation.derivative(pre),
-    )
-
-
-def _check_neurons(neurons: tuple[ArrayLike, ArrayLike], d: int) -> tuple[FloatArray, FloatArray]:
+    d = std.shape[1]
     u = check_array(neurons[0], name="u of neurons", shape=f"(m, {d})", ndim=(2,))
     b = check_array(neurons[1], name="b of neurons", shape="(m,)", ndim=(1,))
     if u.shape != (len(b), d):
@@ -249,64 +217,28 @@ def _check_neurons(neurons: tuple[ArrayLike, ArrayLike], d: int) -> tuple[FloatA
             f"u of neurons must have no zero rows, got {zero}; such neurons are constants, which "
             "offset=True provides."
         )
-    return u, b
+    size = np.linalg.norm(u, ord=int(norm[1]), axis=1)
+    # As the network itself computes them, so that ties fall on the same side.
+    pre = std.raw @ u.T + b
+    phi = std.activation.value(pre) / (std.length * size)
+    counts = std.mass @ std.activation.derivative(pre)
+    return _Neurons(u, b, size, phi, counts[:, np.newaxis] * (u / size[:, np.newaxis]))
 
 
-def _terms(std: Standardised, neuron: _Neurons) -> tuple[Any, dict[str, Any]]:
-    """Outer weights of the neurons of norm one (m, d), divergence and penalty."""
-    cp = import_cvxpy()
-    m, d = neuron.u.shape
-    direction, counts = neuron.direction, neuron.counts
-    if neuron.constraint is not None:
-        y = cp.Variable(m, name="y", nonpos=neuron.constraint == "log-concave")
-        # The penalty is |y_k| |u_k| |u_k|_2 for u of norm one.
-        lengths = np.linalg.norm(direction, axis=1)
-        W, divergence = cp.diag(y) @ direction, (counts * lengths**2) @ y
-        return W, {"divergence": divergence, "penalty": cp.norm1(cp.multiply(lengths, y))}
-    W = cp.Variable((m, d), name="W")
-    divergence = cp.sum(cp.multiply(counts[:, np.newaxis] * direction, W))
-    return W, {"divergence": divergence, "penalty": cp.sum(cp.norm(W, 2, axis=1))}
-
-
-def _limit(std: Standardised, neuron: _Neurons, solver: SolverChoice | str) -> float:
+def _limit(std: Standardised, neuron: _Neurons) -> float:
     """Smallest beta with a residual R that satisfies the optimality conditions of all neurons.
 
     This is the dual of maximising the negative divergence over combinations that vanish on the
     data, and the better conditioned of the two.
     """
-    cp = import_cvxpy()
-    n, d = std.shape
-    R, limit = cp.Variable((n, d)), cp.Variable()
-    G = neuron.phi.T @ R + neuron.counts[:, np.newaxis] * neuron.direction
-    log_concave = neuron.constraint == "log-concave"
-    if neuron.constraint is None:
-        constraints = [cp.norm(G, 2, axis=1) <= limit]
-    else:
-        unit = neuron.direction / np.linalg.norm(neuron.direction, axis=1)[:, np.newaxis]
-        along = cp.sum(cp.multiply(G, unit), axis=1)
-        constraints = [(along if log_concave else cp.abs(along)) <= limit]
+    cp = conic.import_cvxpy()
+    R, limit = cp.Variable(std.shape), cp.Variable()
+    constraints = [cp.norm(neuron.phi.T @ R + neuron.counts, 2, axis=1) <= limit]
     if std.skip:
-        S = R.T @ std.points + std.mass.sum() * np.eye(d)
-        if log_concave:
-            constraints.append(S + S.T << 0)
-        else:
-            constraints.append((S if neuron.constraint is None else S + S.T) == 0)
+        constraints.append(R.T @ std.points + std.mass.sum() * np.eye(std.shape[1]) == 0)
     if std.offset:
         constraints.append(cp.sum(R, axis=0) == 0)
     problem = cp.Problem(cp.Minimize(limit), constraints)
-    found = solve(lambda _: problem, solver, _LIMIT_TOLERANCE, may_be_infeasible=True)
+    accepted = ("optimal", "infeasible", "infeasible_inaccurate")
+    found = conic.solve(lambda _: problem, std.solver, _LIMIT_TOLERANCE, accepted=accepted)
     return max(found.value, 0.0)
-
-
-def _unbounded_error(beta: float, limit: float) -> UnboundedObjectiveError:
-    if np.isinf(limit):
-        remedy = (
-            "no beta is large enough, because the skip connection is free where the points do not "
-            "vary: remove columns that depend on others, or leave out skip"
-        )
-    else:
-        remedy = (
-            f"for these points and neurons beta must be larger than {limit:g}. Raise beta, or use "
-            "denoising, which is bounded for every beta"
-        )
-    return UnboundedObjectiveError(f"score matching is unbounded below at beta={beta:g}: {remedy}.")

@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore.arrangements import enumerate_patterns, neuron_of_pattern
 from convexscore.arrangements.arrangement import check_pattern
-from convexscore.programs.data import Standardised
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from convexscore.programs.solver import BoolArray, FloatArray
+from convexscore.programs.standardised import Standardised
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,25 +35,15 @@ class Gate:
     free: bool
 
     @property
-    def design(self) -> FloatArray:
-        """D'[X 1], (n, q)."""
-        return self.factor[:, np.newaxis] * self.inputs
-
-    @property
-    def sign(self) -> FloatArray:
-        """2D - I as a column, (n, 1)."""
-        return np.where(self.pattern, 1.0, -1.0)[:, np.newaxis]
-
-    @property
     def cone(self) -> FloatArray:
         """(2D - I)[X 1]: a neuron v has this pattern if its product with v is >= 0."""
-        return self.sign * self.inputs
+        return np.where(self.pattern, 1.0, -1.0)[:, np.newaxis] * self.inputs
 
     def neurons(self, columns: FloatArray, d: int) -> tuple[FloatArray, FloatArray]:
         """Inner weights and biases of neurons (q, m) that have the pattern, (m, d) and (m,)."""
         if self.free:
             # The hyperplane is a little beside the points.
-            side, products = self.sign[0, 0], self.inputs @ columns
+            side, products = 1.0 if self.pattern[0] else -1.0, self.inputs @ columns
             margin = 1e-3 * np.max(np.abs(products), axis=0)
             return columns.T, side * (margin - np.min(side * products, axis=0))
         has_bias = len(columns) > d
@@ -71,7 +58,10 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
             "its bias a free constant."
         )
     slope = std.activation.negative_slope
-    chosen = _check_patterns(std, patterns, bias)
+    if patterns is None:
+        patterns = enumerate_patterns(std.points, bias=bias)
+    rows = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
+    chosen = np.array([check_pattern(row, std.shape[0]) for row in rows])
     if slope == 0:
         chosen = chosen[np.any(chosen, axis=1)]
     elif slope == -1:
@@ -84,40 +74,15 @@ def make_gates(std: Standardised, patterns: Any, *, bias: bool) -> tuple[Gate, .
     for pattern in chosen:
         factor = np.where(pattern, 1.0, slope)
         free = bool(bias and (pattern.all() or not pattern.any()))
-        ones = np.ones((len(pattern), 1))
-        inputs = np.hstack([std.points, ones]) if bias and not free else std.points
+        inputs = (
+            std.points if free or not bias else np.insert(std.points, std.shape[1], 1.0, axis=1)
+        )
         gates.append(Gate(pattern, factor, inputs, float(std.mass @ factor), free))
     return tuple(gates)
 
 
-def _check_patterns(std: Standardised, patterns: Any, bias: bool) -> BoolArray:
-    if patterns is None:
-        return enumerate_patterns(std.points, bias=bias).patterns
-    rows = np.atleast_2d(np.asarray(getattr(patterns, "patterns", patterns)))
-    return np.array([check_pattern(row, std.shape[0]) for row in rows])
-
-
-def interior_neurons(
-    std: Standardised, gates: tuple[Gate, ...], *, bias: bool
-) -> list[FloatArray | None]:
-    """A neuron (u, b) or u strictly inside the cone of every gate, None for free ones."""
-    inside: list[FloatArray | None] = []
-    for place, gate in enumerate(gates):
-        neuron = None
-        if not gate.free:
-            neuron = neuron_of_pattern(std.points, gate.pattern, bias=bias)
-            if neuron is None:
-                raise ValueError(
-                    f"patterns: one with {int(gate.pattern.sum())} of {len(gate.pattern)} points "
-                    f"active (row {place} of the sorted ones) belongs to no open cell of neurons, so "
-                    "no network has it. Take patterns from convexscore.arrangements."
-                )
-        inside.append(None if neuron is None else np.append(*neuron) if bias else neuron[0])
-    return inside
-
-
 def split_gate(
-    gate: Gate, W: FloatArray, inside: FloatArray | None
+    gate: Gate, W: FloatArray, std: Standardised, *, bias: bool
 ) -> tuple[FloatArray, FloatArray]:
     r"""Neurons (q, m) inside the cone and outer weights (m, k) that equal the gate.
 
@@ -125,8 +90,16 @@ def split_gate(
     possible up to a factor.  Of a free gate every column is a neuron.
     """
     k = W.shape[1]
-    if inside is None:
+    if gate.free:
         return W, np.eye(k)
+    neuron = neuron_of_pattern(std.points, gate.pattern, bias=bias)
+    if neuron is None:
+        raise ValueError(
+            f"patterns: one with {int(gate.pattern.sum())} of {len(gate.pattern)} points active "
+            "belongs to no open cell of neurons, so no network has it. Take patterns from "
+            "convexscore.arrangements."
+        )
+    inside = np.append(*neuron)[: len(W)]
     depth = gate.cone @ inside
     # Rows at the origin without bias carry no sign.
     rows = depth > 0

@@ -104,11 +104,11 @@ def neuron_dictionary(
         _, singular, right = np.linalg.svd(points, full_matrices=False)
         basis = right[singular > _DEPENDENT * singular[0]]
     rank = len(basis)
-    rows, axes = points @ basis.T, np.eye(rank) if kind == "clifford" else np.empty((0, rank))
+    axes = np.eye(rank) if kind == "clifford" else np.empty((0, rank))
+    vectors = np.vstack([points @ basis.T, axes])
     if bias:
-        rows = np.column_stack([rows, np.ones(len(rows))])
-        axes = np.column_stack([axes, np.zeros(len(axes))])
-    normals = _wedges(np.vstack([rows, axes]), len(rows), rank - (not bias), needs_point=bias)
+        vectors = np.column_stack([vectors, np.arange(len(vectors)) < len(points)])
+    normals = _wedges(vectors, len(points), rank - (not bias), needs_point=bias)
     u = normals[:, :rank] @ basis
     u = np.where(np.abs(u) < 1e-14, 0.0, u)
     b = length * normals[:, rank] - u @ mean if bias else np.zeros(len(u))

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.sparse import block_diag
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_choice
-from convexscore.programs.assembly import minimise
-from convexscore.programs.data import Standardised, standardise
-from convexscore.programs.gates import Gate, interior_neurons, make_gates, split_gate
-from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, value_of
-from convexscore.scores.activations import Activation
+from convexscore.programs import solver as conic
+from convexscore.programs.gates import Gate, make_gates, split_gate
+from convexscore.programs.solver import BoolArray, ConvexProgram, FloatArray
+from convexscore.programs.standardised import ProgramOptions, Standardised, standardise
 from convexscore.scores.network import TwoLayerNetwork
-
-FloatArray = NDArray[np.float64]
 
 # Neurons below this fraction of the largest are what the solver leaves of zeros.
 _PRUNE_BELOW = 1e-7
@@ -35,11 +32,7 @@ def pattern_program(
     kind: str = "cone",
     patterns: Any = None,
     bias: bool = True,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    offset: bool = True,
-    sample_weight: ArrayLike | None = None,
-    solver: SolverChoice | str = CLARABEL,
+    **options: Unpack[ProgramOptions],
 ) -> ConvexProgram:
     r"""Score matching (or, with labels, denoising) with neurons that have given patterns.
 
@@ -136,56 +129,45 @@ def pattern_program(
     (-2.25, -0.75)
     """
     check_choice(kind, ("cone", "gated"), name="kind")
-    std = standardise(
-        X, labels, beta, sample_weight, activation=activation, skip=skip, offset=offset, bias=bias,
-        outputs="some",
-    )  # fmt: skip
+    std = standardise(X, labels, beta, bias=bias, **options)
     gates = make_gates(std, patterns, bias=bias)
     if std.beta and (std.divergence or kind == "gated"):
         raise ValueError(
             f"beta={beta:g} needs labels and kind='cone'. For score matching with a penalty take "
             "dictionary_program, for gates nuclear_program."
         )
-    design = np.hstack([gate.design for gate in gates])
-    traces = _traces(gates, std.shape[1])
-    inside = [] if std.beta else interior_neurons(std, gates, bias=bias)
-    if std.divergence:
-        _require_bounded(std, len(gates), design, traces)
-
-    cp = import_cvxpy()
-    k = std.labels.shape[1]
+    d, k = std.shape[1], std.labels.shape[1]
+    refuse = _refuse_unbounded(
+        f"score matching without penalty is unbounded below with {len(gates)} patterns on "
+        f"{std.shape[0]} points: maps that vanish on the data have a divergence there. Give fewer "
+        "patterns (about n / (d + 1) at most), or take dictionary_program, which has a penalty."
+    )
+    cp = conic.import_cvxpy()
+    design = np.hstack([gate.factor[:, np.newaxis] * gate.inputs for gate in gates])
     sides = [cp.Variable((design.shape[1], k), name="W")]
-    constraints, penalty = [], 0.0
+    W, penalty = sides[0], 0.0
+    constraints: list[Any] = []
     if kind == "cone":
-        sides.append(cp.Variable(sides[0].shape, name="W'"))
-        cone = _cones(gates)
-        constraints = [cone @ V >= 0 for V in sides]
-        penalty = sum(_lengths(cp, gates, std.shape[1], V) for V in sides)
-    W = sides[0] - sides[1] if kind == "cone" else sides[0]
-    divergence = cp.sum(cp.multiply(traces, W)) if std.divergence else 0.0
-    terms: dict[str, Any] = {
-        "divergence": divergence,
-        "penalty": penalty,
-        "constraints": constraints,
-    }
-    program = minimise(std, design @ W, solver, **terms)
+        sides.append(cp.Variable(W.shape, name="W'"))
+        W = sides[0] - sides[1]
+        constraints = [_cones(gates) @ V >= 0 for V in sides]
+        penalty = sum(_lengths(cp, gates, d, V) for V in sides)
+    program = std.minimise(
+        design @ W, W, _traces(gates, d), penalty, constraints=constraints, refuse=refuse
+    )
 
-    matrices = _by_gate(gates, value_of(W))
     if std.beta:  # the neurons that were paid for
         groups = [
             (gate, V, sign * np.eye(k))
             for sign, side in zip((1.0, -1.0), sides, strict=True)
-            for gate, V in zip(gates, _by_gate(gates, value_of(side)), strict=True)
+            for gate, V in zip(gates, _by_gate(gates, side), strict=True)
         ]
     else:
-        split = map(split_gate, gates, matrices, inside)
-        groups = [(gate, *parts) for gate, parts in zip(gates, split, strict=True)]
-    return replace(
-        program,
-        patterns=np.array([gate.pattern for gate in gates]),
-        weights=std.slope * np.array([V[: std.shape[1]] for V in matrices]),
-        network=_network(std, groups, program.variables),
-    )
+        groups = [
+            (gate, *split_gate(gate, V, std, bias=bias))
+            for gate, V in zip(gates, _by_gate(gates, W), strict=True)
+        ]
+    return replace(_reported(std, gates, W, program), network=_network(std, groups, program))
 
 
 def nuclear_program(
@@ -196,11 +178,7 @@ def nuclear_program(
     patterns: Any = None,
     bias: bool = True,
     bounded_bias: bool = True,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    offset: bool = True,
-    sample_weight: ArrayLike | None = None,
-    solver: SolverChoice | str = CLARABEL,
+    **options: Unpack[ProgramOptions],
 ) -> ConvexProgram:
     r"""Lower bound on score matching (or, with labels, denoising): gates with the nuclear norm.
 
@@ -228,8 +206,7 @@ def nuclear_program(
     X : array_like of shape (n, d)
     beta : float
         Penalty >= 0.  Score matching is unbounded here for some beta for which it is bounded itself.
-    labels : array_like of shape (n, k), optional
-        Any number of columns.
+    labels : array_like of shape (n, k), k <= d, optional
     patterns : (p, n) bool or Arrangement, optional
         All patterns when left out; only then the value is a lower bound for every network.
     bias : bool
@@ -274,12 +251,9 @@ def nuclear_program(
     >>> round(nuclear_program(X, beta=3.0).value, 4)
     -0.25
     """
-    std = standardise(
-        X, labels, beta, sample_weight, activation=activation, skip=skip, offset=offset, bias=bias,
-        outputs="any",
-    )  # fmt: skip
+    std = standardise(X, labels, beta, bias=bias, **options)
     gates = make_gates(std, patterns, bias=bias)
-    cp = import_cvxpy()
+    cp = conic.import_cvxpy()
     d, k = std.shape[1], std.labels.shape[1]
     Z = cp.Variable((sum(gate.inputs.shape[1] for gate in gates), k), name="Z")
     designs, penalty, start = [], 0.0, 0
@@ -293,27 +267,34 @@ def nuclear_program(
             norm = cp.maximum(norm, cp.normNuc(rows) / np.sqrt(2.0), cp.norm(rows[d], 2))
         designs.append(gate.factor[:, np.newaxis] * inputs)
         penalty = penalty + norm
-    divergence = cp.sum(cp.multiply(_traces(gates, d), Z)) if std.divergence else 0.0
 
-    def unbounded(status: str) -> Exception | None:
-        if "unbounded" not in status:
-            return None
-        return UnboundedObjectiveError(
-            f"the nuclear norm relaxation of score matching is unbounded below at "
-            f"beta={std.beta:g}: it gives no lower bound here. Raise beta; dictionary_limit bounds "
-            "from below the beta that score matching itself needs."
-        )
-
-    terms: dict[str, Any] = {"divergence": divergence, "penalty": penalty, "unbounded": unbounded}
-    program = minimise(std, np.hstack(designs) @ Z, solver, tolerance=_TOLERANCE, **terms)
-    return replace(
-        program,
-        patterns=np.array([gate.pattern for gate in gates]),
-        weights=std.slope * np.array([V[:d] for V in _by_gate(gates, value_of(Z))]),
+    refuse = _refuse_unbounded(
+        f"the nuclear norm relaxation of score matching is unbounded below at beta={std.beta:g}: it "
+        "gives no lower bound here. Raise beta; dictionary_limit bounds from below the beta that "
+        "score matching itself needs."
     )
+    values, counts = np.hstack(designs) @ Z, _traces(gates, d)
+    program = std.minimise(values, Z, counts, penalty, tolerance=_TOLERANCE, refuse=refuse)
+    return _reported(std, gates, Z, program)
 
 
-def _gap(points: FloatArray, pattern: NDArray[np.bool_]) -> tuple[FloatArray, float]:
+def _refuse_unbounded(message: str) -> Callable[[str], None]:
+    def refuse(status: str) -> None:
+        if "unbounded" in status:
+            raise UnboundedObjectiveError(message)
+
+    return refuse
+
+
+def _reported(
+    std: Standardised, gates: tuple[Gate, ...], matrices: Any, program: ConvexProgram
+) -> ConvexProgram:
+    inputs = np.array([W[: std.shape[1]] for W in _by_gate(gates, matrices)])
+    patterns = np.array([gate.pattern for gate in gates])
+    return replace(program, patterns=patterns, weights=std.slope * inputs)
+
+
+def _gap(points: FloatArray, pattern: BoolArray) -> tuple[FloatArray, float]:
     """Middle and half the length of the shortest segment from an active to an inactive point."""
     active, idle = points[pattern], points[~pattern]
     lengths = np.linalg.norm(active[:, np.newaxis] - idle[np.newaxis], axis=2)
@@ -321,8 +302,10 @@ def _gap(points: FloatArray, pattern: NDArray[np.bool_]) -> tuple[FloatArray, fl
     return 0.5 * (active[i] + idle[j]), 0.5 * float(lengths[i, j])
 
 
-def _by_gate(gates: tuple[Gate, ...], stacked: FloatArray) -> list[FloatArray]:
-    return np.split(stacked, np.cumsum([gate.inputs.shape[1] for gate in gates])[:-1])
+def _by_gate(gates: tuple[Gate, ...], stacked: Any) -> list[FloatArray]:
+    """The values of stacked matrices, one for each gate."""
+    sizes = [gate.inputs.shape[1] for gate in gates]
+    return np.split(conic.value_of(stacked), np.cumsum(sizes)[:-1])
 
 
 def _traces(gates: tuple[Gate, ...], d: int) -> FloatArray:
@@ -343,46 +326,20 @@ def _lengths(cp: Any, gates: tuple[Gate, ...], d: int, V: Any) -> Any:
 
 
 def _network(
-    std: Standardised,
-    groups: list[tuple[Gate, FloatArray, FloatArray]],
-    variables: dict[str, Any],
+    std: Standardised, groups: list[tuple[Gate, FloatArray, FloatArray]], program: ConvexProgram
 ) -> TwoLayerNetwork:
     """Gates, neurons (q, m) of their cones and outer weights (m, k) as a network; |u| = 1."""
-    u, b, w, shift = [], [], [], np.zeros(std.labels.shape[1])
+    neurons, shift = [], np.zeros(std.labels.shape[1])
     for gate, columns, outer in groups:
-        inner, biases = gate.neurons(columns, std.shape[1])
+        u, b = gate.neurons(columns, std.shape[1])
         if gate.free:  # the offset takes the constants back
-            shift -= gate.factor[0] * biases @ outer
-        u.append(inner)
-        b.append(biases)
-        w.append(outer)
-    inner, biases, outer = np.vstack(u), np.concatenate(b), np.vstack(w)
-    size = np.linalg.norm(inner, axis=1)
+            shift -= gate.factor[0] * b @ outer
+        neurons.append((u, b, outer))
+    u, b, outer = (np.concatenate(parts) for parts in zip(*neurons, strict=True))
+    size = np.linalg.norm(u, axis=1)
     keep = size > _PRUNE_BELOW * np.max(size, initial=1.0) if std.beta else size > 0
-    inner, biases, outer, size = inner[keep], biases[keep], outer[keep], size[keep]
-    return std.network(
-        inner / size[:, np.newaxis],
-        std.slope * outer * size[:, np.newaxis],
-        std.biases(inner, biases) / size,
-        variables,
-        shift,
-    )
-
-
-def _require_bounded(
-    std: Standardised, n_patterns: int, design: FloatArray, traces: FloatArray
-) -> None:
-    """The divergence must be a linear function of the values: in the row space of the design."""
-    n, d = std.shape
-    if std.skip:
-        design = np.hstack([design, std.points])
-        traces = np.vstack([traces, std.mass.sum() * np.eye(d)])
-    if std.offset:
-        design, traces = np.hstack([design, np.ones((n, 1))]), np.vstack([traces, np.zeros((1, d))])
-    solution = np.linalg.lstsq(design.T, traces, rcond=1e-10)[0]
-    if np.max(np.abs(design.T @ solution - traces)) > 1e-7 * np.max(np.abs(traces)):
-        raise UnboundedObjectiveError(
-            f"score matching without penalty is unbounded below with {n_patterns} patterns on {n} "
-            "points: maps that vanish on the data have a divergence there. Give fewer patterns "
-            "(about n / (d + 1) at most), or take dictionary_program, which has a penalty."
-        )
+    u, b, outer, size = u[keep], b[keep], outer[keep], size[keep]
+    unit = u / size[:, np.newaxis]
+    # a (u.x' + b) = u.x + (a b - u.mu)
+    biases = (std.length * b - u @ std.mean) / size
+    return std.network(program, unit, std.slope * outer * size[:, np.newaxis], biases, shift)

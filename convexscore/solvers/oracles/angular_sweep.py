@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,10 @@ from convexscore.solvers.oracles.base import Floats, NeuronSet
 
 Complex = NDArray[np.complex128]
 Ints = NDArray[np.intp]
+Bools = NDArray[np.bool_]
 
+# Lines all of which are this near to a point (relative to the scale) cannot tell its sides apart.
+RESOLVED = 1e-13
 # A neuron is turned this far into its arc, if the arc is that wide.
 _INSIDE = 1e-9
 # Wider arcs are never due to rounding, however near the point is.
@@ -57,17 +60,20 @@ class Sweep:
     lever: Complex
     thin: Ints
 
-    @property
-    def nbytes(self) -> int:
-        return self.code.nbytes + self.lever.nbytes + self.thin.nbytes
+    def counts(self, mass: Floats, divergence: float) -> Floats | None:
+        """2 delta sign_i m_i of the points of the events; None without a divergence."""
+        if not divergence:
+            return None
+        steps = 2.0 * divergence * np.concatenate([mass, -mass, [0.0]])
+        return np.asarray(steps[self.code])
 
 
-def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale: float) -> Sweep:
+def sort_events(points: Complex, at_centre: Bools, scale: float, divergence: float) -> Sweep:
     """Sort the sides' changes of (rows, n) points relative to their centres.
 
     Points ``at_centre`` never change side; they leave an event at pi / 2 behind, so that no arc is
-    wider than a right angle.  An arc is thin if it is narrow and the point at one of its ends is nearer
-    than ``tol`` to every line in the arc.  O(n log n) per row.
+    wider than a right angle.  An arc is thin if it is narrow and the point at one of its ends is
+    unresolved on every line in the arc.  O(n log n) per row.
     """
     rows, n = points.shape
     x, y = points.real, points.imag
@@ -91,20 +97,21 @@ def sort_events(points: Complex, at_centre: NDArray[np.bool_], tol: float, scale
     length = np.abs(lever)
     cross = (lever[:, :-1].conj() * lever[:, 1:]).imag
     before, after = length[:, :-1], length[:, 1:]
-    narrow = cross <= _NARROW * before * after
-    if tol > 0.0:
-        thin = narrow & (cross <= tol * np.maximum(before, after))
+    thin = cross <= _NARROW * before * after
+    if divergence:
+        thin &= cross <= RESOLVED * scale * np.maximum(before, after)
     else:
-        # without divergence h is continuous across events: arcs as narrow as rounding hold no new
-        # maximum, and the signs that would show one inside are noise
-        thin = narrow & (cross <= _ROUNDING * before * after)
+        # h is continuous across events: arcs as narrow as rounding hold no new maximum, and the
+        # signs that would show one inside are noise
+        thin &= cross <= _ROUNDING * before * after
     return Sweep(code, lever, np.flatnonzero(thin))
 
 
 class Variant(NamedTuple):
     """One kind of neuron along an arc.
 
-    ``orientation``: direction u or -u; ``side``: where the pivot is; ``flip``: measure f or -f.
+    ``orientation``: direction u or -u; ``side``: where the pivot is; ``flip``: 1 or -1 for the measure
+    u.G or its negative, 0 for the norm of G, of which the square is maximised.
     """
 
     orientation: int
@@ -114,39 +121,38 @@ class Variant(NamedTuple):
 
 def variants(neurons: NeuronSet, *, mirrored: bool) -> list[Variant]:
     """The kinds to look at; ``mirrored``: E = 0, where u and -u have the same gradient."""
-    sides = (1, -1) if neurons.divergence else (1,)
+    turned = list(product((1,) if mirrored else (1, -1), (1, -1) if neurons.conservative else (0,)))
     if neurons.conservative and neurons.sign:
         turned = [(1, 1), (-1, -1)]
-    else:
-        ways = (1,) if mirrored else (1, -1)
-        turned = list(product(ways, (1, -1) if neurons.conservative else (1,)))
+    sides = (1, -1) if neurons.divergence else (1,)
     return [Variant(o, side, flip) for (o, flip), side in product(turned, sides)]
 
 
-@dataclass(frozen=True, eq=False)
-class Matrices:
-    """alpha, beta and, for gradients with a third component, its row as a complex number."""
+class Matrices(NamedTuple):
+    """Real matrices acting on a plane as alpha u + beta conj(u), and in space on the axis e as well.
+
+    In space ``third`` is the row of the component along e, as a complex number, and ``column`` and
+    ``corner`` are what the matrix makes of e (where that matters).
+    """
 
     alpha: Complex
     beta: Complex
-    third: Complex | None = None
+    third: Any = None
+    column: Any = None
+    corner: Any = None
 
     def take(self, row: Ints, arc: Ints | int) -> Matrices:
-        third = None if self.third is None else self.third[row, arc]
-        return Matrices(self.alpha[row, arc], self.beta[row, arc], third)
+        return Matrices._make(None if part is None else part[row, arc] for part in self)
 
     def shift(self, other: Matrices, sign: int, trace: Floats | float) -> Matrices:
         """self + sign * other + trace * I."""
-        third = None
-        if self.third is not None and other.third is not None:
-            third = self.third + sign * other.third
-        return Matrices(
-            self.alpha + (sign * other.alpha + trace), self.beta + sign * other.beta, third
-        )
+        traces = (trace, 0.0, 0.0, 0.0, trace)
+        parts = zip(self, other, traces, strict=True)
+        return Matrices._make(None if a is None else a + (sign * b + t) for a, b, t in parts)
 
-    def form(self, *, conservative: bool, flip: NDArray[np.intp] | int) -> tuple[Floats, Complex]:
-        """base and swing of the measure (its square unless conservative)."""
-        if conservative:
+    def form(self, flip: int) -> tuple[Floats, Complex]:
+        """base and swing of the measure, of its square if that is a norm."""
+        if flip:
             return flip * self.alpha.real, flip * self.beta.conj()
         back = self.beta.conj()
         base = self.alpha.real**2 + self.alpha.imag**2 + back.real**2 + back.imag**2
@@ -166,17 +172,16 @@ def running(increments: NDArray) -> NDArray:
     return total
 
 
-def arc_matrices(sweep: Sweep, residual: Complex, count: Floats | None) -> Matrices:
-    """D on every arc; ``residual`` and ``count`` (2 delta sign_i m_i) are gathered by ``code``.
+def arc_matrices(sweep: Sweep, residual: Complex, counts: Floats | None) -> Matrices:
+    """D on every arc; ``residual`` is gathered by ``code`` as ``counts`` are.
 
     Twice each increment, because a point that changes side changes its sign from -1 to 1.
     """
-    lever = sweep.lever
-    straight = lever.conj()
+    straight = sweep.lever.conj()
     straight *= residual
-    if count is not None:
-        straight.real += count
-    return Matrices(running(straight), running(residual * lever))
+    if counts is not None:
+        straight.real += counts
+    return Matrices(running(straight), running(residual * sweep.lever))
 
 
 def squares(lever: Complex) -> Complex:
@@ -186,7 +191,31 @@ def squares(lever: Complex) -> Complex:
     return out
 
 
-def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
+def leading(value: Floats, count: int, rounding: float) -> Ints:
+    """Indices of the ``count`` largest and of those that rounding cannot tell from the last."""
+    if len(value) <= count:
+        return np.arange(len(value))
+    last = np.partition(value, len(value) - count)[len(value) - count]
+    return np.flatnonzero(value >= last - rounding)
+
+
+def summits(
+    sweep: Sweep, g: Complex, matrices: Matrices, flip: int, count: int, rounding: float
+) -> tuple[Ints, Ints]:
+    """The ``count`` best rows (and ties with the last of these), with the best arc of each.
+
+    The first arc that only ``rounding`` of the measure tells from the best: on symmetric data several
+    are equally good and the largest number is anyone's.
+    """
+    base, swing = matrices.form(flip)
+    value = _arc_maxima(base, swing, g, sweep.thin)
+    top = value.max(axis=1)
+    arc = np.argmax(value >= (top - _of_form(rounding, top, flip))[:, None], axis=1)
+    row = leading(top if flip else np.sqrt(np.maximum(top, 0.0)), count, rounding)
+    return row, arc[row]
+
+
+def _arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     """max of base + Re(swing g) on every arc; -inf on thin ones.  Ends are read from this arc's side.
 
     The derivative along the arc is -2 Im(swing g), so a maximum is inside if the imaginary part
@@ -202,121 +231,53 @@ def arc_maxima(base: Floats, swing: Complex, g: Complex, thin: Ints) -> Floats:
     return value
 
 
-def first_best(value: Floats, rounding: float, *, conservative: bool) -> tuple[Ints, Floats]:
-    """The first arc of each row that only rounding tells from the best, and the best value.
-
-    ``value`` is the square of the measure unless ``conservative``, ``rounding`` that of the measure:
-    on symmetric data several arcs are equally good and the largest number is anyone's.
-    """
-    top = value.max(axis=1)
-    doubt = _of_form(rounding, top, conservative=conservative)
-    return np.argmax(value >= (top - doubt)[:, None], axis=1), top
+def _of_form(rounding: float, value: Floats, flip: int) -> Floats | float:
+    """Rounding of the measure as rounding of its form, which is its square if it is a norm."""
+    return rounding if flip else rounding * (2.0 * np.sqrt(np.maximum(value, 0.0)) + rounding)
 
 
-def _of_form(rounding: float, value: Floats, *, conservative: bool) -> Floats | float:
-    """Rounding of the measure as rounding of its form, which is its square unless conservative."""
-    if conservative:
-        return rounding
-    return rounding * (2.0 * np.sqrt(np.maximum(value, 0.0)) + rounding)
-
-
-def tops_inside(base: Floats, swing: Complex, g: Complex, thin: Ints) -> tuple[Ints, Ints]:
+def tops_inside(sweep: Sweep, g: Complex, matrices: Matrices, flip: int) -> tuple[Ints, Ints]:
     """Rows and arcs with a local maximum inside the arc, generously."""
+    base, swing = matrices.form(flip)
     slack = _SLACK * float(np.abs(base).max(initial=0.0))
     inside = (swing * g[:, :-1]).imag <= slack
     inside &= (swing * g[:, 1:]).imag >= -slack
-    inside.flat[thin] = False
+    inside.flat[sweep.thin] = False
     row, arc = np.nonzero(inside)
     return row, arc
 
 
-def chosen_arcs(
-    value: Floats, level: float, n_summits: int, rounding: float, *, conservative: bool
-) -> tuple[Ints, Ints]:
-    """Rows and arcs worth returning: the best of each row, or the best local maxima if ``n_summits``.
-
-    Those above ``level``, and the best arc of all in any case.
-    """
-    best, top = first_best(value, rounding, conservative=conservative)
-    row = np.arange(len(value))
-    if not n_summits:
-        keep = top > level
-        keep[np.argmax(top)] = True
-        return row[keep], best[keep]
-    rising = value > level
-    rising[:, 1:] &= value[:, 1:] > value[:, :-1]
-    rising[:, :-1] &= value[:, :-1] >= value[:, 1:]
-    highest = np.argmax(top)
-    rising[highest, best[highest]] = True
-    row, arc = np.nonzero(rising)
-    order = np.argsort(-value[row, arc], kind="stable")[:n_summits]
-    return row[order], arc[order]
-
-
-@dataclass(frozen=True, eq=False)
-class Peaks:
-    """The maxima of some arcs: centre, kind of neuron, matrix, the events at both ends, base + swing."""
-
-    row: Ints
-    kind: Ints
-    alpha: Complex
-    beta: Complex
-    start: Complex
-    end: Complex
-    value: Floats
-
-    def take(self, which: NDArray) -> Peaks:
-        return Peaks(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
-
-
-def join(peaks: list[Peaks]) -> Peaks:
-    """One after the other."""
-    names = Peaks.__dataclass_fields__
-    return Peaks(*(np.concatenate([getattr(p, name) for p in peaks]) for name in names))
-
-
 def best_angles(
-    matrices: Matrices,
-    start: Complex,
-    end: Complex,
-    *,
-    conservative: bool,
-    flip: NDArray[np.intp] | int,
-    rounding: float,
+    matrices: Matrices, start: Complex, end: Complex, flip: int, rounding: float, scale: float
 ) -> tuple[Floats, Floats]:
     """Angle of the maximum on arcs between two events, and the measure there (as a limit).
 
-    The start where only rounding tells it from the end.
+    The start where only rounding tells it from the end.  With a ``scale`` of points whose sides matter
+    angles are moved off the ends of their arcs by a hair, so that rounding cannot change sides.
     """
-    base, swing = matrices.form(conservative=conservative, flip=flip)
-    low, high = angle_of(start), angle_of(end)
+    base, swing = matrices.form(flip)
+    low, high = _angle_of(start), _angle_of(end)
     top = np.mod(-0.5 * np.angle(swing), np.pi)
     angles = np.stack([low, high, np.clip(top, low, high)])
     values = base + (swing * np.exp(2j * angles)).real
     values[2, (top <= low) | (top >= high)] = -np.inf  # one of the ends
-    equal = np.abs(values[1] - values[0]) <= _of_form(
-        rounding, values[0], conservative=conservative
-    )
+    equal = np.abs(values[1] - values[0]) <= _of_form(rounding, values[0], flip)
     values[1, equal] = np.minimum(values[0], values[1])[equal]
     theta = np.take_along_axis(angles, np.argmax(values, axis=0)[None], axis=0)[0]
-    if conservative:
-        return theta, values.max(axis=0)
-    # again without squares, which would lose half of the digits of a small measure
-    u = np.exp(1j * theta)
-    value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
-    if matrices.third is not None:
-        value = np.hypot(value, (matrices.third.conj() * u).real)
+    value: Floats = values.max(axis=0)
+    if not flip:
+        # again without squares, which would lose half of the digits of a small measure
+        u = np.exp(1j * theta)
+        value = np.abs(matrices.alpha * u + matrices.beta * u.conj())
+        if matrices.third is not None:
+            value = np.hypot(value, (matrices.third.conj() * u).real)
+    if scale:
+        near = np.minimum(np.abs(start), np.abs(end))
+        margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
+        theta = np.clip(theta, low + margin, high - margin)
     return theta, value
 
 
-def angle_of(lever: Complex) -> Floats:
+def _angle_of(lever: Complex) -> Floats:
     """Angle in [0, pi] of the direction at which a point changes side."""
     return np.arctan2(-lever.real, lever.imag)
-
-
-def inside(theta: Floats, start: Complex, end: Complex, scale: float) -> Floats:
-    """Angles moved off the ends of their arcs by a hair, so that rounding cannot change sides."""
-    low, high = angle_of(start), angle_of(end)
-    near = np.minimum(np.abs(start), np.abs(end))
-    margin = np.minimum(np.maximum(_INSIDE, 1e-14 * scale / near), 0.5 * (high - low))
-    return np.clip(theta, low + margin, high - margin)

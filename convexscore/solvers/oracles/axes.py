@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convexscore.solvers.oracles import angular_sweep as sweeping
 from convexscore.solvers.oracles.angular_sweep import Complex, Ints, Matrices, Sweep
 from convexscore.solvers.oracles.base import Floats
-from convexscore.solvers.oracles.exact import RESOLVED, Merged
+from convexscore.solvers.oracles.exact import Merged
 
 # Points this near to an axis, relative to the scale, are on it.
 ON_AXIS = 2e-14
@@ -35,40 +35,7 @@ class Axes:
     upright: Floats
     counts: Floats | None
     matrices: Matrices
-    total: Solid
-
-
-@dataclass(frozen=True, eq=False)
-class Solid:
-    """A real 3 x 3 matrix in a frame: ``plane`` acts on (f1, f2), ``column``, ``corner`` on e."""
-
-    plane: Matrices
-    column: Complex
-    corner: Floats
-
-    def take(self, row: Ints, arc: Ints | int) -> Solid:
-        return Solid(self.plane.take(row, arc), self.column[row, arc], self.corner[row, arc])
-
-    def shift(self, other: Solid, sign: int, trace: Floats) -> Solid:
-        """self + sign * other + trace * I."""
-        return Solid(
-            self.plane.shift(other.plane, sign, trace),
-            self.column + sign * other.column,
-            self.corner + (sign * other.corner + trace),
-        )
-
-    def form(self, *, conservative: bool, flip: int) -> Form:
-        """The symmetric matrix of the measure (of its square unless conservative)."""
-        base, swing = self.plane.form(conservative=conservative, flip=flip)
-        third = self.plane.third
-        assert third is not None
-        if conservative:
-            return Form(base, swing, 0.5 * flip * (self.column + third), flip * self.corner, True)
-        cross = self.column * self.plane.alpha.conj()
-        cross += self.column.conj() * self.plane.beta
-        cross += third * self.corner
-        size = self.column.real**2 + self.column.imag**2 + self.corner**2
-        return Form(base, swing, cross, size, False)
+    total: Matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +50,19 @@ class Form:
     cross: Complex
     corner: Floats
     linear: bool
+
+    @staticmethod
+    def of(matrices: Matrices, flip: int) -> Form:
+        """Of the measure, or of its square if that is a norm."""
+        base, swing = matrices.form(flip)
+        alpha, beta, third, column, corner = matrices
+        if flip:
+            return Form(base, swing, 0.5 * flip * (column + third), flip * corner, True)
+        cross = column * alpha.conj()
+        cross += column.conj() * beta
+        cross += third * corner
+        size = column.real**2 + column.imag**2 + corner**2
+        return Form(base, swing, cross, size, False)
 
     def bound(self) -> Floats:
         """Upper bound of the largest eigenvalue from trace and Frobenius norm."""
@@ -136,14 +116,10 @@ def turn_about(merged: Merged, flows: Floats, divergence: float, edge: Floats, p
     along = local[:, 2]
     on_axis = np.abs(relative) <= ON_AXIS * merged.scale
     on_axis[np.arange(len(pairs))[:, None], pairs] = True
-    tol = RESOLVED * merged.scale if divergence else 0.0
-    sweep = sweeping.sort_events(relative, on_axis, tol, merged.scale)
+    sweep = sweeping.sort_events(relative, on_axis, merged.scale, divergence)
     turned = frame @ flows.T
     flat, upright = turned[:, 0] + 1j * turned[:, 1], turned[:, 2]
-    counts = None
-    if divergence:
-        mass = 2.0 * divergence * merged.mass
-        counts = np.concatenate([mass, -mass, [0.0]])[sweep.code]
+    counts = sweep.counts(merged.mass, divergence)
     gathered = _gather(flat, sweep.code, 1), _gather(upright, sweep.code, 1)
     plane = sweeping.arc_matrices(sweep, gathered[0], counts)
     third = sweeping.running(2.0 * gathered[1] * sweep.lever)
@@ -152,13 +128,15 @@ def turn_about(merged: Merged, flows: Floats, divergence: float, edge: Floats, p
     return Axes(pairs, frame, length, along, on_axis, sweep, flat, upright, counts, matrices, total)
 
 
-def _solid(matrix: Floats) -> Solid:
+def _solid(matrix: Floats) -> Matrices:
     """Dense (k, 3, 3) matrices as columns (k, 1)."""
     m = matrix[:, :, :, None]
     first, second = m[:, 0, 0] + 1j * m[:, 1, 0], m[:, 0, 1] + 1j * m[:, 1, 1]
     third = m[:, 2, 0] + 1j * m[:, 2, 1]
-    plane = Matrices(0.5 * (first - 1j * second), 0.5 * (first + 1j * second), third)
-    return Solid(plane, m[:, 0, 2] + 1j * m[:, 1, 2], m[:, 2, 2])
+    return Matrices(
+        0.5 * (first - 1j * second), 0.5 * (first + 1j * second), third,
+        m[:, 0, 2] + 1j * m[:, 1, 2], m[:, 2, 2],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +147,7 @@ class Sides:
     add to it, times +-1; ``heights``: coordinates on the axis of the events' points.
     """
 
-    off_axis: Solid
+    off_axis: Matrices
     heights: Floats
     column: Complex
     corner: Floats
@@ -188,16 +166,18 @@ class Sides:
             corner += axes.counts
         axial = np.where(axes.on_axis, height, 0.0)
         return Sides(
-            Solid(axes.matrices, sweeping.running(column), sweeping.running(corner)),
+            axes.matrices._replace(
+                column=sweeping.running(column), corner=sweeping.running(corner)
+            ),
             heights,
             np.einsum("kn,kn->k", np.abs(axial), axes.flat),
             np.einsum("kn,kn->k", np.abs(axial), axes.upright),
             np.sign(axial) @ mass,
         )
 
-    def cells(self, axes: Axes, up: int, row: Ints, arc: Ints) -> Solid:
+    def cells(self, up: int, row: Ints, arc: Ints) -> Matrices:
         """Matrices of some cells on the side ``up`` of their arcs, without their pivot's mass."""
         here = self.off_axis.take(row, arc)
-        return Solid(
-            here.plane, here.column + up * self.column[row], here.corner + up * self.corner[row]
+        return here._replace(
+            column=here.column + up * self.column[row], corner=here.corner + up * self.corner[row]
         )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.exceptions import UnboundedObjectiveError
 from convexscore._tools.validation import check_column, check_positive
-from convexscore.programs.data import check_mass
-from convexscore.programs.result import ConvexProgram
-from convexscore.programs.solver import CLARABEL, SolverChoice, import_cvxpy, solve, value_of
+from convexscore.programs import solver as conic
+from convexscore.programs.solver import ConvexProgram, FloatArray, SolverChoice
+from convexscore.programs.standardised import LineOptions, check_mass
 from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
-
-FloatArray = NDArray[np.float64]
 
 # Clarabel's own defaults stop at 1e-8, which leaves some idle neurons at visible size.
 _TOLERANCE = 1e-10
@@ -26,8 +24,8 @@ _UNITS = (1.0, 1e4, 1e8)
 _PRUNE_BELOW = 1e-9
 
 
-class UnivariateLasso(NamedTuple):
-    """The arrays of a univariate program and the neuron sigma(u (x - kink)) of every column."""
+class LineLasso(NamedTuple):
+    """The arrays of a program on the line and the neuron sigma(u (x - kink)) of every column."""
 
     A: FloatArray
     target: FloatArray
@@ -40,10 +38,8 @@ def univariate_matrices(
     x: ArrayLike,
     *,
     labels: ArrayLike | None = None,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    sample_weight: ArrayLike | None = None,
-) -> UnivariateLasso:
+    **options: Unpack[LineOptions],
+) -> LineLasso:
     r"""Return the arrays of :math:`\min_y \tfrac12\|Ay - t\|^2 + b^\top y + \beta\|y\|_1`.
 
     **Denoising** has :math:`b = 0` and, with :math:`J = I - 11^\top/n`,
@@ -79,7 +75,7 @@ def univariate_matrices(
 
     Returns
     -------
-    UnivariateLasso
+    LineLasso
         ``A`` (n, k) in the unit of x, ``target`` (n,), ``linear`` (k,) is b, without unit; ``u``
         and ``kinks`` (k,) are the neurons: for score matching a kink lies one rounding beside its
         data point, so that the derivative there is the one that the column counts.
@@ -103,8 +99,7 @@ def univariate_matrices(
     >>> lasso.A.shape, lasso.target.tolist(), lasso.kinks.tolist()
     ((3, 3), [1.0, 0.0, -1.0], [0.0, 1.0, 3.0])
     """
-    points, target, mass = _checked(x, labels, sample_weight)
-    sigma = get_activation(activation)
+    points, target, mass, sigma, skip = _checked(x, labels, **options)
     difference = points[:, np.newaxis] - points[np.newaxis, :]
     values, counts, u, kinks = [], [], [], []
     for sign in (1.0, -1.0) if sigma.odd else (1.0,):
@@ -113,14 +108,14 @@ def univariate_matrices(
             counts.append(sign * mass @ sigma.derivative(sign * difference, left=not active))
             u.append(np.full(len(points), sign))
             kinks.append(points if active is None else _beside(points, sign, active))
-    A, t = _centre(np.hstack(values), mass), _centre(target[:, np.newaxis], mass)
+    root, line = np.sqrt(mass)[:, np.newaxis], np.sqrt(mass) * _centred(points, mass)
+    A, t = (root * (c - mass @ c / mass.sum()) for c in (np.hstack(values), target[:, np.newaxis]))
     linear = np.concatenate(counts) if labels is None else np.zeros(A.shape[1])
     if skip:
-        line = _line(points, mass)
         if labels is None:
             linear = linear - mass.sum() / (line @ line) * (line @ A)
-        A, t = _remove(A, line), _remove(t, line)
-    return UnivariateLasso(A, t[:, 0], linear, np.concatenate(u), np.concatenate(kinks))
+        A, t = (c - np.outer(line, (line @ c) / (line @ line)) for c in (A, t))
+    return LineLasso(A, t[:, 0], linear, np.concatenate(u), np.concatenate(kinks))
 
 
 def univariate_program(
@@ -128,10 +123,8 @@ def univariate_program(
     *,
     beta: float,
     labels: ArrayLike | None = None,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    sample_weight: ArrayLike | None = None,
-    solver: SolverChoice | str = CLARABEL,
+    solver: SolverChoice | str = conic.CLARABEL,
+    **options: Unpack[LineOptions],
 ) -> ConvexProgram:
     r"""Score matching (or, with labels, denoising) on one column, the exact convex program.
 
@@ -186,35 +179,36 @@ def univariate_program(
     >>> program.status, round(program.value, 6)
     ('optimal', 0.4375)
     """
-    points, target, mass = _checked(x, labels, sample_weight)
+    points, target, mass, sigma, skip = _checked(x, labels, **options)
     penalty = check_positive(beta, name="beta", strict=False)
-    options = {"activation": activation, "skip": skip, "sample_weight": mass}
-    if labels is None:
-        limit = smallest_beta(points, activation=activation, skip=skip, sample_weight=mass)
-        if penalty < limit:
-            raise UnboundedObjectiveError(
-                f"score matching is unbounded below at beta={penalty:g}: on these data beta must be "
-                f"at least {limit:g}. The limit grows with repeated values; raise beta, or use "
-                "denoising, which is bounded for every beta."
-            )
-    lasso = univariate_matrices(points, labels=labels, **options)  # type: ignore[arg-type]
+    if labels is None and penalty < (limit := smallest_beta(x, **options)):
+        raise UnboundedObjectiveError(
+            f"score matching is unbounded below at beta={penalty:g}: on these data beta must be "
+            f"at least {limit:g}. The limit grows with repeated values; raise beta, or use "
+            "denoising, which is bounded for every beta."
+        )
+    lasso = univariate_matrices(x, labels=labels, **options)
 
     # Points in units of sd and labels in units of their own spread r: with A = sd A', t = r t',
     # y = (r / sd) y' the program is r^2 times the one in primes with beta' = beta / (r sd).
     # Scores have the unit of 1 / x, so r = 1 / sd for score matching.
-    total, line = float(mass.sum()), _line(points, mass)
+    total, centred = float(mass.sum()), _centred(points, mass)
+    line = np.sqrt(mass) * centred
     sd = float(np.sqrt(line @ line / total))
     rate = 1.0 / sd
     if labels is not None:
         rate = float(np.sqrt(lasso.target @ lasso.target / total)) or 1.0
-    program = _solve_lasso(
-        lasso._replace(A=lasso.A / sd, target=lasso.target / rate), penalty / (rate * sd), solver
-    )
-    y = value_of(program.variables["y"]) * program.scale * (rate / sd)
-    sigma = get_activation(activation)
+    primed = lasso._replace(A=lasso.A / sd, target=lasso.target / rate)
+    program = _solve_lasso(primed, penalty / (rate * sd), solver)
+    y = conic.value_of(program.variables["y"]) * program.scale * (rate / sd)
     u, w, b = _neurons(lasso, y, rate / sd)
     hidden = sigma.value(points[:, np.newaxis] * u[:, 0] + b) @ w[:, 0]
-    slope, offset = _best_line(points, target - hidden, mass, skip, labels is None)
+    # The offset makes the weighted residual average to zero; the skip makes its product with x sum
+    # to zero, for score matching to minus the total weight.
+    wanted, moments = target - hidden, mass * centred
+    pull = 0.0 if labels is not None else total
+    slope = float(moments @ wanted - pull) / float(moments @ centred) if skip else 0.0
+    offset = float(mass @ (wanted - slope * points) / total)
     constant = -total / 2 * rate**2 if skip and labels is None else 0.0
     return replace(
         program,
@@ -229,13 +223,7 @@ def univariate_program(
     )
 
 
-def smallest_beta(
-    x: ArrayLike,
-    *,
-    activation: str | Activation = "relu",
-    skip: bool = False,
-    sample_weight: ArrayLike | None = None,
-) -> float:
+def smallest_beta(x: ArrayLike, **options: Unpack[LineOptions]) -> float:
     r"""Return :math:`\beta_0`: score matching of one column is bounded below exactly for
     :math:`\beta \ge \beta_0`.
 
@@ -245,6 +233,9 @@ def smallest_beta(
     - ReLU, with or without skip: :math:`\max(m_{end}, m_{int}/2)`
     - absolute value, no skip: :math:`\max(m_{end}, m_{int})`
     - absolute value with skip: :math:`\max(2 m_{end}, m_{int})`
+    - :math:`\sigma(z) = az + b|z|`, with skip or for :math:`a \ge b`:
+      :math:`b\max(2 m_{end}, m_{int})`, otherwise
+      :math:`\max(m_{end}, b\,m_{int}, 2a\,m_{end} + (b - a)\,m_{int})`
 
     Equal to the largest :math:`-b^\top y` over :math:`Ay = 0`, :math:`\|y\|_1 \le 1`: functions
     that vanish on the data while their derivatives there do not.
@@ -271,37 +262,40 @@ def smallest_beta(
     >>> smallest_beta([0.0, 1.0, 1.0, 1.0, 2.0], activation="abs", skip=True)
     3.0
     """
-    points, _, mass = _checked(x, None, sample_weight)
-    sigma = get_activation(activation)
+    points, _, mass, sigma, skip = _checked(x, None, **options)
     multiplicity = np.bincount(np.unique(points, return_inverse=True)[1], weights=mass)
     end = float(max(multiplicity[0], multiplicity[-1]))
-    interior = float(np.max(multiplicity[1:-1], initial=0.0))
+    inner = float(np.max(multiplicity[1:-1], initial=0.0))
     a, b = sigma.odd, sigma.even
-    slopes = np.array([1.0, -1.0, a - b, -1.0, a, -a])
-    gains = np.array([0.0, 0.0, 2 * b * end, 2 * b * end, b * interior, b * interior])
-    if skip:
-        return float(np.max(gains))
-    # The concave envelope of the pieces at slope zero: mixtures of a falling and a rising one.
-    down, up = slopes <= 0, slopes >= 0
-    width = slopes[up] - slopes[down, np.newaxis]
-    share = np.divide(slopes[up], width, out=np.ones_like(width), where=width > 0)
-    return float(np.max(gains[up] + share * (gains[down, np.newaxis] - gains[up])))
+    if skip or a >= b:
+        return b * max(2 * end, inner)
+    return max(end, b * inner, 2 * a * end + (b - a) * inner)
 
 
 def _checked(
-    x: ArrayLike, labels: ArrayLike | None, sample_weight: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Points, labels (zeros for score matching) and weights, all (n,)."""
+    x: ArrayLike,
+    labels: ArrayLike | None,
+    *,
+    activation: str | Activation = "relu",
+    skip: bool = False,
+    sample_weight: ArrayLike | None = None,
+) -> tuple[FloatArray, FloatArray, FloatArray, Activation, bool]:
+    """Points, labels (zeros for score matching) and weights, all (n,), activation and skip."""
     points = check_column(x)
-    mass = check_mass(sample_weight, len(points))
-    if labels is None:
-        return points, np.zeros_like(points), mass
-    target = check_column(labels, name="labels", min_distinct=1)
+    target = np.zeros_like(points)
+    if labels is not None:
+        target = check_column(labels, name="labels", min_distinct=1)
     if target.shape != points.shape:
         raise ValueError(
             f"labels must have shape {points.shape}, one for every noisy point; got {target.shape}."
         )
-    return points, target, mass
+    return points, target, check_mass(sample_weight, len(points)), get_activation(activation), skip
+
+
+def _centred(values: FloatArray, mass: FloatArray) -> FloatArray:
+    """Subtract the weighted mean, after a shift that keeps the digits of clustered values."""
+    shifted = values - values[0]
+    return np.asarray(shifted - mass @ shifted / mass.sum())
 
 
 def _beside(x: FloatArray, sign: float, active: bool) -> FloatArray:
@@ -314,8 +308,8 @@ def _beside(x: FloatArray, sign: float, active: bool) -> FloatArray:
     return np.where(np.isin(moved, x), x, moved) if active else moved
 
 
-def _solve_lasso(lasso: UnivariateLasso, beta: float, solver: SolverChoice | str) -> ConvexProgram:
-    cp = import_cvxpy()
+def _solve_lasso(lasso: LineLasso, beta: float, solver: SolverChoice | str) -> ConvexProgram:
+    cp = conic.import_cvxpy()
 
     def statement(unit: float) -> Any:
         # With y = unit * y' the objective divided by unit keeps b and beta.
@@ -323,52 +317,17 @@ def _solve_lasso(lasso: UnivariateLasso, beta: float, solver: SolverChoice | str
         fit = cp.sum_squares((np.sqrt(unit) * lasso.A) @ y - lasso.target / np.sqrt(unit))
         return cp.Problem(cp.Minimize(0.5 * fit + lasso.linear @ y + beta * cp.norm1(y)))
 
-    return solve(statement, solver, _TOLERANCE, units=_UNITS)
+    choice = SolverChoice(solver) if isinstance(solver, str) else solver
+    return conic.solve(statement, choice, _TOLERANCE, units=_UNITS)
 
 
 def _neurons(
-    lasso: UnivariateLasso, y: FloatArray, unit: float
+    lasso: LineLasso, y: FloatArray, unit: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The neurons u, w (m, 1) and b (m,) of the columns that are used, equal ones merged."""
     columns = np.column_stack([lasso.u, lasso.kinks])
     neurons, which = np.unique(columns, axis=0, return_inverse=True)
-    w = np.zeros(len(neurons))
-    np.add.at(w, which.ravel(), y)
+    w = np.bincount(which.ravel(), y).astype(np.float64)
     keep = np.abs(w) > _PRUNE_BELOW * np.max(np.abs(w), initial=unit)
     u, kinks = neurons[keep, :1], neurons[keep, 1]
     return u, w[keep, np.newaxis], -u[:, 0] * kinks
-
-
-def _best_line(
-    x: FloatArray, wanted: FloatArray, mass: FloatArray, skip: bool, score_matching: bool
-) -> tuple[float, float]:
-    """Skip and offset that are optimal beside the neurons.
-
-    The offset makes the weighted residual ``s(x_i) - l_i`` average to zero; the skip makes its
-    product with ``x_i`` sum to zero, for score matching to minus the total weight.
-    """
-    slope = 0.0
-    if skip:
-        moments = mass * _centred(x, mass)
-        pull = mass.sum() if score_matching else 0.0
-        slope = float(moments @ wanted - pull) / float(moments @ _centred(x, mass))
-    return slope, float(mass @ (wanted - slope * x) / mass.sum())
-
-
-def _centred(values: FloatArray, mass: FloatArray) -> FloatArray:
-    """Subtract the weighted mean, after a shift that keeps the digits of clustered values."""
-    shifted = values - values[0]
-    return np.asarray(shifted - mass @ shifted / mass.sum())
-
-
-def _line(points: FloatArray, mass: FloatArray) -> FloatArray:
-    """sqrt(m_i) (x_i - mu), the direction that the skip connection takes out."""
-    return np.sqrt(mass) * _centred(points, mass)
-
-
-def _centre(columns: FloatArray, mass: FloatArray) -> FloatArray:
-    return np.sqrt(mass)[:, np.newaxis] * (columns - mass @ columns / mass.sum())
-
-
-def _remove(columns: FloatArray, line: FloatArray) -> FloatArray:
-    return columns - np.outer(line, (line @ columns) / (line @ line))

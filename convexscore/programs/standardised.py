@@ -1,19 +1,37 @@
-"""Points and labels in several dimensions: checked, standardised, mapped back."""
+"""Problems in several dimensions: checked, standardised, solved with V x + c, mapped back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_points, check_positive, check_weights
+from convexscore.programs import solver as conic
+from convexscore.programs.solver import ConvexProgram, FloatArray, SolverChoice
 from convexscore.scores.activations import Activation, get_activation
 from convexscore.scores.network import TwoLayerNetwork
 
-FloatArray = NDArray[np.float64]
+# Second-order cones lose a digit more to rounding than linear ones, semidefinite ones two.
+_CONIC_TOLERANCE = 1e-9
+
+
+class LineOptions(TypedDict, total=False):
+    """What all programs share, explained at :mod:`convexscore.programs`."""
+
+    activation: str | Activation
+    skip: bool
+    sample_weight: ArrayLike | None
+
+
+class ProgramOptions(LineOptions, total=False):
+    """What all programs in several dimensions share."""
+
+    offset: bool
+    solver: SolverChoice | str
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +56,7 @@ class Standardised:
     label_mean : (k,)
     activation : sigma
     skip, offset : whether V and c are there.
+    solver : the conic solver.
     """
 
     raw: FloatArray
@@ -53,6 +72,7 @@ class Standardised:
     activation: Activation
     skip: bool
     offset: bool
+    solver: SolverChoice
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,12 +84,49 @@ class Standardised:
         """Unit of an outer weight or of a skip matrix: r / a."""
         return self.rate / self.length
 
+    def minimise(
+        self,
+        values: Any,
+        weights: Any,
+        counts: FloatArray,
+        penalty: Any,
+        *,
+        constraints: Sequence[Any] = (),
+        tolerance: float = _CONIC_TOLERANCE,
+        refuse: Callable[[str], None] = lambda status: None,
+    ) -> ConvexProgram:
+        """Add V x + c, solve, and report in the unit of the data, without weights and network.
+
+        ``counts`` are the coefficients of the divergence in the ``weights``.
+        """
+        cp = conic.import_cvxpy()
+        (n, d), width = self.shape, self.labels.shape[1]
+        divergence = cp.sum(cp.multiply(counts, weights)) if self.divergence else 0.0
+        if self.skip:
+            V = cp.Variable((width, d), name="skip")
+            values = values + self.points @ V.T
+            if self.divergence:
+                divergence = divergence + self.mass.sum() * cp.trace(V)
+        if self.offset:
+            values = values + np.ones((n, 1)) @ cp.Variable((1, width), name="offset")
+        root = np.sqrt(self.mass)[:, np.newaxis]
+        fit = 0.5 * cp.sum_squares(cp.multiply(root, values - self.labels))
+        objective = cp.Minimize(fit + self.beta * penalty + divergence)
+        problem = cp.Problem(objective, list(constraints))
+        program = conic.solve(lambda _: problem, self.solver, tolerance, refuse=refuse)
+        return replace(
+            program,
+            value=program.value * self.rate**2,
+            fitted=self.label_mean + self.rate * conic.value_of(values),
+            scale=self.rate**2,
+        )
+
     def network(
         self,
+        program: ConvexProgram,
         u: FloatArray,
         w: FloatArray,
         b: FloatArray,
-        variables: Mapping[str, Any],
         shift: FloatArray | float = 0.0,
     ) -> TwoLayerNetwork:
         """Network with neurons in the unit of the data, V and c (plus a shift) as they were solved.
@@ -77,25 +134,15 @@ class Standardised:
         Outputs that have no label are zero.
         """
         missing = self.shape[1] - w.shape[1]
-        offset = variables["offset"].value[0] if self.offset else 0.0
+        offset = program.variables["offset"].value[0] if self.offset else 0.0
         constant = self.label_mean + self.rate * (offset + shift)
         skip = None
         if self.skip:
-            matrix = self.slope * variables["skip"].value
+            matrix = self.slope * program.variables["skip"].value
             constant = constant - matrix @ self.mean
             skip = np.pad(matrix, [(0, missing), (0, 0)])
-        return TwoLayerNetwork(
-            u,
-            np.pad(w, [(0, 0), (0, missing)]),
-            b,
-            skip=skip,
-            offset=np.pad(constant, (0, missing)),
-            activation=self.activation,
-        )
-
-    def biases(self, u: FloatArray, b: FloatArray) -> FloatArray:
-        """Biases for the data of neurons u.x' + b: a (u.x' + b) = u.x + (a b - u.mu)."""
-        return np.asarray(self.length * b - u @ self.mean)
+        w, constant = np.pad(w, [(0, 0), (0, missing)]), np.pad(constant, (0, missing))
+        return TwoLayerNetwork(u, w, b, skip=skip, offset=constant, activation=self.activation)
 
 
 def check_mass(sample_weight: ArrayLike | None, n: int) -> FloatArray:
@@ -112,18 +159,17 @@ def standardise(
     X: ArrayLike,
     labels: ArrayLike | None,
     beta: float,
-    sample_weight: ArrayLike | None,
     *,
-    activation: str | Activation,
-    skip: bool,
-    offset: bool,
+    activation: str | Activation = "relu",
+    skip: bool = False,
+    offset: bool = True,
+    sample_weight: ArrayLike | None = None,
+    solver: SolverChoice | str = conic.CLARABEL,
     bias: bool = True,
-    outputs: str = "all",
 ) -> Standardised:
     """Check a problem and put it into natural units; without labels it is score matching.
 
-    ``bias`` and ``offset`` together can take up the means.  Labels have a column for "all" outputs
-    of a network, for "some" of them, or for "any" number.
+    ``bias`` and ``offset`` together can take up the means.
     """
     data = check_points(X)
     n, d = data.shape
@@ -135,15 +181,18 @@ def standardise(
     mean = data[0] + mass @ shifted / mass.sum() if centre else np.zeros(d)
     moved = data - mean
     length = float(np.sqrt(mass @ np.sum(moved**2, axis=1) / (mass.sum() * d)))
-    if labels is None:
-        target, label_mean, rate = np.zeros((n, d)), np.zeros(d), 1.0 / length
-    else:
-        given = _check_labels(labels, n, d, outputs)
-        width = given.shape[1]
-        label_mean = mass @ given / mass.sum() if centre else np.zeros(width)
+    target, label_mean, rate = np.zeros((n, d)), np.zeros(d), 1.0 / length
+    if labels is not None:
+        given = check_points(labels, name="labels", min_distinct=1)
+        k = given.shape[1]
+        if len(given) != n or k > d:
+            raise ValueError(
+                f"labels must have shape ({n}, k), k <= {d}, one row per point; got "
+                f"{np.shape(labels)}."
+            )
+        label_mean = mass @ given / mass.sum() if centre else np.zeros(k)
         target = given - label_mean
-        rate = float(np.sqrt(mass @ np.sum(target**2, axis=1) / (mass.sum() * width)))
-        rate = rate or 1.0 / length
+        rate = float(np.sqrt(mass @ np.sum(target**2, axis=1) / (mass.sum() * k))) or rate
         target = target / rate
     return Standardised(
         raw=data,
@@ -159,15 +208,5 @@ def standardise(
         activation=get_activation(activation),
         skip=skip,
         offset=offset,
+        solver=SolverChoice(solver) if isinstance(solver, str) else solver,
     )
-
-
-def _check_labels(labels: ArrayLike, n: int, d: int, outputs: str) -> FloatArray:
-    target = check_points(labels, name="labels", min_distinct=1)
-    k = target.shape[1]
-    if len(target) != n or (k > d and outputs != "any") or (k < d and outputs == "all"):
-        wanted = {"all": f"({n}, {d})", "some": f"({n}, k), k <= {d}", "any": f"({n}, k)"}[outputs]
-        raise ValueError(
-            f"labels must have shape {wanted}, one row per point; got {np.shape(labels)}."
-        )
-    return target
