@@ -22,11 +22,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convexscore.persistence.archive import BadFile
-
-Array = NDArray[Any]
+from convexscore.persistence.archive import Array, BadFile
 
 # Where the classes live, below the package; imported when a file holds one.
 MODELS = {"ConvexScore": "models.score", "ConvexDiffusion": "models.diffusion"}
@@ -80,16 +77,13 @@ def model_from_state(header: dict[str, Any], arrays: dict[str, Array]) -> Any:
     kind = header.get("model")
     if kind not in MODELS:
         raise BadFile(f"its header says model {kind!r}; expected one of {', '.join(MODELS)}.")
-    for part in ("params", "fitted"):
-        if not isinstance(header.get(part), dict):
-            raise BadFile(f"its header lacks {part!r}.")
     decoder = _Decoder(arrays)
-    params, fitted = header["params"].items(), header["fitted"].items()
     try:
+        params = header["params"].items()
         model = _class(kind, MODELS)(
             **{name: decoder.decode(value, f"params.{name}") for name, value in params}
         )
-        for name, value in fitted:
+        for name, value in header["fitted"].items():
             if not _is_fitted(name):
                 raise ValueError(f"{name!r} is no fitted attribute")
             setattr(model, name, decoder.decode(value, name))
@@ -221,7 +215,7 @@ class _Decoder:
         if kind == "float":
             return float(content)
         if kind == "scalar":
-            return _scalar(content[0], self.decode(content[1], path))
+            return np.dtype(content[0]).type(self.decode(content[1], path))
         if kind == "tuple":
             return tuple(self.decode(content, path))
         if kind == "dict":
@@ -245,13 +239,6 @@ class _Decoder:
         return _from_state(
             kind, {name: self.decode(item, f"{path}.{name}") for name, item in content.items()}
         )
-
-
-def _scalar(dtype: str, value: Any) -> Any:
-    kind = np.dtype(dtype)
-    if kind.kind not in _KINDS:
-        raise ValueError(f"a scalar of dtype {dtype!r}")
-    return kind.type(value)
 
 
 def _from_state(kind: str, state: dict[str, Any]) -> Any:
