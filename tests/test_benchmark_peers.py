@@ -66,6 +66,7 @@ def test_bandwidth_cross_validation_finds_the_maximum_of_the_left_out_likelihood
         assert at(given, h) == pytest.approx(np.log(kept).mean())
 
 
+@pytest.mark.slow
 def test_gaussian_and_mixture_peers_recover_their_own_laws():
     x = laws.TWO_HUMPS.sample(np.random.default_rng(0), 4000)
     score, components = scores.em_mixture_score(x, max_components=3, n_init=1, seed=0)
@@ -227,6 +228,7 @@ def test_expected_seconds_are_those_of_restarting_until_success():
     assert abs(runs.expected_seconds(1.0) - np.mean(totals)) < 5.0 * error
 
 
+@pytest.mark.slow
 def test_rows_of_the_comparison_with_training_are_consistent():
     effort = gradient.Effort(40, 40, 20, restarts=3, sweep_restarts=2, outside_runs=2,
                              rates=(0.1, 0.01), records=8)  # fmt: skip
@@ -267,6 +269,7 @@ def test_silu_gradient_is_that_of_its_loss():
         assert g[index] == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_silu_network_learns_and_its_units_follow_the_data():
     x, at = np.random.default_rng(0).normal(size=400), np.linspace(-2, 2, 41)
     one, far = (

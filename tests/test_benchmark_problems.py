@@ -148,7 +148,7 @@ def test_overfitted_levels_are_the_packages_problem_at_beta_over_noise():
 
 
 # ---------------------------------------------------------------------- training cases
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_fit_minimises_what_the_networks_are_trained_on(d):
     task = make_task(Case(DSM, d, 40, 0.3), 5)
     fitted = training_cases.fit(task, 1e-3)
@@ -191,6 +191,7 @@ def test_largest_beta_is_where_the_first_neuron_comes(objective, d):
     assert above.network_.path_norm() <= 1e-9 < below.network_.path_norm()
 
 
+@pytest.mark.slow
 def test_lower_bound_is_the_lower_one_where_neurons_are_searched_for():
     task = make_task(Case(DSM, 4, 40, 0.3), 1)
     fitted = training_cases.fit(task, 1e-2)

@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser, options: type, function: str) -
     >>> parser = argparse.ArgumentParser()
     >>> add_options(parser, DiffusionOptions, "fit_convex_diffusion")
     >>> parser.parse_args(["--levels", "3,1", "--standardize", "none", "--no-skip"])
-    Namespace(skip=False, standardize=None, levels=[3.0, 1.0])
+    Namespace(levels=[3.0, 1.0], standardize=None, skip=False)
     """
     parser.epilog = f"Options not given have the defaults of convexscore.{function}."
     group = parser.add_argument_group("model", argument_default=argparse.SUPPRESS)

@@ -1,4 +1,4 @@
-"""One uncompressed `.npz` file: a JSON header, arrays, and one digest over every byte of both."""
+"""One uncompressed `.npz` file: a JSON header, arrays, and one digest over both."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def _replace(path: Path, entries: dict[str, Array]) -> None:
         with open(partial, "xb", opener=create) as file:
             if mode is not None:
                 os.chmod(partial, mode)
-            np.savez(file, **entries)  # without dates: the same model makes the same bytes
+            # without dates: the same model makes the same bytes
+            np.savez(file, **entries)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, target)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from convexscore.persistence.archive import Array, BadFile
+from convexscore.persistence.archive import KINDS, Array, BadFile
 
 # Where the classes live, below the package; imported when a file holds one.
 MODELS = {"ConvexScore": "models.score", "ConvexDiffusion": "models.diffusion"}
@@ -50,8 +50,6 @@ PARTS = {
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.SeedSequence)
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 _PLAIN = (bool, int, float, str)
-# Kinds of arrays: booleans, integers, floats, words.
-_KINDS = "biufU"
 
 
 def is_model(value: object) -> bool:
@@ -160,7 +158,7 @@ class _Encoder:
         if array.dtype.kind == "O":  # names of columns
             items = self._list(array.ravel().tolist(), path)
             return {"objects": {"shape": list(array.shape), "items": items}}
-        if array.dtype.kind not in _KINDS:
+        if array.dtype.kind not in KINDS:
             raise _not_stored(array, path)
         self.arrays[path] = array
         return {"array": path}
