@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,11 +39,6 @@ class Table:
     weights: Floats | None
     n_dropped: int
 
-    def name_columns_of(self, model: Any) -> None:
-        """Scikit-learn's name for it: kept in the file of a model, for the header of samples."""
-        if len(self.names) > 1:
-            model.feature_names_in_ = np.array(self.names, dtype=object)
-
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """A CSV file, its columns, weights and what to do with gaps."""
@@ -64,18 +58,6 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
         "--drop-missing", action="store_true",
         help="leave out rows whose cell is empty or not a number, instead of stopping",
     )  # fmt: skip
-
-
-def asked_table(arguments: argparse.Namespace) -> Table:
-    """The columns that were asked for; refuses a figure of more than two before any work."""
-    names = ("columns", "weights", "delimiter", "drop_missing")
-    table = read_table(arguments.data, **{name: getattr(arguments, name) for name in names})
-    d = len(table.names)
-    if d > 2 and arguments.plot is not None:
-        raise ValueError(
-            f"--plot draws fits of one or two columns; {d} were chosen. Leave out --plot, or choose two."
-        )
-    return table
 
 
 def read_table(

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
-from convexscore.cli.data import Table, add_data_options, asked_table
+import numpy as np
+
+from convexscore.cli.data import Table, add_data_options, read_table
 from convexscore.cli.options import add_files, add_options, given
 from convexscore.objectives.options import ScoreOptions
 
@@ -49,12 +51,18 @@ def fitted(
     """Read the columns and fit them; say what they are and what came out, and save it if asked to."""
     from convexscore.cli.text import describe_data
 
-    table = asked_table(arguments)
+    names = ("columns", "weights", "delimiter", "drop_missing")
+    table = read_table(arguments.data, **{name: getattr(arguments, name) for name in names})
+    if (d := len(table.names)) > 2 and arguments.plot is not None:
+        raise ValueError(
+            f"--plot draws fits of one or two columns; {d} were chosen. Leave out --plot, or choose two."
+        )
     print(describe_data(arguments.data, table), flush=True)
     started = perf_counter()
     chosen = given(arguments, options.__annotations__)
     model = fit(table.values, sample_weight=table.weights, **chosen)
-    table.name_columns_of(model)
+    if d > 1:  # scikit-learn's name: kept in the file of a model, for the header of samples
+        model.feature_names_in_ = np.array(table.names, dtype=object)
     print(describe(model, perf_counter() - started), flush=True)
     if arguments.out is not None:
         from convexscore.persistence import save

@@ -67,7 +67,13 @@ def digest_of(entries: dict[str, Array]) -> bytes:
 def _replace(path: Path, entries: dict[str, Array]) -> None:
     """Write beside the file that ``path`` leads to, then take its place."""
     target = Path(os.path.realpath(path))
-    mode = _mode_of(path)
+    mode = None
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):  # a folder or a device must not be replaced
+            raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
+    except FileNotFoundError:
+        pass
     # every writer has its own; a new file gets what the umask leaves of 666, an old one keeps its mode
     partial = target.with_name(f".{uuid.uuid4().hex}.part")
 
@@ -77,7 +83,7 @@ def _replace(path: Path, entries: dict[str, Array]) -> None:
     try:
         with open(partial, "xb", opener=create) as file:
             if mode is not None:
-                os.chmod(partial, mode)
+                os.chmod(partial, stat.S_IMODE(mode))
             # without dates: the same model makes the same bytes
             np.savez(file, **entries)  # type: ignore[arg-type]
             file.flush()
@@ -85,17 +91,6 @@ def _replace(path: Path, entries: dict[str, Array]) -> None:
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _mode_of(path: Path) -> int | None:
-    """Mode bits of an existing file; a folder or a device must not be replaced."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EEXIST, "exists and is not a regular file", str(path))
-    return stat.S_IMODE(mode)
 
 
 # ---------------------------------------------------------------------------------- reading
