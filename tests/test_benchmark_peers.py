@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from oracles import slope_at, slopes
 from scipy.stats import gaussian_kde, multivariate_normal
 
 from benchmarks import convex_vs_sgd
@@ -27,12 +28,6 @@ from benchmarks.score_accuracy import fisher_error
 from convexscore import TwoLayerNetwork, certify
 from convexscore.objectives import denoising, score_matching
 from convexscore.training import train
-
-
-def slopes(function, at, step=1e-5):
-    """Central differences of a function of rows, (n, d)."""
-    moves = step * np.eye(at.shape[1])
-    return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
 
 
 # ---------------------------------------------------------------------- kernels, mixtures
@@ -177,18 +172,12 @@ def test_adam_descends_the_objective_it_is_judged_by(monkeypatch):
     order = [int(np.flatnonzero((X == x).all(axis=1))[0]) for x in seen["X"]]
     assert sorted(order) == list(range(40))
 
-    def value(U, W):
-        rest = np.maximum(X @ U + seen["b"], 0.0) @ W + seen["c"] - labels
-        return (0.5 * (rest**2).sum() + 0.5 * beta * ((U**2).sum() + (W**2).sum())) / 40
+    def value():
+        rest = np.maximum(X @ seen["U"] + seen["b"], 0.0) @ seen["W"] + seen["c"] - labels
+        return (0.5 * (rest**2).sum() + 0.5 * beta * sum((seen[k] ** 2).sum() for k in "UW")) / 40
 
-    step = 1e-6
-    for which, index in ((0, (1, 2)), (1, (3, 0))):
-        values = []
-        for move in (step, -step):
-            weights = [seen["U"].copy(), seen["W"].copy()]
-            weights[which][index] += move
-            values.append(value(*weights))
-        slope = (values[0] - values[1]) / (2 * step)
+    for which, name, index in ((0, "U", (1, 2)), (1, "W", (3, 0))):
+        slope = slope_at(value, seen[name], index)
         assert seen["gradient"][which][index] == pytest.approx(slope, rel=1e-5)
 
 
@@ -261,12 +250,8 @@ def test_silu_gradient_is_that_of_its_loss():
     for w, g in zip(weights, gradients, strict=True):
         assert w.shape == g.shape
         index = tuple(rng.integers(size) for size in w.shape)
-        kept, values = w[index], []
-        for move in (1e-6, -1e-6):
-            w[index] = kept + move
-            values.append(silu_network.loss_and_gradient(weights, x, delta)[0])
-        w[index] = kept
-        assert g[index] == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-8)
+        slope = slope_at(lambda: silu_network.loss_and_gradient(weights, x, delta)[0], w, index)
+        assert g[index] == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 @pytest.mark.slow
@@ -318,14 +303,9 @@ def test_autograd_has_the_value_and_gradient_of_our_objective(objective, skip):
     assert loss.item() * n == pytest.approx(value(), rel=1e-12)
     for layer in layers:
         for weight in layer.parameters():
-            index = tuple(0 for _ in weight.shape)
-            values = []
+            index = (0,) * weight.ndim
             with torch.no_grad():
-                for move in (1e-6, -2e-6):
-                    weight[index] += move
-                    values.append(value())
-                weight[index] += 1e-6
-            slope = (values[0] - values[1]) / 2e-6
+                slope = slope_at(value, weight, index)
             assert n * weight.grad[index].item() == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 

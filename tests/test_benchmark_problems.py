@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles import slopes
 from plane_oracles import solved
 from scipy.integrate import trapezoid
 from scipy.stats import kurtosis
@@ -17,12 +18,6 @@ from benchmarks.problems import lasso, laws, spiral, training_cases
 from benchmarks.problems.training_cases import DSM, SM, Case, make_task
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.programs import univariate_matrices
-
-
-def slopes(function, at, step=1e-5):
-    """Central differences of a function of rows, (n, d)."""
-    moves = step * np.eye(at.shape[1])
-    return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
 
 
 # ---------------------------------------------------------------------- laws

@@ -69,12 +69,6 @@ def test_every_option_of_the_function_is_an_option_of_the_command(line_file, cap
     assert "noise 0.5, 2 draws a point, smoothed labels, constraint log-concave" in out
 
 
-def test_defaults_are_the_library_s(line_file, capsys):
-    assert main(["fit", "data.csv", "--column", "value", "--beta", "9", "--out", "f.npz"]) == 0
-    assert "beta         9 (given)" in capsys.readouterr().out
-    assert load("f.npz").get_params() == ConvexScore(beta=9.0).get_params()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options, inside",

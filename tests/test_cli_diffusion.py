@@ -95,22 +95,6 @@ def test_every_option_of_the_function_is_an_option_of_the_command(column):
     assert np.array_equal(saved.ve_score(bimodal(), 0.7), model.ve_score(bimodal(), 0.7))
 
 
-def test_defaults_are_the_library_s(column, capsys, monkeypatch):
-    asked = {}
-
-    def stand_in(data, *, sample_weight, **options):
-        asked.update(options)
-        return fit_convex_diffusion(data, **FIXED)
-
-    monkeypatch.setattr("convexscore.models.diffusion.fit_convex_diffusion", stand_in)
-    assert main(column) == 0
-    assert asked == {}
-    out = capsys.readouterr().out
-    # nothing was asked for, nothing was drawn or written
-    assert "samples" not in out and "saved" not in out
-    assert [path.name for path in Path().iterdir()] == ["data.csv"]
-
-
 def test_choice_of_the_penalties(column, capsys):
     rest = ["--n-draws", "3", "--random-state", "0", "--n-levels", "4", "--out", "m.npz"]
     assert main([*column, "--beta", "cv", "--cv", "2", *rest, "--standardize", "none"]) == 0
