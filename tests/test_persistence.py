@@ -61,7 +61,6 @@ SCORES = {
     "line, density": (line(), {"activation": "abs", "constraint": "density", "beta": 6.0}),
     "line, 1e8 x - 3e8": (1e8 * line() - 3e8, CV),
     "plane": (plane() + np.array([0.0, 1e3]), {"beta": 9.0}),
-    "plane, no neurons": (plane(), {"beta": 60.0}),
     "plane, names, weights": (FRAME, {**ABS, "beta": 20.0}),
     "plane, cv": (plane(), {**SMOOTHED, "n_betas": 5, "cv": 2, "standardize": "columns"}),
     "plane, gradient": (
@@ -75,22 +74,16 @@ MODELS_OF_LEVELS = {
     "levels, given": (
         line(), {"levels": LEVELS, "beta": (0.3, np.float64(2.0), 9), "labels": "noisy"},
     ),
-    "levels, no neurons": (line(), {"n_levels": 3, "beta": 1e6}),
     "levels, one failed": (line(), {"levels": LEVELS, "beta": 3.0}),
     "levels, plane, names": (
         FRAME, {"n_levels": 4, "n_draws": 3, "constraint": "gradient", "beta": 2.0},
-    ),
-    "levels, plane, ve, cv": (
-        plane(),
-        {"n_levels": 3, "n_draws": 2, "cv": 2, "tol": 0.05, "schedule": "ve",
-         "standardize": "columns"},
     ),
     "levels, space": (
         SPACE[:, :3], {"activation": "abs", "n_levels": 3, "n_draws": 2, "beta": 4.0, "n_starts": 8},
     ),
 }  # fmt: skip
 KINDS = {**SCORES, **MODELS_OF_LEVELS}
-SLOW = ("space", "levels, space", "levels, plane, ve, cv")
+SLOW = ("space", "levels, space")
 ALL = [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS]
 BASIC = ("line, cv", "plane, gradient", "levels, given", "levels, plane, names")
 _FITTED = {}

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -66,13 +67,19 @@ def room(module):
     return module.split(".")[1] if "." in module else ""
 
 
+@cache
+def imports():
+    """Names that each module imports."""
+    return {module: set(imports_of(path)) for module, path in modules()}
+
+
 def arrows(contracted):
     """Edges between modules; ``contracted``: between rooms, the parents of what is imported counted."""
-    known = dict(modules())
+    known = imports()
     graph = {}
-    for module, path in known.items():
+    for module, names in known.items():
         targets = set()
-        for name in imports_of(path):
+        for name in names:
             while name and name not in known:
                 name = name.rpartition(".")[0]
             # importing a.b.c runs a.b too; the root resolves its names lazily

@@ -16,22 +16,18 @@ from convexscore._tools.typing import Floats
 def check_column(x: ArrayLike, *, name: str = "x", min_distinct: int = 2) -> Floats:
     """One column of finite numbers as a float64 array (n,)."""
     column = as_real(x, name, "(n,) or (n, 1)")
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
+    if column.ndim != 1 and column.shape[1:] != (1,):
         raise ValueError(
             f"{name} must have shape (n,) or (n, 1); got shape {column.shape}. "
             "Pass one column, for example x[:, 0]."
         )
-    _refuse_rows(column[:, None], name, min_distinct)
-    return column
+    return check_points(column, name=name, min_distinct=min_distinct)[:, 0]
 
 
 def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Floats:
     """Points as rows of finite numbers, a C-contiguous float64 array (n, d).
 
-    ``(n,)`` counts as ``(n, 1)``; one column is refused in the words of :func:`check_column`.  Arrays
-    that already have the right type and order are not copied.
+    ``(n,)`` counts as ``(n, 1)``.  Arrays that already have the right type and order are not copied.
 
     Examples
     --------

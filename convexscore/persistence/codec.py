@@ -155,9 +155,8 @@ class _Encoder:
         return {name: self.encode(item, f"{path}.{name}") for name, item in state.items()}
 
     def _array(self, array: Array, path: str) -> dict[str, Any]:
-        if array.dtype.kind == "O":  # names of columns
-            items = self._list(array.ravel().tolist(), path)
-            return {"objects": {"shape": list(array.shape), "items": items}}
+        if array.dtype.kind == "O" and array.ndim == 1:  # names of columns
+            return {"objects": self._list(array, path)}
         if array.dtype.kind not in KINDS:
             raise _not_stored(array, path)
         self.arrays[path] = array
@@ -227,9 +226,9 @@ class _Decoder:
         if kind == "array":
             return self.arrays.pop(content)
         if kind == "objects":
-            made = np.empty(len(content["items"]), dtype=object)
-            made[:] = self.decode(content["items"], path)
-            return made.reshape(content["shape"])
+            made = np.empty(len(content), dtype=object)
+            made[:] = self.decode(content, path)
+            return made
         if kind not in PARTS and kind not in {known.__name__ for known in _RANDOM}:
             raise BadFile(f"{path} is of class {kind!r}; expected one of {', '.join(PARTS)}.")
         if isinstance(content, str):
