@@ -99,3 +99,9 @@ def ax():
     from matplotlib.figure import Figure
 
     return Figure().subplots()
+
+
+def png_size(data):
+    """Width and height in pixels."""
+    assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR"
+    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")

@@ -2,8 +2,9 @@
 
 How sums are ordered and whether products are fused depends on the BLAS kernel, on numpy's own loops
 and on the number of threads, and all three are chosen by the processor.  They can be chosen by hand:
-every kernel is run with both numbers of threads and with both kinds of loops.  Arguments go to pytest
-in place of the numeric tests (``python -m tests.kernels tests/test_arrangements.py -k sampling``).
+every kernel is run with both numbers of threads and with both kinds of loops.  The tests of a
+configuration run in as many workers as there are cores for their threads.  Arguments go to pytest in
+place of the numeric tests (``python -m tests.kernels tests/test_arrangements.py -k sampling``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from time import perf_counter
 
 import numpy as np
 from threadpoolctl import threadpool_info
+
+from tests.conftest import pytest_xdist_auto_num_workers
 
 # What a kernel needs, in numpy's names.  The first and the last are those of the oldest and of the
 # newest x86-64 processors; OpenBLAS has the same kernels for most of Zen as for Haswell.
@@ -67,6 +70,7 @@ def main(arguments: list[str]) -> int:
         print("SKIP all: numpy's BLAS is not OpenBLAS, its kernels cannot be chosen", flush=True)
         return 0
     tests = arguments or numeric_tests()
+    cores = pytest_xdist_auto_num_workers()
     failed = False
     for kernel, threads, vectorised in CONFIGURATIONS:
         loops = "vector" if vectorised else "plain"
@@ -75,6 +79,7 @@ def main(arguments: list[str]) -> int:
         if lacking:
             print(f"SKIP {name}: this processor has no {', '.join(lacking)}", flush=True)
             continue
+        command = [sys.executable, "-m", "pytest", "-q", "--tb=short", "--dist", "worksteal"]
         settings = {
             "OPENBLAS_CORETYPE": kernel,
             "OPENBLAS_NUM_THREADS": str(threads),
@@ -82,7 +87,7 @@ def main(arguments: list[str]) -> int:
         }
         started = perf_counter()
         run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--tb=short", *tests],
+            [*command, "-n", str(max(cores // threads, 1)), *tests],
             env=os.environ | settings,
             capture_output=True,
             text=True,

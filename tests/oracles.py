@@ -125,3 +125,19 @@ def best_of_lbfgs(x, labels, beta, *, activation, skip, divergence, n_neurons, n
         start = rng.normal(size=3 * m + 1 + int(skip))
         best = min(best, minimize(loss, start, jac=True, method="L-BFGS-B").fun)
     return best
+
+
+def slopes(function, at, step=1e-5):
+    """Central differences of a function of rows, (n, d)."""
+    moves = step * np.eye(at.shape[1])
+    return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
+
+
+def slope_at(function, array, index, step=1e-6):
+    """Central difference of ``function()`` as one entry of the array moves."""
+    kept, values = float(array[index]), []
+    for move in (step, -step):
+        array[index] = kept + move
+        values.append(function())
+    array[index] = kept
+    return (values[0] - values[1]) / (2 * step)

@@ -142,6 +142,7 @@ def test_colours_and_labels_of_learning_rates():
 
 
 # ---------------------------------------------------------------------- figures 3 and 5
+@pytest.mark.slow
 def test_levels_of_the_plane_have_noise_of_their_own():
     x, settings = spiral(figure3.QUICK.n_points), figure3.QUICK
     levels = [figure3.solve_level(x, k, settings, 0) for k in (0, 1)]

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from oracles import slope_at, slopes
 from scipy.stats import gaussian_kde, multivariate_normal
 
 from benchmarks import convex_vs_sgd
@@ -27,12 +28,6 @@ from benchmarks.score_accuracy import fisher_error
 from convexscore import TwoLayerNetwork, certify
 from convexscore.objectives import denoising, score_matching
 from convexscore.training import train
-
-
-def slopes(function, at, step=1e-5):
-    """Central differences of a function of rows, (n, d)."""
-    moves = step * np.eye(at.shape[1])
-    return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
 
 
 # ---------------------------------------------------------------------- kernels, mixtures
@@ -66,6 +61,7 @@ def test_bandwidth_cross_validation_finds_the_maximum_of_the_left_out_likelihood
         assert at(given, h) == pytest.approx(np.log(kept).mean())
 
 
+@pytest.mark.slow
 def test_gaussian_and_mixture_peers_recover_their_own_laws():
     x = laws.TWO_HUMPS.sample(np.random.default_rng(0), 4000)
     score, components = scores.em_mixture_score(x, max_components=3, n_init=1, seed=0)
@@ -176,18 +172,12 @@ def test_adam_descends_the_objective_it_is_judged_by(monkeypatch):
     order = [int(np.flatnonzero((X == x).all(axis=1))[0]) for x in seen["X"]]
     assert sorted(order) == list(range(40))
 
-    def value(U, W):
-        rest = np.maximum(X @ U + seen["b"], 0.0) @ W + seen["c"] - labels
-        return (0.5 * (rest**2).sum() + 0.5 * beta * ((U**2).sum() + (W**2).sum())) / 40
+    def value():
+        rest = np.maximum(X @ seen["U"] + seen["b"], 0.0) @ seen["W"] + seen["c"] - labels
+        return (0.5 * (rest**2).sum() + 0.5 * beta * sum((seen[k] ** 2).sum() for k in "UW")) / 40
 
-    step = 1e-6
-    for which, index in ((0, (1, 2)), (1, (3, 0))):
-        values = []
-        for move in (step, -step):
-            weights = [seen["U"].copy(), seen["W"].copy()]
-            weights[which][index] += move
-            values.append(value(*weights))
-        slope = (values[0] - values[1]) / (2 * step)
+    for which, name, index in ((0, "U", (1, 2)), (1, "W", (3, 0))):
+        slope = slope_at(value, seen[name], index)
         assert seen["gradient"][which][index] == pytest.approx(slope, rel=1e-5)
 
 
@@ -227,6 +217,7 @@ def test_expected_seconds_are_those_of_restarting_until_success():
     assert abs(runs.expected_seconds(1.0) - np.mean(totals)) < 5.0 * error
 
 
+@pytest.mark.slow
 def test_rows_of_the_comparison_with_training_are_consistent():
     effort = gradient.Effort(40, 40, 20, restarts=3, sweep_restarts=2, outside_runs=2,
                              rates=(0.1, 0.01), records=8)  # fmt: skip
@@ -259,14 +250,11 @@ def test_silu_gradient_is_that_of_its_loss():
     for w, g in zip(weights, gradients, strict=True):
         assert w.shape == g.shape
         index = tuple(rng.integers(size) for size in w.shape)
-        kept, values = w[index], []
-        for move in (1e-6, -1e-6):
-            w[index] = kept + move
-            values.append(silu_network.loss_and_gradient(weights, x, delta)[0])
-        w[index] = kept
-        assert g[index] == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5, abs=1e-8)
+        slope = slope_at(lambda: silu_network.loss_and_gradient(weights, x, delta)[0], w, index)
+        assert g[index] == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_silu_network_learns_and_its_units_follow_the_data():
     x, at = np.random.default_rng(0).normal(size=400), np.linspace(-2, 2, 41)
     one, far = (
@@ -315,14 +303,9 @@ def test_autograd_has_the_value_and_gradient_of_our_objective(objective, skip):
     assert loss.item() * n == pytest.approx(value(), rel=1e-12)
     for layer in layers:
         for weight in layer.parameters():
-            index = tuple(0 for _ in weight.shape)
-            values = []
+            index = (0,) * weight.ndim
             with torch.no_grad():
-                for move in (1e-6, -2e-6):
-                    weight[index] += move
-                    values.append(value())
-                weight[index] += 1e-6
-            slope = (values[0] - values[1]) / 2e-6
+                slope = slope_at(value, weight, index)
             assert n * weight.grad[index].item() == pytest.approx(slope, rel=1e-4, abs=1e-4)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles import slopes
 from plane_oracles import solved
 from scipy.integrate import trapezoid
 from scipy.stats import kurtosis
@@ -17,12 +18,6 @@ from benchmarks.problems import lasso, laws, spiral, training_cases
 from benchmarks.problems.training_cases import DSM, SM, Case, make_task
 from convexscore import TwoLayerNetwork, certify, fit_convex_score
 from convexscore.programs import univariate_matrices
-
-
-def slopes(function, at, step=1e-5):
-    """Central differences of a function of rows, (n, d)."""
-    moves = step * np.eye(at.shape[1])
-    return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
 
 
 # ---------------------------------------------------------------------- laws
@@ -148,7 +143,7 @@ def test_overfitted_levels_are_the_packages_problem_at_beta_over_noise():
 
 
 # ---------------------------------------------------------------------- training cases
-@pytest.mark.parametrize("d", [1, 2, 3])
+@pytest.mark.parametrize("d", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_fit_minimises_what_the_networks_are_trained_on(d):
     task = make_task(Case(DSM, d, 40, 0.3), 5)
     fitted = training_cases.fit(task, 1e-3)
@@ -191,6 +186,7 @@ def test_largest_beta_is_where_the_first_neuron_comes(objective, d):
     assert above.network_.path_norm() <= 1e-9 < below.network_.path_norm()
 
 
+@pytest.mark.slow
 def test_lower_bound_is_the_lower_one_where_neurons_are_searched_for():
     task = make_task(Case(DSM, 4, 40, 0.3), 1)
     fitted = training_cases.fit(task, 1e-2)

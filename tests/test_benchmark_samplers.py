@@ -58,6 +58,7 @@ def test_powers_of_the_transition_matrix(exact_law):
     assert before < 0.18 <= after and steps == pytest.approx(30_112, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_the_time_to_cross_is_exponential_in_the_depth_of_the_valley():
     """Eyring-Kramers: rate of crossing = prefactor times exp(-depth), prefactors within two."""
     rates, depths = [], []
@@ -72,6 +73,7 @@ def test_the_time_to_cross_is_exponential_in_the_depth_of_the_valley():
 
 
 # ---------------------------------------------------------------------- shares of the modes
+@pytest.mark.slow
 def test_langevin_and_mala_keep_the_shares_they_start_with():
     weight = {}
     for name, sampler in bimodal.exact_samplers(N, seed=0).items():
@@ -99,6 +101,7 @@ def test_ddpm_does_not_find_weights_that_are_not_in_its_score():
     assert bimodal.weight_of(run.samples) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(N))
 
 
+@pytest.mark.slow
 def test_learned_noise_levels_bring_the_shares_of_the_training_sample():
     x = LAW.sample(400, random_state=1)
     share = bimodal.weight_of(x)

@@ -69,31 +69,41 @@ def test_every_option_of_the_function_is_an_option_of_the_command(line_file, cap
     assert "noise 0.5, 2 draws a point, smoothed labels, constraint log-concave" in out
 
 
-def test_defaults_are_the_library_s(line_file, capsys):
-    assert main(["fit", "data.csv", "--column", "value", "--beta", "9", "--out", "f.npz"]) == 0
-    assert "beta         9 (given)" in capsys.readouterr().out
-    assert load("f.npz").get_params() == ConvexScore(beta=9.0).get_params()
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options, inside",
+    [("--column 1 --beta 9 --plot a.png", None),
+     # denoising, weighted
+     ("--column 1 --weights weight --beta 9 --objective denoising --noise 0.5 --random-state 0 "
+      "--plot a.svg", "value"),
+     ("--columns 1,2 --beta 12 --plot a.png", None),
+     ("--columns 1,2 --beta 12 --constraint gradient --plot a.svg", "width, cm"),
+     ("--columns 1,2 --beta 12 --objective denoising --noise 0.5 --random-state 0 --plot a.png", None),
+    ],
+)  # fmt: skip
+def test_plot_writes_a_figure(line_file, plane_file, options, inside):
+    file = plane_file if "--columns" in options else line_file
+    assert main(["fit", str(file), *options.split()]) == 0
+    if inside is None:
+        assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        svg = Path("a.svg").read_text()
+        assert inside in svg and ("<!-- log p(x)" in svg) == ("gradient" in options)
 
 
-def test_plot_writes_a_figure(line_file, capsys):
-    assert main("fit data.csv --column value --beta 9 --plot a.png".split()) == 0
-    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
-    # no density: the score alone is drawn
+def test_without_a_density_the_score_alone_is_drawn_and_a_remedy_named(line_file, capsys):
     command = "fit data.csv --column value --beta 3 --activation abs --no-skip --plot b.png"
     assert main(command.split()) == 0
     assert Path("b.png").read_bytes().startswith(b"\x89PNG")
-    out = capsys.readouterr().out
-    assert "density      none: left tail: slope +" in out and "--constraint density" in out
-    # denoising, weighted
-    command = (
-        "fit data.csv --column value --weights weight --beta 9 --objective denoising --noise 0.5 "
-        "--random-state 0 --plot c.svg"
-    )
+    assert "density      none: left tail: slope +" in capsys.readouterr().out
+    command = "fit data.csv --column value --beta 100 --no-skip"  # beta > n: the score is zero
     assert main(command.split()) == 0
-    assert "<svg" in Path("c.svg").read_text()
-    assert "convexscore: error: " in fails(
-        capsys, "fit", line_file, "--column", 1, "--beta", 9, "--plot", "d.text"
-    )
+    assert "refit with --constraint density" in capsys.readouterr().out
+    # a remedy is one not tried yet
+    assert main([*command.split(), "--constraint", "density"]) == 0
+    out, err = capsys.readouterr()
+    assert "refit with another --beta or with --skip" in out
+    assert err.startswith("convexscore: warning: constraint='density'")
 
 
 def test_warnings_are_one_readable_line_on_stderr(line_file, capsys):
@@ -104,25 +114,41 @@ def test_warnings_are_one_readable_line_on_stderr(line_file, capsys):
     assert "optimal" in out
 
 
-def test_remedy_for_a_score_without_density_is_one_not_tried_yet(line_file, capsys):
-    command = "fit data.csv --column value --beta 100 --no-skip"  # beta > n: the score is zero
-    assert main(command.split()) == 0
-    assert "refit with --constraint density" in capsys.readouterr().out
-    assert main([*command.split(), "--constraint", "density"]) == 0
-    out, err = capsys.readouterr()
-    assert "refit with another --beta or with --skip" in out
-    assert err.startswith("convexscore: warning: constraint='density'")
+ERRORS = {
+    "data.csv --column value": [
+        ("--beta 0.5", "beta = 0.5 is not above the boundedness limit 1"),
+        ("--beta auto", "beta must be a number > 0 or 'cv'; got 'auto'"),
+        ("--beta -1", "beta must be finite and > 0; got -1"),
+        ("--activation tanh", "activation must be one of"),
+        ("--objective denoising", "noise must be given"),
+        ("--beta 9 --out no_folder/fit.npz", "no_folder"),
+        ("--beta 9 --plot d.text", "text"),
+    ],
+    "no_such_file.csv": [("", "no_such_file.csv")],
+    "plane.csv --beta 9": [
+        ("--columns 1,height", "column 'height' was chosen twice"),
+        ("--columns 1,,2", "has no column ''"),
+        ("--columns height,depth", "has no column 'depth'"),
+        ("--columns all --plot no.png", "--plot draws fits of one or two columns; 4 were chosen"),
+        ("--columns 1,2 --constraint density", "constraint='density' is for one column"),
+        # whatever has no effect is refused by the library, in its words
+        ("--columns 1,2 --n-starts 9", "n_starts = 9 has no effect"),
+        (
+            "--column 1 --standardize columns",
+            "standardize = 'columns' has no effect with one column",
+        ),
+        ("--column 1 --cv 3", "cv = 3 has no effect with beta = 9"),
+    ],
+    "plane.csv --columns 1,2": [("--beta 0.1", "beta = 0.1 is too small")],
+}
 
 
-def test_errors_of_the_library(line_file, capsys):
-    fit = ["fit", line_file, "--column", "value"]
-    assert "beta = 0.5 is not above the boundedness limit 1" in fails(capsys, *fit, "--beta", 0.5)
-    assert "beta must be a number > 0 or 'cv'; got 'auto'" in fails(capsys, *fit, "--beta", "auto")
-    assert "beta must be finite and > 0; got -1" in fails(capsys, *fit, "--beta", -1)
-    assert "activation must be one of" in fails(capsys, *fit, "--activation", "tanh")
-    assert "noise must be given" in fails(capsys, *fit, "--objective", "denoising")
-    assert "no_such_file.csv" in fails(capsys, "fit", "no_such_file.csv")
-    assert "no_folder" in fails(capsys, *fit, "--beta", 9, "--out", "no_folder/fit.npz")
+@pytest.mark.parametrize(
+    "command, message",
+    [(f"{start} {options}", text) for start, rows in ERRORS.items() for options, text in rows],
+)
+def test_errors_are_one_line(line_file, plane_file, capsys, command, message):
+    assert message in fails(capsys, "fit", *command.split())
 
 
 @pytest.mark.parametrize(
@@ -138,6 +164,11 @@ def test_errors_of_the_library(line_file, capsys):
             "--columns: not allowed with argument --column",
         ),
         (["train", "data.csv"], "invalid choice: 'train'"),
+        (
+            ["diffuse", "data.csv", "--sigma-max", "wide"],
+            "--sigma-max: invalid float value: 'wide'",
+        ),
+        (["diffuse", "data.csv", "--width", "3"], "unrecognized arguments: --width 3"),
     ],
 )
 def test_misuse_exits_with_2_and_usage(capsys, arguments, message):
@@ -193,16 +224,12 @@ def test_all_columns_but_the_weights(plane_file, capsys):
 
 
 def test_options_of_several_columns(plane_file, capsys):
-    command = (
-        "fit plane.csv --columns 1,2 --constraint log-concave --standardize whitening "
-        "--tol 1e-3 --objective denoising --noise 0.5 --beta cv --cv 2 --n-betas 3 "
-        "--random-state 5 --out fit.npz"
-    )
-    assert main(command.split()) == 0
     options = {
         "constraint": "log-concave", "standardize": "whitening", "tol": 1e-3,
         "objective": "denoising", "noise": 0.5, "cv": 2, "n_betas": 3, "random_state": 5,
     }  # fmt: skip
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    assert main(["fit", "plane.csv", "--columns", "1,2", *words, "--out", "fit.npz"]) == 0
     fit = fit_convex_score(planar(), **options)
     saved = load("fit.npz")
     assert saved.get_params() == fit.get_params()
@@ -213,74 +240,23 @@ def test_options_of_several_columns(plane_file, capsys):
     assert "2-fold cross-validation" in out and "asymmetry" not in out
 
 
-@pytest.mark.slow
 def test_a_local_search_is_named_in_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    x = np.random.default_rng(0).normal(size=(30, 14))
+    x = np.random.default_rng(0).normal(size=(15, 14))
     np.savetxt("x.csv", x, delimiter=",", header=",".join("abcdefghijklmn"), comments="")
-    command = "fit x.csv --columns all --objective denoising --noise 0.8 --beta 12 --n-starts 7"
+    command = "fit x.csv --columns all --objective denoising --noise 0.8 --beta 40 --n-starts 2"
     assert main([*command.split(), "--random-state", "0", "--out", "fit.npz"]) == 0
-    assert load("fit.npz").n_starts == 7
+    assert load("fit.npz").n_starts == 2
     out = capsys.readouterr().out
     tried = re.search(r"largest violation over (\d+) local searches", out)
     assert tried is not None and int(tried.group(1)) > 0
     assert "'l': " in out and "'m': " not in out and "... (2 more)" in out
 
 
-def test_figure_of_the_plane(plane_file, capsys):
-    fit = ["fit", "plane.csv", "--columns", "1,2", "--beta", "12"]
-    assert main([*fit, "--plot", "field.png"]) == 0
-    assert main([*fit, "--plot", "both.svg", "--constraint", "gradient"]) == 0
-    denoise = ["--objective", "denoising", "--noise", "0.5", "--random-state", "0"]
-    assert main([*fit, *denoise, "--plot", "noisy.png"]) == 0
-    assert Path("field.png").read_bytes().startswith(b"\x89PNG")
-    svg = Path("both.svg").read_text()
-    assert "width, cm" in svg and "log p(x)" in svg
-    message = fails(capsys, "fit", "plane.csv", "--columns", "all", "--plot", "no.png")
-    assert "--plot draws fits of one or two columns; 4 were chosen" in message
-
-
-def test_errors_of_several_columns(plane_file, capsys):
-    fit = ["fit", plane_file, "--beta", 9]
-    assert "column 'height' was chosen twice" in fails(capsys, *fit, "--columns", "1,height")
-    assert "has no column ''" in fails(capsys, *fit, "--columns", "1,,2")
-    assert "has no column 'depth'" in fails(capsys, *fit, "--columns", "height,depth")
-    assert "constraint='density' is for one column" in fails(
-        capsys, *fit, "--columns", "1,2", "--constraint", "density"
-    )
-    # whatever has no effect is refused by the library, in its words
-    assert "n_starts = 9 has no effect" in fails(capsys, *fit, "--columns", "1,2", "--n-starts", 9)
-    assert "standardize = 'columns' has no effect with one column" in fails(
-        capsys, *fit, "--column", "1", "--standardize", "columns"
-    )
-    assert "cv = 3 has no effect with beta = 9" in fails(capsys, *fit, "--column", 1, "--cv", 3)
-    low = fails(capsys, "fit", plane_file, "--columns", "1,2", "--beta", 0.1)
-    assert "beta = 0.1 is too small" in low
-    lines = plane_file.read_text().splitlines()
-    lines[4] = lines[4].replace(lines[4].split(",")[2], "much")
-    plane_file.write_text("\n".join(lines))
-    bad = fails(capsys, *fit, "--columns", "1,2")
-    assert "line 5: column 'width, cm' holds 'much'" in bad
-    assert main([*map(str, fit), "--columns", "1,2", "--drop-missing"]) == 0
-    Path("w.csv").write_text("w\n1\n2\n")
-    only = fails(capsys, "fit", "w.csv", "--columns", "all", "--weights", "w")
-    assert "no column but the weights" in only
-
-
-def test_samples_of_several_columns(plane_file, capsys):
+def test_samples_of_several_columns_are_data(plane_file, capsys):
     main("fit plane.csv --columns 1,2 --beta 9 --constraint gradient --out fit.npz".split())
-    capsys.readouterr()
-    for method in ("langevin", "mala"):
-        options = f"--method {method} --n-steps 40 --step 0.05 --random-state 4"
-        assert main(f"sample fit.npz -n 30 --out s.csv {options}".split()) == 0
-        assert capsys.readouterr().out == f"30 samples ({method}) written to s.csv\n"
-        lines = Path("s.csv").read_text().splitlines()
-        assert lines[0] == 'height,"width, cm"'
-        expected = load("fit.npz").sample(30, method=method, n_steps=40, step=0.05, random_state=4)
-        assert np.array_equal(np.loadtxt("s.csv", skiprows=1, delimiter=","), expected)
-    # without a method: the library's choice; samples are data
     assert main("sample fit.npz -n 30 --n-steps 40 --random-state 4 --out s.csv".split()) == 0
-    assert "30 samples (langevin)" in capsys.readouterr().out
+    capsys.readouterr()
     assert main("fit s.csv --columns all --beta 20".split()) == 0
     assert "'width, cm'" in capsys.readouterr().out
     assert "method='exact' is for one column" in fails(
@@ -295,37 +271,31 @@ def test_samples_of_several_columns(plane_file, capsys):
 # -------------------------------------------------------------------------------- reading columns
 
 
-def column_of(text, *options, capsys=None):
-    Path("other.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    command = ["fit", "other.csv", "--beta", "30", "--out", "other.npz", *options]
-    assert main(command) == 0
+def column_of(text, *options):
+    """The fit of a file with this text."""
+    Path("other.csv").write_text(text)
+    assert main(["fit", "other.csv", "--beta", "30", "--out", "other.npz", *options]) == 0
     return load("other.npz")
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_delimiters_are_found(line_file, delimiter, newline):
+def test_delimiters_are_found_or_given(line_file, delimiter, newline):
     x = bimodal()
     rows = [delimiter.join(["name", " the value ", "other"])]
     rows += [delimiter.join([f'"a, b; {i}"', f"{v!r}", "1"]) for i, v in enumerate(x.tolist())]
+    how = ["--delimiter", ":"] if delimiter == ":" else []
     for mark in ("", "\ufeff"):
-        fit = column_of(mark + newline.join(rows), "--column", "the value")
+        fit = column_of(mark + newline.join(rows), "--column", "the value", *how)
         assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
 
 
-def test_one_column_needs_no_name_and_blank_lines_do_not_count(line_file, capsys):
-    x = bimodal().tolist()
-    fit = column_of("value\n\n" + "\n".join(map(repr, x)) + "\n\n")
-    assert np.array_equal(fit.network_.offset, fit_convex_score(x, beta=30.0).network_.offset)
-    assert "n = 60," in capsys.readouterr().out
-
-
-def test_delimiter_can_be_given(line_file):
-    rows = "\n".join(f"{value!r}:1" for value in bimodal().tolist())
-    assert column_of("value:one\n" + rows, "--column", "value", "--delimiter", ":").beta_ == 30.0
-
-
-def test_a_name_goes_before_an_index(line_file, capsys):
+def test_names_of_columns(line_file, capsys):
+    # one column needs none, and blank lines do not count
+    fit = column_of("value\n\n" + "\n".join(map(repr, bimodal().tolist())) + "\n\n")
+    expected = fit_convex_score(bimodal(), beta=30.0)
+    assert np.array_equal(fit.network_.offset, expected.network_.offset)
+    # a name goes before an index
     rows = "\n".join(f"{i},{value!r}" for i, value in enumerate(bimodal().tolist()))
     column_of("1,x\n" + rows, "--column", "1")
     assert "column '1': n = 60, 60 distinct, 0 to 59" in capsys.readouterr().out
@@ -360,86 +330,86 @@ def test_a_row_is_dropped_with_its_weight(line_file, capsys):
     assert "line 4: column 'weight' is empty" in fails(capsys, *command)
     assert main([*map(str, command), "--drop-missing"]) == 0
     assert "n = 59," in capsys.readouterr().out
+    command = ["fit", line_file, "--columns", "id,weight", "--beta", 30]
+    assert "line 4: column 'weight' is empty" in fails(capsys, *command)
+    assert main([*map(str, command), "--drop-missing"]) == 0
+    assert "n = 59, 59 distinct rows" in capsys.readouterr().out
 
 
-def test_bad_files_and_columns(line_file, capsys):
-    def fit(text, *options):
-        Path("bad.csv").write_bytes(text)
-        return fails(capsys, "fit", "bad.csv", "--beta", 30, *options)
-
-    choose = (
-        "bad.csv has 2 columns; choose one with --column: a, b (several: repeat --column, or "
-        "--columns all)"
-    )
-    assert choose in fit(b"a,b\n1,2\n")
-    assert "no column 'c'; --column must be one of a, b, or an index from 0 to 1" in fit(
-        b"a,b\n1,2\n", "--column", "c"
-    )
-    assert "no column '2'" in fit(b"a,b\n1,2\n", "--column", "2")
-    assert "no column 'w'; --weights must" in fit(b"a\n1\n2\n", "--weights", "w")
-    assert "2 columns named 'a'; give --column by index: 0 or 2" in fit(
-        b"a,b,a\n1,2,3\n", "--column", "a"
-    )
-    assert "is empty" in fit(b"")
-    assert "no rows under the header" in fit(b"a\n")
-    assert "all 2 rows were dropped" in fit(b"a\nx\ny\n", "--drop-missing")
-    assert "the first line, 1.5, 2, looks like data. Add a header row" in fit(
-        b"1.5,2\n2,3\n", "--column", "0"
-    )
-    assert "bad.csv is not a CSV file in UTF-8" in fit(b"a\n\xff\xfe\n")
-    assert "the delimiter must be one character" in fit(b"a\n1\n", "--delimiter", "::")
+@pytest.mark.parametrize(
+    "text, options, message",
+    [
+        (b"a,b\n1,2\n", "",
+         "bad.csv has 2 columns; choose one with --column: a, b (several: repeat --column, or "),
+        (b"a,b\n1,2\n", "--column c",
+         "no column 'c'; --column must be one of a, b, or an index from 0 to 1"),
+        (b"a,b\n1,2\n", "--column 2", "no column '2'"),
+        (b"a\n1\n2\n", "--weights w", "no column 'w'; --weights must"),
+        (b"w\n1\n2\n", "--columns all --weights w", "no column but the weights"),
+        (b"a,b,a\n1,2,3\n", "--column a", "2 columns named 'a'; give --column by index: 0 or 2"),
+        (b"", "", "is empty"),
+        (b"a\n", "", "no rows under the header"),
+        (b"a\nx\ny\n", "--drop-missing", "all 2 rows were dropped"),
+        (b"1.5,2\n2,3\n", "--column 0", "the first line, 1.5, 2, looks like data. Add a header row"),
+        (b"a\n\xff\xfe\n", "", "bad.csv is not a CSV file in UTF-8"),
+        (b"a\n1\n", "--delimiter ::", "the delimiter must be one character"),
+    ],
+)  # fmt: skip
+def test_bad_files_and_columns(tmp_path, monkeypatch, capsys, text, options, message):
+    monkeypatch.chdir(tmp_path)
+    Path("bad.csv").write_bytes(text)
+    assert message in fails(capsys, "fit", "bad.csv", "--beta", 30, *options.split())
 
 
 # --------------------------------------------------------------------------------------- sample
 
 
 @pytest.fixture
-def saved(line_file):
+def saved(line_file, capsys):
     main("fit data.csv --column value --beta 9 --out fit.npz".split())
+    capsys.readouterr()
     return Path("fit.npz")
 
 
-def test_samples_are_the_library_s_in_full_precision(saved, capsys):
-    capsys.readouterr()
-    command = "sample fit.npz -n 50 --out samples.csv --random-state 4"
-    assert main(command.split()) == 0
-    assert capsys.readouterr().out == "50 samples (exact) written to samples.csv\n"
-    lines = Path("samples.csv").read_text().splitlines()
-    assert lines[0] == "x"
-    expected = load(saved).sample(50, random_state=4)
-    assert [float(line) for line in lines[1:]] == expected.tolist()
-    # samples are data: they can be fitted
-    assert main("fit samples.csv --beta 20".split()) == 0
+@pytest.mark.parametrize("method", [None, "langevin", "mala"])
+@pytest.mark.parametrize("several", [False, True])
+def test_samples_are_the_library_s_in_full_precision(
+    line_file, plane_file, capsys, method, several
+):
+    if several:
+        model = fit_convex_score(planar(), beta=9.0, constraint="gradient")
+        model.feature_names_in_ = np.array(["height", "width, cm"], dtype=object)
+    else:
+        model = fit_convex_score(bimodal(), beta=9.0)
+    save(model, "fit.npz")
+    how = {"method": method, "step": 0.01, "n_steps": 15} if method else {}
+    if several and not method:
+        how = {"n_steps": 15}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in how.items()]
+    command = ["sample", "fit.npz", "-n", "20", "--random-state", "4", *words]
+    assert main([*command, "--out", "s.csv"]) == 0
+    said = method or ("langevin" if several else "exact")
+    assert capsys.readouterr().out == f"20 samples ({said}) written to s.csv\n"
+    expected = model.sample(20, random_state=4, **how)
+    assert np.array_equal(np.loadtxt("s.csv", skiprows=1, delimiter=","), expected)
+    text = Path("s.csv").read_text()
+    assert text.startswith('height,"width, cm"\n' if several else "x\n")
+    # to standard output without a file
+    assert main(command) == 0
+    assert capsys.readouterr().out == text
 
 
-def test_samples_go_to_standard_output_without_a_file(saved, capsys):
-    capsys.readouterr()
-    assert main("sample fit.npz -n 3 --random-state 4".split()) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "x" and len(lines) == 4
-
-
-@pytest.mark.parametrize("method", ["langevin", "mala"])
-def test_chains(saved, capsys, method):
-    command = f"sample fit.npz -n 20 --method {method} --step 0.01 --n-steps 15 --random-state 4"
-    assert main([*command.split(), "--out", "s.csv"]) == 0
-    expected = load(saved).sample(20, method=method, step=0.01, n_steps=15, random_state=4)
-    assert np.array_equal(np.loadtxt("s.csv", skiprows=1), expected)
-
-
-def test_errors_of_sample(saved, capsys):
-    capsys.readouterr()
-    assert "nothing.npz" in fails(capsys, "sample", "nothing.npz")
-    assert "data.csv cannot be loaded: it is not an .npz file" in fails(
-        capsys, "sample", "data.csv"
-    )
-    assert "method must be one of" in fails(capsys, "sample", saved, "--method", "gibbs")
-    assert "n must be an integer >= 1; got 0" in fails(capsys, "sample", saved, "-n", 0)
-    assert "step = 0.1 has no effect with method='exact'" in fails(
-        capsys, "sample", saved, "--step", 0.1
-    )
-    wild = fails(capsys, "sample", saved, "--method", "langevin", "--step", 1e6, "-n", 5)
-    assert "step" in wild
+@pytest.mark.parametrize(
+    "command, message",
+    [("nothing.npz", "nothing.npz"),
+     ("data.csv", "data.csv cannot be loaded: it is not an .npz file"),
+     ("fit.npz --method gibbs", "method must be one of"),
+     ("fit.npz -n 0", "n must be an integer >= 1; got 0"),
+     ("fit.npz --step 0.1", "step = 0.1 has no effect with method='exact'"),
+     ("fit.npz --method langevin --step 1e6 -n 5", "step")],
+)  # fmt: skip
+def test_errors_of_sample(saved, capsys, command, message):
+    assert message in fails(capsys, "sample", *command.split())
 
 
 # ---------------------------------------------------------------------------------- demo, bench
@@ -450,7 +420,7 @@ def test_demo_runs_where_it_is_told(monkeypatch, capsys):
 
     def run_demo(folder, *, random_state):
         calls.append((folder, random_state))
-        return "the table"
+        return types.SimpleNamespace(summary="the table")
 
     stand_in = types.SimpleNamespace(run_demo=run_demo)
     monkeypatch.setitem(sys.modules, "convexscore.cli.demo", stand_in)
@@ -485,7 +455,7 @@ def test_exit_code_and_streams_of_the_program(saved):
     assert (done.returncode, out) == (2, "")
     assert err.startswith("convexscore: error: ") and len(err.splitlines()) == 1
     # a reader that stops early, like head, is no error
-    done = program("sample", path, "-n", "200000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = program("sample", path, "-n", "20000", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.stdout.readline() == "x\n"
     done.stdout.close()
     assert done.stderr.read() == ""

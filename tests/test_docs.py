@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import png_size
 from test_structure import FLOORS
 
 from convexscore import (
@@ -92,9 +93,7 @@ def test_commands_run(tmp_path, monkeypatch, capsys):
     for line in lines:
         words = shlex.split(line.split("  #")[0])
         assert words[0] == "convexscore"
-        if (
-            words[1] != "bench"
-        ):  # the names are checked below, the benchmarks have tests of their own
+        if words[1] != "bench":  # names are checked below, benchmarks have tests of their own
             assert main(words[1:]) == 0, line
             ran.add(words[1])
     assert ran == {"fit", "sample", "diffuse", "demo"}
@@ -117,11 +116,6 @@ def test_the_picture_can_be_made(tmp_path):
 
 
 IMAGE = (ROOT / "docs" / "images", "demo.png")
-
-
-def png_size(data):
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
 
 
 # --------------------------------------------------------------------------- it leads somewhere
@@ -190,11 +184,7 @@ SIGNATURES = {
 @pytest.mark.parametrize("column", FITS)
 def test_all_options_of_fits_are_listed_with_their_defaults(column):
     function, options, estimator = SIGNATURES[column]
-    own = {
-        name: parameter.default
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+    own = inspect.getfullargspec(function).kwonlydefaults or {}
     expected = own | {name: getattr(estimator, name) for name in options.__annotations__}
     found = documented("options.md", column, *FITS)
     assert {name: ast.literal_eval(code(cell)) for name, cell in found.items()} == expected

@@ -1,13 +1,13 @@
 """The lessons run from top to bottom, with the numbers they assert and nothing on stderr."""
 
 import os
-import struct
 import sys
 from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import png_size
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -48,22 +48,6 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def figures(notebook):
-    """The drawn figures, as the bytes of their PNG files."""
-    return [
-        b64decode(output.data["image/png"])
-        for cell in code_cells(notebook)
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    ]
-
-
-def png_size(png):
-    """Width and height in pixels: the first two entries of the header chunk."""
-    assert png[:8] == b"\x89PNG\r\n\x1a\n" and png[12:16] == b"IHDR"
-    return struct.unpack(">II", png[16:24])
-
-
 def test_the_lessons_are_there():
     assert [path.name for path in NOTEBOOKS] == [
         "01_what_does_a_two_layer_network_learn.ipynb",
@@ -83,12 +67,15 @@ def test_lesson_runs(path):
     nbformat.validate(notebook)
     assert sum("assert" in cell.source for cell in code_cells(notebook)) >= 3
     execute(notebook)
-    for cell in code_cells(notebook):
-        for output in cell.outputs:
-            assert output.output_type != "error"
-            assert output.get("name") != "stderr", output.text
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    for output in outputs:
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr", output.text
+    pictures = [
+        output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})
+    ]
     shown = sum(cell.source.count("plt.show()") for cell in code_cells(notebook))
-    sizes = [png_size(png) for png in figures(notebook)]
+    sizes = [png_size(b64decode(picture)) for picture in pictures]
     assert len(sizes) == shown >= 5
     # an artist far outside its axes makes a figure of thousands of pixels
     assert np.max(sizes) < 2000

@@ -12,15 +12,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import bimodal
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -30,15 +31,11 @@ from sklearn.exceptions import NotFittedError
 import convexscore.models.diffusion
 from convexscore import ConvergenceWarning, ConvexDiffusion, ConvexScore, load, save
 from convexscore.models.diffusion_sampling import SAMPLERS
-from convexscore.persistence.archive import SCHEMA_VERSION, digest_of, write_archive
+from convexscore.persistence.archive import SCHEMA_VERSION, write_archive
 from convexscore.persistence.codec import MODELS, PARTS
 from convexscore.schedules import vp_time
 
-
-def line(scale=1.0, shift=0.0):
-    rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(-2.0, 1.0, 40), rng.normal(2.0, 0.5, 20)])
-    return shift + scale * points
+line = bimodal
 
 
 def plane():
@@ -57,23 +54,17 @@ SMOOTHED = {**DSM, "labels": "smoothed"}
 # What is fitted: data and options.
 SCORES = {
     "line, cv": (line(), CV),
-    "line, one standard error": (line(), {**CV, "one_standard_error": True}),
     "line, no neurons": (line(), {"beta": 60.0}),
     "line, one neuron": (line(), {**DSM, "noise": 0.4, "beta": 20.0, "random_state": 1}),
     "line, weights": (line(), {**ABS, "beta": np.float64(5.5)}),
     "line, smoothed": (line(), {**SMOOTHED, "beta": 3, "random_state": np.int64(4)}),
     "line, density": (line(), {"activation": "abs", "constraint": "density", "beta": 6.0}),
-    "line, log-concave": (line(), {"constraint": "log-concave", "beta": 4.0}),
-    "line, 1e8 x - 3e8": (line(1e8, -3e8), CV),
+    "line, 1e8 x - 3e8": (1e8 * line() - 3e8, CV),
     "plane": (plane() + np.array([0.0, 1e3]), {"beta": 9.0}),
-    "plane, no neurons": (plane(), {"beta": 60.0}),
     "plane, names, weights": (FRAME, {**ABS, "beta": 20.0}),
     "plane, cv": (plane(), {**SMOOTHED, "n_betas": 5, "cv": 2, "standardize": "columns"}),
     "plane, gradient": (
         plane(), {**DSM, "constraint": "gradient", "beta": 2.0, "standardize": "whitening"},
-    ),
-    "plane, log-concave": (
-        plane(), {"constraint": "log-concave", "beta": 8.0, "tol": 1e-3},
     ),
     "space": (SPACE, {**DSM, "beta": 12.0, "n_starts": 8}),
 }  # fmt: skip
@@ -83,22 +74,17 @@ MODELS_OF_LEVELS = {
     "levels, given": (
         line(), {"levels": LEVELS, "beta": (0.3, np.float64(2.0), 9), "labels": "noisy"},
     ),
-    "levels, 1e-2 x + 1e8": (line(1e-2, 1e8), {"n_levels": 4, "beta": "rule"}),
-    "levels, no neurons": (line(), {"n_levels": 3, "beta": 1e6}),
     "levels, one failed": (line(), {"levels": LEVELS, "beta": 3.0}),
     "levels, plane, names": (
         FRAME, {"n_levels": 4, "n_draws": 3, "constraint": "gradient", "beta": 2.0},
-    ),
-    "levels, plane, ve, cv": (
-        plane(),
-        {"n_levels": 3, "n_draws": 2, "cv": 2, "tol": 0.05, "schedule": "ve",
-         "standardize": "columns"},
     ),
     "levels, space": (
         SPACE[:, :3], {"activation": "abs", "n_levels": 3, "n_draws": 2, "beta": 4.0, "n_starts": 8},
     ),
 }  # fmt: skip
 KINDS = {**SCORES, **MODELS_OF_LEVELS}
+SLOW = ("space", "levels, space")
+ALL = [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS]
 BASIC = ("line, cv", "plane, gradient", "levels, given", "levels, plane, names")
 _FITTED = {}
 
@@ -124,7 +110,7 @@ def fails_at_one(x, w, options, beta, *, fit=convexscore.models.diffusion.fit_le
     return fit(x, w, options, beta, **{**how, "seed": seed})
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=ALL)
 def saved(request, tmp_path):
     """A model and its file."""
     return fitted(request.param), save(fitted(request.param), tmp_path / "model.npz")
@@ -147,20 +133,24 @@ def assert_same(a, b, at="model"):
         assert a.flags.f_contiguous == b.flags.f_contiguous or not a.flags.forc, at
         assert a.tolist() == b.tolist() if a.dtype == object else a.tobytes() == b.tobytes(), at
         return
-    if isinstance(a, list | tuple):
-        assert len(a) == len(b), at
-        left, right = dict(enumerate(a)), dict(enumerate(b))
-    elif dataclasses.is_dataclass(a):
-        names = [field.name for field in dataclasses.fields(a)]
-        left, right = ({name: getattr(each, name) for name in names} for each in (a, b))
-    elif isinstance(a, dict | BaseEstimator):
-        left, right = (each if isinstance(a, dict) else vars(each) for each in (a, b))
-        assert sorted(left) == sorted(right), at
-    else:
+    left, right = parts(a), parts(b)
+    if left is None:
         assert position(a) == position(b), at
         return
+    assert sorted(left) == sorted(right), at
     for name in left:
         assert_same(left[name], right[name], f"{at}.{name}")
+
+
+def parts(value):
+    """What it is made of, by name; None if there is nothing inside."""
+    if isinstance(value, list | tuple):
+        return dict(enumerate(value))
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, BaseEstimator):
+        return vars(value)
+    return value if isinstance(value, dict) else None
 
 
 def position(value):
@@ -210,7 +200,7 @@ def test_round_trip_is_exact(saved, tmp_path):
         assert [np.asarray(values).tobytes() for values in behaviour(twin)] == expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_kinds_are_what_they_are_called(kind):
     model = fitted(kind)
     table = getattr(model, "certificates_", None)
@@ -229,15 +219,12 @@ RANDOM_STATES = {
     "none": lambda: None,
     "int": lambda: 2**40,
     "numpy int": lambda: np.uint32(7),
-    "PCG64": lambda: np.random.default_rng(5),
-    "PCG64DXSM": lambda: np.random.Generator(np.random.PCG64DXSM(5)),
-    "MT19937": lambda: np.random.Generator(np.random.MT19937(5)),
-    "Philox": lambda: np.random.Generator(np.random.Philox(5)),
-    "SFC64": lambda: np.random.Generator(np.random.SFC64(5)),
+    **{kind: lambda kind=kind: np.random.Generator(getattr(np.random, kind)(5))
+       for kind in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")},
     "child": lambda: np.random.default_rng(np.random.SeedSequence([2**70, 3]).spawn(3)[2]),
     "legacy": lambda: np.random.RandomState(0),
     "legacy over PCG64": lambda: np.random.RandomState(np.random.PCG64(1)),
-}
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -260,15 +247,12 @@ def test_random_states_continue(tmp_path, make):
         assert_same(fit, again)
 
 
+numbers = arrays(
+    st.sampled_from(["f8", "f4", "i8", "u4", "?", ">f8", "<U3"]),
+    array_shapes(min_dims=0, min_side=0),
+)
 plain = st.recursive(
-    st.one_of(
-        st.none(),
-        *(st.booleans(), st.integers(), st.floats(), st.text()),
-        arrays(
-            st.sampled_from(["f8", "f4", "i8", "u4", "?", ">f8", "<U3"]),
-            array_shapes(min_dims=0, min_side=0),
-        ),
-    ),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), numbers),
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
@@ -401,55 +385,38 @@ def test_a_reader_sees_one_whole_model_whoever_writes(tmp_path):
         "model = load(sys.argv[1])\n"
         "for _ in range(30): save(model, sys.argv[2])\n"
     )
-    command = [sys.executable, "-c", code]
-    processes = [subprocess.Popen([*command, source, path]) for source in sources]
-    done = threading.Event()
-
-    def keep_saving(model):
-        while not done.wait(0.005):
-            save(model, path)
-
-    threads = [threading.Thread(target=keep_saving, args=(model,)) for model in models.values()]
-    for thread in threads:
-        thread.start()
     seen = []
-    try:
-        while any(process.poll() is None for process in processes):
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(subprocess.run, [sys.executable, "-c", code, source, path], check=True)
+                   for source in sources]  # fmt: skip
+        while not all(writer.done() for writer in writers):
+            here = [pool.submit(save, model, path) for model in models.values()]
             again = load(path)
             assert_same(models[again.beta_], again)
             seen.append(again.beta_)
-    finally:
-        done.set()
-        for worker in (*threads, *processes):
-            worker.join() if worker in threads else worker.wait()
-    assert [process.returncode for process in processes] == [0, 0]
+            assert [saved.result() for saved in here] == [path, path]
+    assert [writer.result().returncode for writer in writers] == [0, 0]
     assert set(seen) == set(models) and len(seen) > 20
     assert set(tmp_path.iterdir()) == {path, *sources}
 
 
-def test_mode_bits_are_kept(small):
-    fit, path = small
-    before = os.umask(0o027)
-    try:
-        save(fit, path)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640  # what the umask left of 666
-    for mode in (0o640, 0o604, 0o666):
-        path.chmod(mode)
-        save(fit, path)
-        assert stat.S_IMODE(path.stat().st_mode) == mode
-
-
-def test_symbolic_links_stay(small, tmp_path):
+def test_mode_bits_and_symbolic_links_are_kept(small, tmp_path):
     fit, target = small
     first, second, circle = (tmp_path / "links" / f"{k}.npz" for k in range(3))
     first.parent.mkdir()
     first.symlink_to("../fit.npz")
     second.symlink_to(first)
     circle.symlink_to(circle)
-    for _ in range(2):  # to a file that is not there yet, then to one that is
+    before = os.umask(0o027)
+    try:
         save(fit, second)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640  # what the umask left of 666
+    for mode in (0o640, 0o604, 0o666):
+        target.chmod(mode)
+        save(fit, second)
+        assert stat.S_IMODE(target.stat().st_mode) == mode
         assert os.readlink(first) == "../fit.npz" and second.is_symlink()
         assert not target.is_symlink()
         assert_same(fit, load(target))
@@ -508,41 +475,34 @@ def unzipped(path):
         return {name.removesuffix(".npy"): archive.read(name) for name in archive.namelist()}
 
 
-def sealed(path, entries):
-    """With a digest that fits."""
-    return zipped(path, {**entries, "digest": npy(np.array(digest_of(entries).encode()))})
-
-
 @basic
 def test_the_helpers_of_these_tests_make_good_files(saved, tmp_path):
     model, path = saved
-    assert_same(model, load(sealed(tmp_path / "sealed.npz", unzipped(path))))
+    assert_same(model, load(zipped(tmp_path / "again.npz", unzipped(path))))
     write_archive(tmp_path / "written.npz", *contents(path))
     assert (tmp_path / "written.npz").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x93NUMPY", b"PK\x03\x04 not really"])
-def test_foreign_and_missing_files(tmp_path, content):
-    with pytest.raises(FileNotFoundError, match=r"foreign\.npz"):
-        load(tmp_path / "foreign.npz")
-    (tmp_path / "foreign.npz").write_bytes(content)
-    refused(tmp_path / "foreign.npz", "it is not an .npz file")
-
-
 FOREIGN = [
-    ("a", npy(np.ones(3)), r"it has no header.*entries: a\)"),
-    ("header", npy(np.array(1.0)), "its header is not text"),
-    ("header", npy(np.array(b"hello")), "its header is not valid JSON"),
-    ("header", npy(np.array(b"[" * 100_000)), "its header is not valid JSON"),
-    ("header", npy(np.array(b'{"format": "something else"}')), "format 'something else'"),
-    ("header", npy(np.array(b"[1]")), "format 'list'"),
-    ("header", b"hello", "'header'.*not a plain array"),
-]
+    *(("a", content, "it is not an .npz file") for content in
+      (b"", b"x,y\n1,2\n", b"\x93NUMPY", b"PK\x03\x04 not really")),
+    ("a.npy", npy(np.ones(3)), r"it has no header.*entries: a\)"),
+    ("header.npy", npy(np.array(1.0)), "no header that is text"),
+    ("header.npy", npy(np.array(b"hello")), "its header is not valid JSON"),
+    ("header.npy", npy(np.array(b"[" * 100_000)), "its header is not valid JSON"),
+    ("header.npy", npy(np.array(b'{"format": "something else"}')), "format 'something else'"),
+    ("header.npy", npy(np.array(b"[1]")), "format 'list'"),
+    ("header.npy", b"hello", "'header'.*not a plain array"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name, content, match", FOREIGN)
-def test_foreign_entries(tmp_path, name, content, match):
-    refused(zipped(tmp_path / "foreign.npz", {name: content}), match)
+def test_foreign_and_missing_files(tmp_path, name, content, match):
+    path = tmp_path / "foreign.npz"
+    with pytest.raises(FileNotFoundError, match=r"foreign\.npz"):
+        load(path)
+    path.write_bytes(content)
+    refused(path if name == "a" else zipped(path, {name: content}), match)
 
 
 class Bomb:
@@ -554,25 +514,18 @@ def test_bombs_do_not_go_off(small):
     fit, path = small
     entries = unzipped(save(fit, path))
     pickled = npy(np.array([Bomb()], dtype=object))
-    refused(sealed(path, {**entries, "network_.w": pickled}), "'network_.w'.*not a plain array")
+    refused(zipped(path, {**entries, "network_.w": pickled}), "'network_.w'.*not a plain array")
     zeros = npy(np.zeros(10**6))
     large = zeros.replace(b"(1000000,), }    ", b"(10000000000,), }")[:1000]
     zipped(path, {**entries, "network_.w": zeros}, zipfile.ZIP_DEFLATED)
     tracemalloc.start()
     refused(path, r"its entries declare 80\d+ bytes and the whole file has")
-    refused(sealed(path, {**entries, "network_.w": large}), r"\(10000000000,\) in 872 bytes")
+    refused(zipped(path, {**entries, "network_.w": large}), r"\(10000000000,\) in 872 bytes")
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
 
 
-@basic
-def test_truncated_files(saved):
-    content = saved[1].read_bytes()
-    for share in (0.1, 0.5, 0.98):
-        saved[1].write_bytes(content[: int(share * len(content))])
-        refused(saved[1], "its end is missing")
-
-
+@pytest.mark.slow
 @basic
 def test_one_flipped_bit_anywhere_is_refused_or_harmless(saved):
     model, path = saved
@@ -591,8 +544,12 @@ def test_one_flipped_bit_anywhere_is_refused_or_harmless(saved):
         else:  # time stamps of the archive and the like: nothing that is read
             assert_same(model, again)
     assert n_refused > 120
+    for share in (0.1, 0.5, 0.98):
+        path.write_bytes(content[: int(share * len(content))])
+        refused(path, "its end is missing")
 
 
+@pytest.mark.slow
 @basic
 def test_nothing_changes_unseen(saved):
     """Every entry, and every number and word of the header."""
@@ -613,7 +570,7 @@ def test_nothing_changes_unseen(saved):
     for name, content in entries.items():
         others = {key: value for key, value in entries.items() if key != name}
         for changed in (others, {**others, name: content[:-1] + bytes([content[-1] ^ 1])}):
-            refused(zipped(path, changed), "the digest is another|header")
+            refused(zipped(path, changed), "the digest is another|header|not a plain array")
 
 
 WEIGHTS = "fitted.network_.TwoLayerNetwork"
@@ -622,8 +579,8 @@ CHANGES = [
     ("schema_version", None, "schema version None"),
     ("model", None, "model None; expected one of ConvexScore, ConvexDiffusion"),
     ("model", "ConvexDiffusion", "unexpected keyword argument"),
-    ("params", None, "header lacks 'params'"),
-    ("fitted", [1], "header lacks 'fitted'"),
+    ("params", None, "do not fit together .* no attribute 'items'"),
+    ("fitted", [1], "do not fit together .* no attribute 'items'"),
     ("params.colour", "blue", "unexpected keyword argument 'colour'"),
     ("fitted.sample", 1, "'sample' is no fitted attribute"),
     ("fitted.__class_", 1, "'__class_' is no fitted attribute"),
@@ -632,7 +589,6 @@ CHANGES = [
     ("fitted.network_", {"a": 1, "b": 2}, "network_ is 2 things"),
     ("fitted.certificate_", {"Certificate": {"objective": 1.0}}, "arguments: .*'gap'"),
     ("fitted.certificate_", {"Certificate": "BEST"}, "do not fit together"),
-    ("fitted.beta_", {"scalar": ["O", 1]}, "scalar of dtype 'O'"),
     ("params.random_state", {"Generator": {"state": {"dict": {"bit_generator": "sys"}}}}, "'sys'"),
     (f"{WEIGHTS}.u", {"array": "network_.v"}, "'network_.v' is missing"),
     (f"{WEIGHTS}.u", {"array": "noise_labels_"}, r"must have shape \(120, 1\)"),

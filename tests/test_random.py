@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from convexscore._tools.progress import progress_bar, track
+from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import check_random_state, spawn_generators
 
 
@@ -60,8 +60,6 @@ def test_wrong_type_is_refused_by_name(bad):
 def test_negative_numbers_are_refused():
     with pytest.raises(ValueError, match=r"random_state must be .* got -1"):
         check_random_state(-1)
-    with pytest.raises(ValueError, match="n_children must be an int >= 0; got -2"):
-        spawn_generators(0, -2)
 
 
 def test_bar_counts_steps(capsys):
@@ -69,24 +67,22 @@ def test_bar_counts_steps(capsys):
     with progress_bar(4, show=True, description="steps") as advance:
         advance(1)
         advance(3)
-    assert list(track([10, 20], show=True, description="items")) == [10, 20]
     shown = capsys.readouterr().err
     assert "steps: 100%" in shown and "4/4" in shown
-    assert "items: 100%" in shown and "2/2" in shown
 
 
 def test_no_bar_imports_nothing(monkeypatch, capsys):
     _forbid_tqdm(monkeypatch)
     with progress_bar(4, show=False) as advance:
         advance(4)
-    assert list(track(iter([1, 2]), show=False)) == [1, 2]
     assert capsys.readouterr().err == ""
 
 
 def test_missing_tqdm_warns_with_the_remedy_and_goes_on(monkeypatch):
     _forbid_tqdm(monkeypatch)
     with pytest.warns(UserWarning, match=r"pip install 'convexscore\[progress\]'"):
-        assert list(track(range(3), show=True)) == [0, 1, 2]
+        with progress_bar(3, show=True) as advance:
+            advance(3)
 
 
 def _forbid_tqdm(monkeypatch):

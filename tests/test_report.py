@@ -13,6 +13,9 @@ from convexscore.cli import demo
 from convexscore.cli.demo import law_table, run_demo
 from convexscore.cli.figures import demo_figure
 
+pytestmark = pytest.mark.slow
+NAME, X = demo.demo_column()
+
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
@@ -22,8 +25,8 @@ def report(tmp_path_factory):
 def test_writes_what_it_lists(report):
     assert [f.name for f in report.files] == ["demo.png", "fit.npz", "samples.csv", "summary.txt"]
     for file in report.files:
-        assert file.parent == report.folder and file.stat().st_size > 200
-        assert str(file) in str(report)
+        assert file.parents[1].name == "new" and file.stat().st_size > 200
+        assert str(file) in report.summary
     assert report.files[0].read_bytes().startswith(b"\x89PNG")
     text = report.files[3].read_text(encoding="utf-8")
     assert report.summary.startswith(text)
@@ -34,7 +37,7 @@ def test_fit_is_certified_bimodal_and_saved(report):
     assert fit.certificate_.optimal
     assert fit.certificate_.relative_gap < 1e-10 and fit.certificate_.max_violation < 1e-9
     assert fit.piecewise_.is_integrable
-    grid = np.linspace(report.x.min(), report.x.max(), 2_000)
+    grid = np.linspace(X.min(), X.max(), 2_000)
     s = fit.score_function(grid)
     assert np.count_nonzero((s[:-1] > 0) & (s[1:] <= 0)) >= 2  # modes
     np.testing.assert_array_equal(load(report.files[1]).score_function(grid), s)
@@ -57,7 +60,7 @@ def test_summary_states_the_numbers(report):
         f"beta         {report.fit.beta_:.6g} (5-fold cross-validation",
         f"{proof.objective:.10g}",
         "certificate  optimal\n",
-        f"{stats.kstest(report.x, report.fit.cdf).statistic:.4f}",
+        f"{stats.kstest(X, report.fit.cdf).statistic:.4f}",
         f"{stats.kstest(report.samples, report.fit.cdf).statistic:.4f}",
         f"{report.fit.ppf(0.95):.4g}",
     ):
@@ -65,7 +68,6 @@ def test_summary_states_the_numbers(report):
     assert max(map(len, report.summary.splitlines())) <= 100
 
 
-@pytest.mark.slow
 def test_same_seed_same_result(report, tmp_path):
     again = run_demo(tmp_path, random_state=0)
     np.testing.assert_array_equal(again.samples, report.samples)
@@ -73,8 +75,7 @@ def test_same_seed_same_result(report, tmp_path):
 
 
 def test_figure_panels(report):
-    name, x = demo.demo_column()
-    figure = demo_figure(name, x, report.fit, report.samples)
+    figure = demo_figure(NAME, X, report.fit, report.samples)
     density, score, certificate, samples = figure.axes
     np.testing.assert_allclose(
         density.lines[0].get_ydata(), report.fit.density(density.lines[0].get_xdata())
@@ -88,15 +89,14 @@ def test_figure_panels(report):
 
 def test_tables(report):
     assert aligned([("a", "1"), ("bc", "22")], numbers=True) == ["a    1", "bc  22"]
-    lines = law_table(report.x, report.fit.piecewise_, report.samples)
+    lines = law_table(X, report.fit.piecewise_, report.samples)
     assert len(lines) == 8 and len({len(line) for line in lines}) == 1
     row = dict(zip(("data", "law", "chains"), map(float, lines[1].split()[1:]), strict=True))
-    assert row["data"] == pytest.approx(report.x.mean(), rel=1e-3)
+    assert row["data"] == pytest.approx(X.mean(), rel=1e-3)
     assert row["law"] == pytest.approx(report.fit.piecewise_.mean(), rel=1e-3)
     assert row["chains"] == pytest.approx(report.samples.mean(), rel=1e-3)
 
 
-@pytest.mark.slow
 def test_score_without_a_density_is_refitted_with_one(tmp_path, monkeypatch):
     # heavy tails and little penalty: the free optimum bends upwards at the ends
     column = stats.t(1.5).ppf((np.arange(150) + 0.5) / 150)

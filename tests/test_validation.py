@@ -379,7 +379,6 @@ def test_tables_with_too_few_points():
     refused_table(r"^X must hold at least 2 points; got 0", TABLE[:0])
     refused_table(r"^X is constant: all rows are equal \(5 times", np.repeat(TABLE[:1], 5, axis=0))
     few = np.repeat(TABLE[:2], 4, axis=0)
-    refused_table(r"^X must hold at least 3 distinct rows; got 2 among 8", few, min_distinct=3)
     assert check_points(few, min_distinct=2).shape == (8, 3)
     assert check_points(TABLE[:1], min_distinct=1).shape == (1, 3)
     assert check_points(TABLE[:0], min_distinct=0).shape == (0, 3)

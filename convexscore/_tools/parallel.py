@@ -32,10 +32,8 @@ def run_jobs(
     The bar moves with every result where the backend hands them out one by one.
     """
     backend, _ = get_active_backend()
-    if getattr(backend, "supports_return_generator", False):
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    else:
-        results = Parallel(n_jobs=n_jobs)(jobs)
+    one_by_one = getattr(backend, "supports_return_generator", False)
+    results = Parallel(n_jobs=n_jobs, return_as="generator" if one_by_one else "list")(jobs)
     collected = []
     with progress_bar(len(jobs), show=progress, description=description) as advance:
         for result in results:

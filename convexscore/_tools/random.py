@@ -11,6 +11,9 @@ RandomState: TypeAlias = int | np.integer | np.random.Generator | np.random.Rand
 
 # Entropy handed from a legacy RandomState to its Generator: 4 words are what SeedSequence pools.
 _ENTROPY_WORDS = 4
+_ALLOWED = (
+    "random_state must be None, an int >= 0, a numpy.random.Generator or a numpy.random.RandomState"
+)
 
 
 def check_random_state(random_state: RandomState = None) -> np.random.Generator:
@@ -50,15 +53,10 @@ def check_random_state(random_state: RandomState = None) -> np.random.Generator:
         return np.random.default_rng([int(word) for word in words])
     if isinstance(random_state, Integral) and not isinstance(random_state, bool):
         if random_state < 0:
-            raise ValueError(
-                f"random_state must be None, an int >= 0, a numpy.random.Generator or a "
-                f"numpy.random.RandomState; got {int(random_state)}. Use its absolute value."
-            )
+            raise ValueError(f"{_ALLOWED}; got {int(random_state)}. Use its absolute value.")
         return np.random.default_rng(int(random_state))
     raise TypeError(
-        f"random_state must be None, an int >= 0, a numpy.random.Generator or a "
-        f"numpy.random.RandomState; got {type(random_state).__name__}. "
-        f"Pass an int for a reproducible result."
+        f"{_ALLOWED}; got {type(random_state).__name__}. Pass an int for a reproducible result."
     )
 
 
@@ -80,11 +78,6 @@ def spawn_generators(random_state: RandomState, n_children: int) -> list[np.rand
     -------
     list of numpy.random.Generator
 
-    Raises
-    ------
-    ValueError
-        If ``n_children`` is negative.
-
     Examples
     --------
     >>> from convexscore._tools.random import spawn_generators
@@ -92,8 +85,4 @@ def spawn_generators(random_state: RandomState, n_children: int) -> list[np.rand
     >>> bool(few[2].normal() == many[2].normal())
     True
     """
-    if n_children < 0:
-        raise ValueError(
-            f"n_children must be an int >= 0; got {n_children}. Ask for at least one stream."
-        )
     return list(check_random_state(random_state).spawn(n_children))

@@ -8,10 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_lock = threading.Lock()
+from convexscore._tools.shared import Shared
+
 _here = threading.local()  # the list that this thread records into
-_active: list[warnings.catch_warnings[None]] = []  # the one set-up, while anybody records
-_users = 0
+
+
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Every warning goes to the list of its thread; without one it is shown as before."""
+    show = warnings.showwarning
+
+    def record(message: Warning | str, *where: Any, **options: Any) -> None:
+        mine = getattr(_here, "messages", None)
+        if mine is None:
+            show(message, *where, **options)  # type: ignore[arg-type]
+        else:
+            mine.append(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = record  # type: ignore[assignment]
+        yield
+
+
+_RECORDER = Shared(_recording)
 
 
 @contextmanager
@@ -41,38 +61,8 @@ def recorded_warnings() -> Iterator[list[str]]:
     messages: list[str] = []
     outside = getattr(_here, "messages", None)
     _here.messages = messages
-    _enter()
     try:
-        yield messages
+        with _RECORDER.held():
+            yield messages
     finally:
-        _leave()
         _here.messages = outside
-
-
-def _enter() -> None:
-    global _users
-    with _lock:
-        if not _users:
-            state = warnings.catch_warnings()
-            state.__enter__()
-            show = warnings.showwarning
-
-            def record(message: Warning | str, *where: Any, **options: Any) -> None:
-                mine = getattr(_here, "messages", None)
-                if mine is None:
-                    show(message, *where, **options)  # type: ignore[arg-type]
-                else:
-                    mine.append(str(message))
-
-            warnings.simplefilter("always")
-            warnings.showwarning = record  # type: ignore[assignment]
-            _active.append(state)
-        _users += 1
-
-
-def _leave() -> None:
-    global _users
-    with _lock:
-        _users -= 1
-        if not _users:
-            _active.pop().__exit__(None, None, None)

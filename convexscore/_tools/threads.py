@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from threading import Lock
 from typing import Any
+
+from convexscore._tools.shared import Shared
 
 # Below this many numbers in the data the matrices of a fit are too small to share: several threads
 # then wait for each other, on a busy machine a hundred times as long as they work.
@@ -20,38 +20,10 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-class _OneThread:
-    """The limit, entered by any number of Python threads: set by the first, lifted by the last.
-
-    The number of BLAS threads belongs to the process.  If each fit restored what it found, fits that
-    overlap in time would leave the limit behind for good.
-    """
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._inside = 0
-        self._limit: Any = None
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._lock:
-            if self._inside == 0:
-                self._limit = _controller().limit(limits=1, user_api="blas")
-                self._limit.__enter__()
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._limit.__exit__(None, None, None)
-                    self._limit = None
+# The number of BLAS threads belongs to the process, and fits may overlap in time.
+_ONE_THREAD = Shared(lambda: _controller().limit(limits=1, user_api="blas"))
 
 
-_ONE_THREAD = _OneThread()
-
-
-def threads_for(size: int) -> AbstractContextManager[Any]:
+def threads_for(size: int) -> AbstractContextManager[None]:
     """Context for linear algebra on data of ``size`` numbers."""
     return nullcontext() if size >= _WORTH_SHARING else _ONE_THREAD.held()

@@ -7,60 +7,27 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.sparse import issparse
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
 
 
 def check_column(x: ArrayLike, *, name: str = "x", min_distinct: int = 2) -> Floats:
     """One column of finite numbers as a float64 array (n,)."""
-    try:
-        raw = np.asarray(x)
-        column = np.empty(0) if np.iscomplexobj(raw) else raw.astype(np.float64, copy=False)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} must be numeric with shape (n,) or (n, 1); got {type(x).__name__} that cannot "
-            f"be converted to float ({error})."
-        ) from error
-    if np.iscomplexobj(raw):
-        raise ValueError(
-            f"{name} must be real. Complex data not supported: pass the real part or the modulus."
-        )
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.ndim != 1:
+    column = as_real(x, name, "(n,) or (n, 1)")
+    if column.ndim != 1 and column.shape[1:] != (1,):
         raise ValueError(
             f"{name} must have shape (n,) or (n, 1); got shape {column.shape}. "
             "Pass one column, for example x[:, 0]."
         )
-    if not np.isfinite(column).all():
-        bad = int(np.count_nonzero(~np.isfinite(column)))
-        raise ValueError(
-            f"{name} must be finite; {bad} of {column.size} values are NaN or infinity. "
-            f"Remove them, for example {name}[np.isfinite({name})]."
-        )
-    if column.size < min_distinct:
-        raise ValueError(
-            f"{name} must hold at least {min_distinct} values; got {column.size} (n_samples = "
-            f"{column.size}). Provide more data."
-        )
-    low, high = float(column.min()), float(column.max())
-    if not np.isfinite(high - low):
-        raise ValueError(f"{name} spans {low:g} to {high:g}, which overflows; rescale the data.")
-    if min_distinct > 1 and low == high:
-        raise ValueError(
-            f"{name} is constant ({low:g}, {column.size} times): a score needs at least "
-            "2 distinct values."
-        )
-    return column
+    return check_points(column, name=name, min_distinct=min_distinct)[:, 0]
 
 
 def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Floats:
     """Points as rows of finite numbers, a C-contiguous float64 array (n, d).
 
-    ``(n,)`` counts as ``(n, 1)``; one column is checked, with the same messages, by
-    :func:`check_column`.  Arrays that already have the right type and order are not copied.
+    ``(n,)`` counts as ``(n, 1)``.  Arrays that already have the right type and order are not copied.
 
     Examples
     --------
@@ -68,35 +35,64 @@ def check_points(X: ArrayLike, *, name: str = "X", min_distinct: int = 2) -> Flo
     ((3, 2), (2, 1))
     """
     raw = as_real(X, name)
-    if raw.ndim == 1 or (raw.ndim == 2 and raw.shape[1] == 1):
-        column = check_column(raw, name=name, min_distinct=min_distinct)
-        return np.ascontiguousarray(column)[:, None]
-    if raw.ndim != 2:
+    if raw.ndim not in (1, 2):
         remedy = f"{name}.reshape(len({name}), -1)" if raw.ndim > 2 else f"[{name}]"
         raise ValueError(
             f"{name} must have shape (n,) or (n, d), one point per row; got shape {raw.shape}. "
             f"Pass a table, for example {remedy}."
         )
-    points = np.ascontiguousarray(raw, dtype=np.float64)
-    n, d = points.shape
-    if d == 0:
+    points = np.ascontiguousarray(raw if raw.ndim == 2 else raw[:, None])
+    if points.shape[1] == 0:
         raise ValueError(
             f"{name} must have at least one column; got 0 feature(s) (shape={points.shape}) while a "
             "minimum of 1 is required. Check which columns were selected."
         )
-    _refuse_non_finite_rows(points, name)
-    if n < min_distinct:
-        hint = f" If these are {d} values of one variable, pass {name}.ravel()." if n == 1 else ""
-        raise ValueError(
-            f"{name} must hold at least {min_distinct} points; got {n} (n_samples = {n}, shape "
-            f"{points.shape}, one point per row). Provide more data.{hint}"
-        )
-    if n:
-        _refuse_degenerate_rows(points, name, min_distinct)
+    _refuse_rows(points, name, min_distinct)
     return points
 
 
-def as_real(X: ArrayLike, name: str, shape: str = "(n,) or (n, d)") -> NDArray[Any]:
+def _refuse_rows(points: Floats, name: str, min_distinct: int) -> None:
+    """Non-finite, too few, too far apart or all the same; one column in the words of columns."""
+    n, d = points.shape
+    bad = ~np.isfinite(points)
+    if bad.any():
+        rows = bad.any(axis=1)
+        where = f", in {rows.sum()} of {n} rows, the first is row {rows.argmax()}"
+        remedy = f"Remove those rows, for example {name}[np.isfinite({name}).all(axis=1)]."
+        if d == 1:
+            where, remedy = "", f"Remove them, for example {name}[np.isfinite({name})]."
+        raise ValueError(
+            f"{name} must be finite; {bad.sum()} of {points.size} values are NaN or infinity{where}. "
+            f"{remedy}"
+        )
+    if n < min_distinct:
+        hint = ""
+        if n == 1 and d > 1:
+            hint = f" If these are {d} values of one variable, pass {name}.ravel()."
+        raise ValueError(
+            f"{name} must hold at least {min_distinct} {'values' if d == 1 else 'points'}; got {n} "
+            f"(n_samples = {n}, shape {points.shape}, one point per row). Provide more data.{hint}"
+        )
+    if n == 0:
+        return
+    low, high = points.min(axis=0), points.max(axis=0)
+    with np.errstate(over="ignore"):
+        wide = ~(high - low <= 1e300)
+    if wide.any():
+        k = int(wide.argmax())
+        raise ValueError(
+            f"{name if d == 1 else f'column {k} of {name}'} spans {low[k]:g} to {high[k]:g}, which "
+            "overflows; rescale the data."
+        )
+    if min_distinct > 1 and (low == high).all():
+        times = f" ({low[0]:g}, {n} times)" if d == 1 else f": all rows are equal ({n} times)"
+        raise ValueError(
+            f"{name} is constant{times}: a score needs at least 2 distinct values. Provide data that "
+            "vary."
+        )
+
+
+def as_real(X: ArrayLike, name: str, shape: str = "(n,) or (n, d)") -> Floats:
     """Anything array-like as an array of real float64 numbers, without copy where possible."""
     if type(X) is np.ndarray and X.dtype == np.float64:  # every step of a chain comes by here
         return X
@@ -138,40 +134,6 @@ def check_array(value: ArrayLike, *, name: str, shape: str, ndim: Container[int]
     return array
 
 
-def _refuse_non_finite_rows(points: Floats, name: str) -> None:
-    finite = np.isfinite(points)
-    if not finite.all():
-        rows = ~finite.all(axis=1)
-        raise ValueError(
-            f"{name} must be finite; {int(np.count_nonzero(~finite))} of {points.size} values are "
-            f"NaN or infinity, in {int(rows.sum())} of {len(points)} rows, the first is row "
-            f"{int(np.argmax(rows))}. Remove those rows, for example "
-            f"{name}[np.isfinite({name}).all(axis=1)], or fill them in."
-        )
-
-
-def _refuse_degenerate_rows(points: Floats, name: str, min_distinct: int) -> None:
-    low, high = points.min(axis=0), points.max(axis=0)
-    with np.errstate(over="ignore"):
-        span = high - low
-    if not (span <= 1e300).all():
-        k = int(np.argmax(~(span <= 1e300)))
-        raise ValueError(
-            f"column {k} of {name} spans {low[k]:g} to {high[k]:g}, which overflows; rescale the "
-            "data."
-        )
-    if min_distinct > 1 and (low == high).all():
-        raise ValueError(
-            f"{name} is constant: all rows are equal ({len(points)} times the same point), and a "
-            "score needs at least 2 distinct points. Provide data that vary."
-        )
-    if min_distinct > 2 and len(distinct := np.unique(points, axis=0)) < min_distinct:
-        raise ValueError(
-            f"{name} must hold at least {min_distinct} distinct rows; got {len(distinct)} among "
-            f"{len(points)} rows. Provide more data."
-        )
-
-
 def check_weighted_points(
     X: ArrayLike, sample_weight: ArrayLike | None, *, name: str = "X"
 ) -> tuple[Floats, Floats | None]:
@@ -188,10 +150,7 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
     """Non-negative finite weights (n,), not all zero; ``None`` stays ``None``."""
     if sample_weight is None:
         return None
-    try:
-        weights = np.asarray(sample_weight, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"sample_weight must be numeric, one per sample; {error}.") from error
+    weights = as_real(sample_weight, "sample_weight", f"({n},)")
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     if weights.shape != (n,):

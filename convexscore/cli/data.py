@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,46 +39,25 @@ class Table:
     weights: Floats | None
     n_dropped: int
 
-    def name_columns_of(self, model: Any) -> None:
-        """Scikit-learn's name for it: kept in the file of a model, for the header of samples."""
-        if len(self.names) > 1:
-            model.feature_names_in_ = np.array(self.names, dtype=object)
-
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """A CSV file, its columns, weights and what to do with gaps."""
     parser.add_argument("data", type=Path, metavar="data.csv")
     columns = parser.add_mutually_exclusive_group()
     columns.add_argument(
-        "--column", action="append", dest="columns", default=None, metavar="NAME",
+        "--column", action="append", dest="columns", metavar="NAME",
         help="name or 0-based index, repeated for several; may be left out when there is one column",
     )  # fmt: skip
     columns.add_argument(
-        "--columns", type=_names, default=None, metavar="{A,B,...,all}",
+        "--columns", metavar="{A,B,...,all}",
         help="several at once: names with commas between them, or all but the weights",
     )  # fmt: skip
-    parser.add_argument("--weights", default=None, metavar="COLUMN", help="sample weights")
-    parser.add_argument("--delimiter", default=None, help="default: found from the first lines")
+    parser.add_argument("--weights", metavar="COLUMN", help="sample weights")
+    parser.add_argument("--delimiter", help="default: found from the first lines")
     parser.add_argument(
-        "--drop-missing", action="store_true", default=False,
+        "--drop-missing", action="store_true",
         help="leave out rows whose cell is empty or not a number, instead of stopping",
     )  # fmt: skip
-
-
-def _names(text: str) -> str | list[str]:
-    return text if text == "all" else [name.strip() for name in text.split(",")]
-
-
-def asked_table(arguments: argparse.Namespace) -> Table:
-    """The columns that were asked for; refuses a figure of more than two before any work."""
-    names = ("columns", "weights", "delimiter", "drop_missing")
-    table = read_table(arguments.data, **{name: getattr(arguments, name) for name in names})
-    d = len(table.names)
-    if d > 2 and arguments.plot is not None:
-        raise ValueError(
-            f"--plot draws fits of one or two columns; {d} were chosen. Leave out --plot, or choose two."
-        )
-    return table
 
 
 def read_table(
@@ -96,9 +74,9 @@ def read_table(
     ----------
     path : path-like
         UTF-8 text; blank lines are ignored.
-    columns : sequence of str, optional
-        Header names, or 0-based indices; "all": all but the weights.  May be left out in a file of one
-        column.
+    columns : sequence of str, or str, optional
+        Header names, or 0-based indices, in one str with commas between them; "all": all but the
+        weights.  May be left out in a file of one column.
     weights : str, optional
     delimiter : str, optional
         Default: the one of comma, semicolon, tab and bar that the first lines agree on.
@@ -122,16 +100,23 @@ def read_table(
     >>> table.values.tolist()
     [2.5, 4.5]
     """
-    header, rows = _read_rows(Path(path), delimiter)
+    header, rows = _read_rows(path, delimiter)
     find = partial(_position, path, header)
     weight = [] if weights is None else [find(weights, "--weights")]
     if columns == "all":
         wanted = [k for k in range(len(header)) if k not in weight]
         if not wanted:
             raise ValueError(f"{path} has no column but the weights; expected columns of data.")
+    elif columns is None and len(header) == 1:
+        wanted = [0]
+    elif columns is None:
+        raise ValueError(
+            f"{path} has {len(header)} columns; choose one with --column: {_listed(header)} (several: "
+            "repeat --column, or --columns all)."
+        )
     else:
-        asked: Sequence[str | None] = columns or [None]
-        wanted = [find(column, "--column") for column in asked]
+        asked = columns.split(",") if isinstance(columns, str) else columns
+        wanted = [find(column.strip(), "--column") for column in asked]
     for k in wanted:
         if wanted.count(k) > 1:
             raise ValueError(
@@ -159,7 +144,9 @@ def write_columns(path: str | PathLike[str] | None, values: Floats, names: Seque
         Path(path).write_text(text.getvalue(), encoding="utf-8")
 
 
-def _read_rows(path: Path, delimiter: str | None) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read_rows(
+    path: str | PathLike[str], delimiter: str | None
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and the rows with the numbers of their lines."""
     if delimiter is not None and len(delimiter) != 1:
         raise ValueError(f"the delimiter must be one character; got {delimiter!r}.")
@@ -196,28 +183,24 @@ def _sniff(lines: list[str]) -> str:
     return max(_DELIMITERS, key=merit) if lines else ","
 
 
-def _position(path: str | PathLike[str], header: list[str], column: str | None, option: str) -> int:
-    names = ", ".join(header[:_SHOWN_NAMES]) + (", ..." if len(header) > _SHOWN_NAMES else "")
+def _listed(header: list[str]) -> str:
+    return ", ".join(header[:_SHOWN_NAMES]) + (", ..." if len(header) > _SHOWN_NAMES else "")
+
+
+def _position(path: str | PathLike[str], header: list[str], column: str, option: str) -> int:
     places = [k for k, name in enumerate(header) if name == column]
-    if column is None and len(header) == 1:
-        return 0
-    if column is None:
-        raise ValueError(
-            f"{path} has {len(header)} columns; choose one with {option}: {names} (several: repeat "
-            f"{option}, or --columns all)."
-        )
-    if len(places) > 1:
+    if not places and column.isdecimal() and int(column) < len(header):
+        places = [int(column)]
+    if len(places) == 1:
+        return places[0]
+    if places:
         raise ValueError(
             f"{path} has {len(places)} columns named {column!r}; give {option} by index: "
             f"{' or '.join(map(str, places))}."
         )
-    if places:
-        return places[0]
-    if column.isdecimal() and int(column) < len(header):
-        return int(column)
     raise ValueError(
-        f"{path} has no column {column!r}; {option} must be one of {names}, or an index from 0 to "
-        f"{len(header) - 1}."
+        f"{path} has no column {column!r}; {option} must be one of {_listed(header)}, or an index from "
+        f"0 to {len(header) - 1}."
     )
 
 
@@ -247,16 +230,16 @@ def _numbers(
             kept.append(numbers)
         elif not drop_missing:
             bad = numbers.index(None)
-            what = (
-                f"holds {cells[bad]!r}, which is not a finite number" if cells[bad] else "is empty"
-            )
+            what = f"holds {cells[bad]!r}, which is not a finite number"
             raise ValueError(
-                f"{path}, line {line}: column {header[wanted[bad]]!r} {what}. "
+                f"{path}, line {line}: column {header[wanted[bad]]!r} "
+                f"{what if cells[bad] else 'is empty'}. "
                 "Correct the file, or leave out such rows with --drop-missing."
             )
     if not kept:
-        what = (
-            f"all {len(rows)} rows were dropped" if rows else "there are no rows under the header"
+        what = f"all {len(rows)} rows were dropped"
+        raise ValueError(
+            f"{path}: no numbers in column {header[wanted[0]]!r}; "
+            f"{what if rows else 'there are no rows under the header'}."
         )
-        raise ValueError(f"{path}: no numbers in column {header[wanted[0]]!r}; {what}.")
     return np.array(kept, dtype=np.float64)

@@ -16,6 +16,7 @@ from convexscore.cli.figures import demo_figure
 from convexscore.cli.text import describe_fit
 from convexscore.metrics import kolmogorov_smirnov
 from convexscore.models.score import ConvexScore, fit_convex_score
+from convexscore.persistence import save
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 _N_CHAINS = 5_000
@@ -30,26 +31,18 @@ class DemoReport:
 
     Attributes
     ----------
-    folder : Path
-        Where the files are.
     files : tuple of Path
         demo.png, fit.npz, samples.csv, summary.txt.
     fit : ConvexScore
-    x : (n,) the data column.
     samples : (5000,) end points of the Langevin chains.
     summary : str
-        The printed table.
+        The printed table, with the names of the files.
     """
 
-    folder: Path
     files: tuple[Path, ...]
     fit: ConvexScore
-    x: Floats
     samples: Floats
     summary: str
-
-    def __str__(self) -> str:
-        return self.summary
 
 
 def demo_column() -> tuple[str, Floats]:
@@ -88,7 +81,7 @@ def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) 
     Returns
     -------
     DemoReport
-        ``print(report)`` shows the table.
+        Its ``summary`` is what the command prints.
     """
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,9 +97,15 @@ def run_demo(out_dir: str | os.PathLike[str], *, random_state: RandomState = 0) 
     times.append(perf_counter())
 
     summary = _summary(name, x, fit, samples, np.diff(times))
-    files = _write(folder, name, x, fit, samples, summary)
+    picture, model, draws, text = files = tuple(
+        folder / file for file in ("demo.png", "fit.npz", "samples.csv", "summary.txt")
+    )
+    demo_figure(name, x, fit, samples).savefig(picture, dpi=120)
+    save(fit, model)
+    np.savetxt(draws, samples, fmt="%.17g", header=name, comments="")
+    text.write_text(summary, encoding="utf-8")
     listing = "\n".join(f"  {path}" for path in files)
-    return DemoReport(folder, files, fit, x, samples, f"{summary}\nwritten to\n{listing}")
+    return DemoReport(files, fit, samples, f"{summary}\nwritten to\n{listing}")
 
 
 def _summary(name: str, x: Floats, fit: ConvexScore, samples: Floats, seconds: Floats) -> str:
@@ -129,21 +128,6 @@ def _summary(name: str, x: Floats, fit: ConvexScore, samples: Floats, seconds: F
             "",
         ]
     )
-
-
-def _write(
-    folder: Path, name: str, x: Floats, fit: ConvexScore, samples: Floats, summary: str
-) -> tuple[Path, ...]:
-    from convexscore.persistence import save
-
-    picture, model, draws, text = (
-        folder / file for file in ("demo.png", "fit.npz", "samples.csv", "summary.txt")
-    )
-    demo_figure(name, x, fit, samples).savefig(picture, dpi=120)
-    save(fit, model)
-    np.savetxt(draws, samples, fmt="%.17g", header=name, comments="")
-    text.write_text(summary, encoding="utf-8")
-    return picture, model, draws, text
 
 
 def law_table(x: Floats, law: PiecewiseLinearScore, samples: Floats) -> list[str]:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from convexscore.models.score import ConvexScore
 
 
-_DATA, _SAMPLES = "0.25", "tab:blue"
 # Clouds of more points are a blot; the first rows show the same.
 _MOST_POINTS = 2_000
 # Axes get equal units unless one range is this many times the other.
@@ -30,46 +29,38 @@ _PANEL, _AROUND = 4.7, 0.9
 _TAIL = 0.001
 
 
-def save_figure(fit: ConvexScore, table: Table, path: Path) -> None:
-    """Score and density of one column, or the field (and log-density) of two."""
-    # a Figure of its own, not pyplot's: no window, no global state
+def _new_figure(width: float, height: float) -> Figure:
+    """One of its own, not pyplot's: no window, no global state."""
     from matplotlib.figure import Figure
 
-    figure = Figure(layout="constrained")
-    if fit.n_features_in_ == 1:
-        _draw_line(fit, table, figure)
-    else:
-        _draw_plane(fit, table, figure)
-    figure.savefig(path, dpi=150)
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def _draw_line(fit: ConvexScore, table: Table, figure: Figure) -> None:
-    from convexscore.plotting import DensityDisplay, ScoreDisplay
+def save_figure(fit: ConvexScore, table: Table, path: Path) -> None:
+    """Score and density of one column, or the field (and log-density) of two."""
+    from convexscore import plotting
 
     # the law that denoising fits is that of the noisy points, which the displays find themselves
     x = table.values if fit.noisy_points_ is None else None
-    law = fit.piecewise_.is_integrable
-    figure.set_size_inches(7.0, 7.0 if law else 3.6)
-    axes = figure.subplots(2 if law else 1, 1, squeeze=False)[:, 0]
-    ScoreDisplay.from_estimator(fit, x, ax=axes[0])
-    if law:
-        weights = None if x is None else table.weights
-        DensityDisplay.from_estimator(fit, x, sample_weight=weights, ax=axes[1])
-    axes[-1].set_xlabel(table.names[0])
-
-
-def _draw_plane(fit: ConvexScore, table: Table, figure: Figure) -> None:
-    from convexscore.plotting import LogDensityDisplay, VectorFieldDisplay
-
-    x = table.values if fit.noisy_points_ is None else None
-    displays: list[Any] = [VectorFieldDisplay]
-    if fit.constraint is not None:
-        displays.append(LogDensityDisplay)
-    figure.set_size_inches(7.0 * len(displays), 6.0)
-    axes = figure.subplots(1, len(displays), squeeze=False)[0]
-    for display, ax in zip(displays, axes, strict=True):
-        display.from_estimator(fit, x, ax=ax)
-        ax.set(xlabel=table.names[0], ylabel=table.names[1])
+    if fit.n_features_in_ == 1:
+        law = fit.piecewise_.is_integrable
+        figure = _new_figure(7.0, 7.0 if law else 3.6)
+        score, *density = figure.subplots(2 if law else 1, 1, squeeze=False).ravel()
+        plotting.ScoreDisplay.from_estimator(fit, x, ax=score)
+        for ax in density:
+            weights = None if x is None else table.weights
+            plotting.DensityDisplay.from_estimator(fit, x, sample_weight=weights, ax=ax)
+        figure.axes[-1].set_xlabel(table.names[0])
+    else:
+        law = fit.constraint is not None
+        figure = _new_figure(14.0 if law else 7.0, 6.0)
+        field, *density = figure.subplots(1, 2 if law else 1, squeeze=False).ravel()
+        plotting.VectorFieldDisplay.from_estimator(fit, x, ax=field)
+        for ax in density:
+            plotting.LogDensityDisplay.from_estimator(fit, x, ax=ax)
+        for ax in (field, *density):
+            ax.set(xlabel=table.names[0], ylabel=table.names[1])
+    figure.savefig(path, dpi=150)
 
 
 # ---------------------------------------------------------------------------------------- demo
@@ -87,40 +78,30 @@ def demo_figure(name: str, x: Floats, fit: ConvexScore, samples: Floats) -> Figu
         With an integrable score.
     samples : (m,) Langevin samples.
     """
-    from matplotlib.figure import Figure
+    from convexscore import plotting
 
-    from convexscore.plotting import (
-        CertificateDisplay,
-        DensityDisplay,
-        SampleDisplay,
-        ScoreDisplay,
-    )
-
-    figure = Figure(figsize=(11.0, 7.6), layout="constrained")
-    (top_left, top_right), (low_left, low_right) = figure.subplots(2, 2)
+    figure = _new_figure(11.0, 7.6)
+    density, score, certificate, chains = figure.subplots(2, 2).ravel()
     bins = np.histogram_bin_edges(x, bins=30)
-
-    DensityDisplay.from_estimator(fit, x, bins=bins, ax=top_left)
     # far out the straight tails would flatten everything else
     between = np.union1d(np.linspace(x.min(), x.max(), 400), fit.piecewise_.knots)
-    ScoreDisplay.from_estimator(fit, x, grid=between, ax=top_right, label="s(x)")
-    CertificateDisplay.from_estimator(fit, x, ax=low_left)
-    SampleDisplay.from_estimator(fit, samples, bins=60, ax=low_right, name="Langevin samples")
+    plotting.DensityDisplay.from_estimator(fit, x, bins=bins, ax=density)
+    plotting.ScoreDisplay.from_estimator(fit, x, grid=between, ax=score, label="s(x)")
+    plotting.CertificateDisplay.from_estimator(fit, x, ax=certificate)
+    plotting.SampleDisplay.from_estimator(fit, samples, bins=60, ax=chains, name="Langevin samples")
 
     proof = fit.certificate_
     gap = max(proof.relative_gap, np.finfo(float).eps)
-    titles = (
-        (top_left, f"{x.size} data and the density of the fitted score"),
-        (top_right, f"The score: {proof.n_neurons} neurons"),
-        (low_left, f"Certificate, {proof.outcome}: |G| ≤ β everywhere (relative gap ≤ {gap:.0e})"),
-        (low_right, "Langevin dynamics on the score against the exact density"),
-    )
-    for ax, title in titles:
+    titles = {
+        density: f"{x.size} data and the density of the fitted score",
+        score: f"The score: {proof.n_neurons} neurons",
+        certificate: f"Certificate, {proof.outcome}: |G| ≤ β everywhere (relative gap ≤ {gap:.0e})",
+        chains: "Langevin dynamics on the score against the exact density",
+    }
+    for ax, title in titles.items():
         ax.set_title(title, fontsize="medium", loc="left")
-        ax.set_xlabel(name)
-    low_left.set_xlabel(f"kink position t ({name})")
-    for ax in (top_right, low_left, low_right):
-        ax.set_xlim(top_left.get_xlim())
+        ax.set(xlabel=name, xlim=density.get_xlim())
+    certificate.set_xlabel(f"kink position t ({name})")
     return figure
 
 
@@ -129,61 +110,57 @@ def demo_figure(name: str, x: Floats, fit: ConvexScore, samples: Floats) -> Figu
 
 def save_samples_figure(samples: Any, table: Table, path: Path) -> None:
     """Histograms of one column, or clouds of two: the data and the samples of a model of them."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained")
     if table.values.ndim == 1:
-        figure.set_size_inches(7.0, 4.2)
+        figure = _new_figure(7.0, 4.2)
         _draw_histograms(samples, table, figure.subplots())
     else:
-        figure.set_size_inches(2 * _PANEL + 0.6, _PANEL + _AROUND)
-        _draw_clouds(samples, table, figure.subplots(1, 2, sharex=True, sharey=True))
+        figure = _new_figure(2 * _PANEL + 0.6, _PANEL + _AROUND)
+        _draw_clouds(samples, table, figure)
     figure.savefig(path, dpi=150)
 
 
 def _draw_histograms(samples: Any, table: Table, ax: Axes) -> None:
     """Both over the same bins, fine enough for several modes."""
-    from convexscore.plotting.line import histogram
-
     data = table.values
     low, high = _range(data, samples)
     n_bins = int(np.clip(_BINS_PER_ROOT * data.size**0.5, _FEWEST_BINS, _MOST_BINS))
     edges = np.linspace(low, high, n_bins + 1)
-    heights, _ = histogram(data, edges, table.weights)
-    ax.stairs(heights, edges, fill=True, color="0.8", label=f"{data.size} data")
-    heights, _ = histogram(samples, edges)
-    ax.stairs(heights, edges, color=_SAMPLES, linewidth=1.6, label=f"{samples.size} samples")
-    ax.set(xlabel=table.names[0], ylabel="density", xlim=(low, high))
+    looks: list[Any] = [
+        (data, table.weights, {"fill": True, "color": "0.8", "label": f"{data.size} data"}),
+        (
+            samples,
+            None,
+            {"color": "tab:blue", "linewidth": 1.6, "label": f"{len(samples)} samples"},
+        ),
+    ]
+    for x, weights, look in looks:
+        ax.stairs(np.histogram(x, edges, density=True, weights=weights)[0], edges, **look)
     ax.margins(y=0.08)
-    ax.set_ylim(bottom=0.0)
+    ax.set(xlabel=table.names[0], ylabel="density", xlim=(low, high), ylim=(0.0, None))
     outside = int(((samples < low) | (samples > high)).sum())
     if outside:
         ax.set_title(f"{outside} samples beyond the frame", fontsize="small", loc="right")
     ax.legend(frameon=False, fontsize="small")
 
 
-def _draw_clouds(samples: Any, table: Table, axes: Any) -> None:
-    data = table.values
-    for k, ax in enumerate(axes):
-        rows, name, color = ((data, "data", _DATA), (samples, "samples", _SAMPLES))[k]
-        sizes: Any = 9.0
-        if not k and table.weights is not None:
-            sizes = 9.0 * table.weights[:_MOST_POINTS] / table.weights.mean()
+def _draw_clouds(samples: Any, table: Table, figure: Figure) -> None:
+    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    data, w = table.values, table.weights
+    sizes: Any = 9.0 if w is None else 9.0 * w[:_MOST_POINTS] / w.mean()
+    looks = ((left, data, "data", "0.25", sizes), (right, samples, "samples", "tab:blue", 9.0))
+    for ax, rows, name, color, s in looks:
         shown = rows[:_MOST_POINTS]
-        ax.scatter(*shown.T, s=sizes, color=color, alpha=0.5, linewidths=0.0)
-        count = f"{len(rows)} {name}"
-        if len(shown) < len(rows):
-            count += f", {len(shown)} drawn"
-        ax.set(xlabel=table.names[0], title=count)
-    axes[0].set_ylabel(table.names[1])
+        ax.scatter(*shown.T, s=s, color=color, alpha=0.5, linewidths=0.0)
+        drawn = f", {len(shown)} drawn" if len(shown) < len(rows) else ""
+        ax.set(xlabel=table.names[0], title=f"{len(rows)} {name}{drawn}")
     ranges = [_range(data[:, j], samples[:, j]) for j in range(2)]
-    axes[0].set(xlim=ranges[0], ylim=ranges[1])
+    left.set(ylabel=table.names[1], xlim=ranges[0], ylim=ranges[1])
     sides = [high - low for low, high in ranges]
     if max(sides) <= _MOST_UNEQUAL * min(sides):
-        for ax in axes:
+        for ax in (left, right):
             ax.set_aspect("equal", adjustable="box")
         height = float(np.clip(_PANEL * sides[1] / sides[0], 2.0, 2 * _PANEL))
-        axes[0].figure.set_size_inches(2 * _PANEL + 0.6, height + _AROUND)
+        figure.set_size_inches(2 * _PANEL + 0.6, height + _AROUND)
 
 
 def _range(data: Any, samples: Any) -> tuple[float, float]:

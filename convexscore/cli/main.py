@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from convexscore import __version__
-from convexscore.cli.bench import add_bench_parser
+from convexscore.cli.bench import add_bench
 from convexscore.cli.diffuse import add_diffuse
 from convexscore.cli.fit import add_fit
 from convexscore.cli.sample import add_sample
-
-_FAILED = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.filterwarnings("always", category=UserWarning)
-        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        warnings.showwarning = _say  # type: ignore[assignment]
         try:
             code = arguments.command(arguments)
             sys.stdout.flush()
@@ -44,23 +42,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except (ValueError, OSError, RuntimeError) as error:
-            _say("error", error)
-            return _FAILED
+            _say(error, what="error")
+            return 2
     return int(code)
 
 
-def _say(what: str, message: object) -> None:
+def _say(message: object, *_: Any, what: str = "warning") -> None:
     print(f"convexscore: {what}: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
-    _say("warning", message)
+class _Parser(argparse.ArgumentParser):
+    """Options are said in full, those of the commands too, whose parsers are of this class."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="convexscore",
-        allow_abbrev=False,
         description="Globally optimal two-layer score networks of one or several columns of data.",
     )
     parser.add_argument("--version", action="version", version=f"convexscore {__version__}")
@@ -68,17 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     add_fit(commands)
     add_diffuse(commands)
     add_sample(commands)
-    demo = commands.add_parser(
-        "demo", allow_abbrev=False, help="fit, certify, plot and sample a real data column"
-    )
+    text = "fit, certify, plot and sample a real data column"
+    demo = commands.add_parser("demo", help=text)
     demo.add_argument("--out", default="demo_output", metavar="FOLDER", help="%(default)s")
     demo.set_defaults(command=_demo)
-    add_bench_parser(commands)
+    add_bench(commands)
     return parser
 
 
 def _demo(arguments: argparse.Namespace) -> int:
     from convexscore.cli.demo import run_demo
 
-    print(run_demo(arguments.out, random_state=0))
+    print(run_demo(arguments.out, random_state=0).summary)
     return 0

@@ -1,8 +1,10 @@
-"""The options of the library as options of the command line, from the dictionaries that name them."""
+"""Options of the commands: those of the library, from the dictionaries that name them, and the others."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -37,23 +39,24 @@ _HELP = {
     "n_jobs": ("N", "worker processes, -1 for all cores"),
     "progress": (None, "progress bars (tqdm)"),
 }
+SAMPLING = ("method", "step", "n_steps")
 
 
-def add_options(parser: argparse.ArgumentParser, options: type) -> None:
-    """An option for each entry of a typed dictionary.
+def add_options(parser: argparse.ArgumentParser, options: type, function: str) -> None:
+    """An option for each entry of the typed dictionary of a function.
 
     Examples
     --------
     >>> import argparse
     >>> from convexscore.cli.options import add_options
     >>> from convexscore.objectives.options import DiffusionOptions
-    >>> parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    >>> add_options(parser, DiffusionOptions)
-    >>> arguments = parser.parse_args(["--levels", "3,1", "--standardize", "none", "--no-skip"])
-    >>> arguments.levels, arguments.standardize, arguments.skip
-    ([3.0, 1.0], None, False)
+    >>> parser = argparse.ArgumentParser()
+    >>> add_options(parser, DiffusionOptions, "fit_convex_diffusion")
+    >>> parser.parse_args(["--levels", "3,1", "--standardize", "none", "--no-skip"])
+    Namespace(levels=[3.0, 1.0], standardize=None, skip=False)
     """
-    group = parser.add_argument_group("model")
+    parser.epilog = f"Options not given have the defaults of convexscore.{function}."
+    group = parser.add_argument_group("model", argument_default=argparse.SUPPRESS)
     for name, kind in get_type_hints(options).items():
         metavar, text = _HELP[name]
         how: dict[str, Any] = {"help": text, **_parsing(kind)}
@@ -62,9 +65,29 @@ def add_options(parser: argparse.ArgumentParser, options: type) -> None:
         group.add_argument(f"--{name.replace('_', '-')}", **how)
 
 
-def given(arguments: argparse.Namespace, options: type) -> Any:
+def add_sampling_options(parser: argparse.ArgumentParser, methods: str, text: str) -> None:
+    """How many samples, and the sampler with its steps."""
+    group = parser.add_argument_group("samples", argument_default=argparse.SUPPRESS)
+    group.add_argument("-n", type=int, default=1000, metavar="N", help="how many (%(default)s)")
+    group.add_argument("--method", metavar=methods, help=text)
+    group.add_argument(
+        "--step", type=float, help="of chains and annealed_langevin, in squared units of x (of Z)"
+    )
+    group.add_argument(
+        "--n-steps", type=int, help="steps of every chain, at every level, of the grid"
+    )
+
+
+def add_files(parser: argparse.ArgumentParser, **files: str) -> None:
+    """Options that name files to write: their names, and what for."""
+    for option, text in files.items():
+        metavar, _, purpose = text.partition(": ")
+        parser.add_argument(f"--{option}", type=Path, metavar=metavar, help=purpose)
+
+
+def given(arguments: argparse.Namespace, options: Iterable[str]) -> Any:
     """Those that were given: the others keep the library's own defaults, which live there only."""
-    return {name: getattr(arguments, name) for name in get_type_hints(options) if name in arguments}
+    return {name: getattr(arguments, name) for name in options if name in arguments}
 
 
 def _parsing(kind: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,50 +32,52 @@ _PAIRS = 20
 
 def describe_data(path: str | os.PathLike[str], table: Table) -> str:
     """Where the numbers come from, how many, their range."""
-    x = table.values
-    if x.ndim == 1:
-        text = (
-            f"data         {path}, column {table.names[0]!r}: n = {x.size}, "
-            f"{np.unique(x).size} distinct, {x.min():.6g} to {x.max():.6g}"
-        )
-    else:
-        text = _several_columns(path, table)
-    if table.n_dropped:
-        text += f"\n             {table.n_dropped} rows dropped (missing or not a number)"
-    if table.weights is not None:
-        text += f"\n             weights sum to {table.weights.sum():.6g}"
-    return text
-
-
-def _several_columns(path: str | os.PathLike[str], table: Table) -> str:
-    x = table.values
+    x, names = table.values, table.names
     distinct = len(np.unique(x, axis=0))
-    lines = [f"data         {path}, {x.shape[1]} columns: n = {len(x)}, {distinct} distinct rows"]
-    for name, column in list(zip(table.names, x.T, strict=True))[:_SHOWN_COLUMNS]:
-        lines.append(
-            f"             {name!r}: {column.min():.6g} to {column.max():.6g}, mean "
-            f"{column.mean():.6g}, standard deviation {column.std():.6g}"
+    if x.ndim == 1:
+        size = f"n = {x.size}, {distinct} distinct, {x.min():.6g} to {x.max():.6g}"
+        lines = [f"{path}, column {names[0]!r}: {size}"]
+    else:
+        lines = [f"{path}, {len(names)} columns: n = {len(x)}, {distinct} distinct rows"]
+        lines += _first_columns(
+            f"{name!r}: {column.min():.6g} to {column.max():.6g}, mean {column.mean():.6g}, "
+            f"standard deviation {column.std():.6g}"
+            for name, column in zip(names, x.T, strict=True)
         )
-    if x.shape[1] > _SHOWN_COLUMNS:
-        lines.append(f"             ... ({x.shape[1] - _SHOWN_COLUMNS} more)")
-    return "\n".join(lines)
+    if table.n_dropped:
+        lines.append(f"{table.n_dropped} rows dropped (missing or not a number)")
+    if table.weights is not None:
+        lines.append(f"weights sum to {table.weights.sum():.6g}")
+    return _entry("data", *lines)
+
+
+def _entry(label: str, *lines: str) -> str:
+    """Lines beside a label."""
+    return "\n".join(f"{'' if k else label:<13}{line}" for k, line in enumerate(lines))
+
+
+def _first_columns(lines: Any) -> list[str]:
+    """The lines of the first columns, and how many more there are."""
+    shown = list(lines)
+    rest = len(shown) - _SHOWN_COLUMNS
+    return shown if rest <= 0 else [*shown[:_SHOWN_COLUMNS], f"... ({rest} more)"]
 
 
 def describe_fit(fit: ConvexScore) -> str:
     """The table under it."""
-    rest = [*_score(fit), _law(fit)] if fit.n_features_in_ == 1 else [_field(fit)]
-    return "\n".join([_problem(fit), *_beta(fit), _certificate(fit), *rest])
+    rest = [*_kinks_and_tails(fit), _law(fit)] if fit.n_features_in_ == 1 else [_field(fit)]
+    return "\n".join([_problem_of(fit), _beta(fit), _certificate(fit), *rest])
 
 
-def _problem(fit: ConvexScore) -> str:
+def _problem_of(fit: ConvexScore) -> str:
     objective = fit.problem_.objective
     if not isinstance(objective, Denoising):
-        return _words(fit, "score matching")
+        return _problem(fit, "score matching")
     detail = f"noise {objective.noise:g}", f"{objective.n_draws} draws a point"
-    return _words(fit, "denoising score matching", *detail, f"{objective.labels} labels")
+    return _problem(fit, "denoising score matching", *detail, f"{objective.labels} labels")
 
 
-def _words(model: ConvexScore | ConvexDiffusion, title: str, *more: str) -> str:
+def _problem(model: ConvexScore | ConvexDiffusion, title: str, *more: str) -> str:
     """The problem in words."""
     name = get_activation(model.activation).name
     words = [
@@ -91,85 +93,73 @@ def _words(model: ConvexScore | ConvexDiffusion, title: str, *more: str) -> str:
         words.append(f"unit of the levels {to_z.inverse[0, 0]:.6g}")
     elif to_z.name is not None:
         words.append(f"standardised ({to_z.name})")
-    return "problem      " + ", ".join(words)
+    return _entry("problem", ", ".join(words))
 
 
-def _beta(fit: ConvexScore) -> list[str]:
+def _beta(fit: ConvexScore) -> str:
     selection = fit.beta_selection_
     if selection is None:
-        return [f"beta         {fit.beta_:.6g} (given)"]
+        return _entry("beta", f"{fit.beta_:.6g} (given)")
     rule = "one standard error" if fit.one_standard_error else "held-out loss"
     grid = selection.betas
-    return [
-        f"beta         {fit.beta_:.6g} ({selection.n_folds}-fold cross-validation, {rule}; "
+    return _entry(
+        "beta",
+        f"{fit.beta_:.6g} ({selection.n_folds}-fold cross-validation, {rule}; "
         f"grid of {grid.size} from {grid[0]:.4g} to {grid[-1]:.4g})",
-        *_curve("beta", grid, selection, selection.beta, _shown(selection)),
-    ]
+        *_curve("beta", grid, selection, [selection.beta, selection.beta_min]),
+    )
 
 
 def _curve(
-    name: str,
-    grid: Floats,
-    selection: BetaSelection | FactorSelection,
-    chosen: float,
-    shown: Iterable[int],
+    name: str, grid: Floats, selection: BetaSelection | FactorSelection, special: Sequence[float]
 ) -> list[str]:
-    """Held-out losses of some values of the grid."""
-    lines = [f"             {name:>10} {'held-out loss':>14} {'std. error':>11}"]
-    for k in shown:
-        lines.append(
-            f"             {grid[k]:>10.4g} {selection.loss[k]:>14.6g} "
-            f"{selection.standard_error[k]:>11.2g}{' <- chosen' if grid[k] == chosen else ''}"
-        )
-    return lines
-
-
-def _shown(selection: BetaSelection) -> list[int]:
-    """A few indices of the curve: its ends, the choice and the minimum always among them."""
+    """Some held-out losses: the ends, the first special value (the choice) and the others."""
     seen = np.flatnonzero(np.isfinite(selection.loss))
     spread = np.linspace(0, seen.size - 1, min(_SHOWN_BETAS, seen.size)).round().astype(int)
-    special = np.flatnonzero(np.isin(selection.betas, [selection.beta, selection.beta_min]))
-    return sorted({*seen[spread].tolist(), *special.tolist()})
+    lines = [f"{name:>10} {'held-out loss':>14} {'std. error':>11}"]
+    for k in np.union1d(seen[spread], np.flatnonzero(np.isin(grid, special))):
+        lines.append(
+            f"{grid[k]:>10.4g} {selection.loss[k]:>14.6g} {selection.standard_error[k]:>11.2g}"
+            f"{' <- chosen' if grid[k] == special[0] else ''}"
+        )
+    return lines
 
 
 def _certificate(fit: ConvexScore) -> str:
     proof = fit.certificate_
     over = "all neurons" if proof.exact else f"{proof.n_tried} local searches"
-    return "\n".join(
-        [
-            f"certificate  {proof.message}",
-            f"             objective {proof.objective:.10g}, no network is below "
-            f"{proof.dual_objective:.10g} (relative gap {proof.relative_gap:.1e})",
-            f"             largest violation over {over} {proof.max_violation:.1e}; "
-            f"{proof.n_neurons} neurons, {proof.n_iter} rounds, {proof.seconds:.2g} s",
-        ]
+    return _entry(
+        "certificate",
+        str(proof.message),
+        f"objective {proof.objective:.10g}, no network is below {proof.dual_objective:.10g} "
+        f"(relative gap {proof.relative_gap:.1e})",
+        f"largest violation over {over} {proof.max_violation:.1e}; {proof.n_neurons} neurons, "
+        f"{proof.n_iter} rounds, {proof.seconds:.2g} s",
     )
 
 
 def _field(fit: ConvexScore) -> str:
     """Whether the score is a gradient."""
     if fit.constraint is not None:
-        return (
-            "density      known up to a constant (the score is a gradient); "
-            "sample with --method mala or langevin"
-        )
+        known = "known up to a constant (the score is a gradient)"
+        return _entry("density", f"{known}; sample with --method mala or langevin")
     assert isinstance(fit.score_, SpaceScore)
     rows = fit.score_.rows
     asymmetry = fit.jacobian_asymmetry(rows[:: -(-len(rows) // _ROWS)])
-    return (
-        f"asymmetry    of the Jacobian on the data: median {np.median(asymmetry):.3g}, largest "
-        f"{asymmetry.max():.3g} (0: a gradient, 2: a rotation); --constraint gradient fits one"
+    return _entry(
+        "asymmetry",
+        f"of the Jacobian on the data: median {np.median(asymmetry):.3g}, largest "
+        f"{asymmetry.max():.3g} (0: a gradient, 2: a rotation); --constraint gradient fits one",
     )
 
 
-def _score(fit: ConvexScore) -> list[str]:
-    kinks = fit.network_.breakpoints()
+def _kinks_and_tails(fit: ConvexScore) -> list[str]:
+    kinks, score = fit.network_.breakpoints(), fit.piecewise_
     shown = ", ".join(f"{kink:.6g}" for kink in kinks[:_SHOWN_KINKS])
     more = f", ... ({kinks.size - _SHOWN_KINKS} more)" if kinks.size > _SHOWN_KINKS else ""
-    score = fit.piecewise_
     return [
-        f"kinks        {kinks.size}{': ' if kinks.size else ''}{shown}{more}",
-        f"tail slopes  {score.left_slope:.6g} left, {score.right_slope:.6g} right",
+        _entry("kinks", f"{kinks.size}{': ' if kinks.size else ''}{shown}{more}"),
+        _entry("tail slopes", f"{score.left_slope:.6g} left, {score.right_slope:.6g} right"),
     ]
 
 
@@ -177,14 +167,13 @@ def _law(fit: ConvexScore) -> str:
     score = fit.piecewise_
     report = score.tail_report()
     if report is not None:
-        if fit.constraint in (None, "gradient"):
-            remedy = "refit with --constraint density"
-        else:
-            remedy = "refit with another --beta or with --skip"
-        return f"density      none: {report}\n             {remedy}"
-    return (
-        f"density      mean {score.mean():.6g}, standard deviation {score.var() ** 0.5:.6g}, "
-        f"entropy {score.entropy():.6g}"
+        tried = fit.constraint not in (None, "gradient")
+        remedy = "another --beta or with --skip" if tried else "--constraint density"
+        return _entry("density", f"none: {report}", f"refit with {remedy}")
+    return _entry(
+        "density",
+        f"mean {score.mean():.6g}, standard deviation {score.var() ** 0.5:.6g}, "
+        f"entropy {score.entropy():.6g}",
     )
 
 
@@ -195,50 +184,50 @@ def describe_diffusion(model: ConvexDiffusion, seconds: float) -> str:
     """The problem, the penalties, the certificates of all levels and the time it took."""
     table = model.certificates_
     labels = f"{model.n_draws_} draws a point", f"{model.labels} labels"
-    title = f"diffusion ({model.schedule})"
-    lines = [_words(model, title, *labels), *_diffusion_betas(model)]
-    lines += [
-        f"{'levels' if not k else '':<13}{line}" for k, line in enumerate(repr(table).splitlines())
-    ]
     optimal = np.count_nonzero(table["outcome"] == str(Outcome.OPTIMAL))
-    lines.append(
-        f"certificate  {optimal} of {len(table)} levels optimal, largest relative gap "
-        f"{np.nanmax(table['gap']):.1e}; {table['neurons'].sum()} neurons in all"
-    )
-    lines.append(
-        f"time         {_time(seconds)}; the levels {_time(table['seconds'].sum())}, summed over workers"
-    )
-    return "\n".join(lines)
+    entries = [
+        _problem(model, f"diffusion ({model.schedule})", *labels),
+        _diffusion_betas(model),
+        _entry("levels", *repr(table).splitlines()),
+        _entry(
+            "certificate",
+            f"{optimal} of {len(table)} levels optimal, largest relative gap "
+            f"{np.nanmax(table['gap']):.1e}; {table['neurons'].sum()} neurons in all",
+        ),
+        _entry(
+            "time",
+            f"{_time(seconds)}; the levels {_time(table['seconds'].sum())}, summed over workers",
+        ),
+    ]
+    return "\n".join(entries)
 
 
-def _diffusion_betas(model: ConvexDiffusion) -> list[str]:
+def _diffusion_betas(model: ConvexDiffusion) -> str:
     selection = model.factor_selection_
     if selection is None:
-        return [f"beta         {'by the rule' if model.beta in ('rule', 'cv') else 'given'}"]
-    seen = np.flatnonzero(np.isfinite(selection.loss))
-    return [
-        f"beta         {selection.factor:.4g} times the gradient noise of each level "
+        return _entry("beta", "by the rule" if model.beta in ("rule", "cv") else "given")
+    return _entry(
+        "beta",
+        f"{selection.factor:.4g} times the gradient noise of each level "
         f"({selection.n_folds}-fold cross-validation on {len(selection.levels)} levels)",
-        *_curve("factor", selection.factors, selection, selection.factor, seen),
-    ]
+        *_curve("factor", selection.factors, selection, [selection.factor]),
+    )
 
 
 def describe_samples(samples: Any, table: Table, sampler: str, seconds: float) -> str:
     """How far the samples are from the data, next to what two samples of one law differ by."""
     data, drawn = (rows.reshape(len(rows), -1) for rows in (table.values, samples))
-    lines = [f"samples      {len(drawn)} ({sampler}) in {_time(seconds)}"]
-    for name, x, y in list(zip(table.names, data.T, drawn.T, strict=True))[:_SHOWN_COLUMNS]:
-        mean = np.average(x, weights=table.weights)
-        spread = np.sqrt(np.average((x - mean) ** 2, weights=table.weights))
-        lines.append(
-            f"             {name!r}: mean {y.mean():.6g} (data {mean:.6g}), standard deviation "
-            f"{y.std():.6g} (data {spread:.6g})"
-        )
-    if data.shape[1] > _SHOWN_COLUMNS:
-        lines.append(f"             ... ({data.shape[1] - _SHOWN_COLUMNS} more)")
+    mean = np.average(data, axis=0, weights=table.weights)
+    spread = np.sqrt(np.average((data - mean) ** 2, axis=0, weights=table.weights))
+    lines = [f"{len(drawn)} ({sampler}) in {_time(seconds)}"]
+    lines += _first_columns(
+        f"{name!r}: mean {y.mean():.6g} (data {mean[k]:.6g}), standard deviation {y.std():.6g} "
+        f"(data {spread[k]:.6g})"
+        for k, (name, y) in enumerate(zip(table.names, drawn.T, strict=True))
+    )
     if table.weights is None and min(len(data), len(drawn)) >= 4:
         lines.append(_distance(drawn, data))
-    return "\n".join(lines)
+    return _entry("samples", *lines)
 
 
 def _time(seconds: float) -> str:
@@ -254,6 +243,6 @@ def _distance(drawn: Any, data: Any) -> str:
         energy_distance, b, (len(a), len(b)), n_repeats=_PAIRS, random_state=rng.spawn(1)[0]
     )
     return (
-        f"             energy distance to the data {energy_distance(a, b):.3g}; two samples of the "
+        f"energy distance to the data {energy_distance(a, b):.3g}; two samples of the "
         f"law of the data: {floor.mean:.3g} on average, one in twenty above {floor.upper:.3g}"
     )

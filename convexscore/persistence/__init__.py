@@ -94,9 +94,7 @@ def load(path: str | os.PathLike[str]) -> ConvexScore | ConvexDiffusion:
         If it is damaged, not a saved fit, or of another version; the message names the file and what
         is wrong.
     """
-    path = Path(path)
     try:
-        model: ConvexScore | ConvexDiffusion = model_from_state(*read_archive(path))
-        return model
+        return model_from_state(*read_archive(Path(path)))
     except BadFile as error:
         raise ValueError(f"{path} cannot be loaded: {error}") from error.__cause__

@@ -22,11 +22,8 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convexscore.persistence.archive import BadFile
-
-Array = NDArray[Any]
+from convexscore.persistence.archive import KINDS, Array, BadFile
 
 # Where the classes live, below the package; imported when a file holds one.
 MODELS = {"ConvexScore": "models.score", "ConvexDiffusion": "models.diffusion"}
@@ -53,8 +50,6 @@ PARTS = {
 _RANDOM = (np.random.Generator, np.random.RandomState, np.random.SeedSequence)
 _BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 _PLAIN = (bool, int, float, str)
-# Kinds of arrays: booleans, integers, floats, words.
-_KINDS = "biufU"
 
 
 def is_model(value: object) -> bool:
@@ -80,16 +75,13 @@ def model_from_state(header: dict[str, Any], arrays: dict[str, Array]) -> Any:
     kind = header.get("model")
     if kind not in MODELS:
         raise BadFile(f"its header says model {kind!r}; expected one of {', '.join(MODELS)}.")
-    for part in ("params", "fitted"):
-        if not isinstance(header.get(part), dict):
-            raise BadFile(f"its header lacks {part!r}.")
     decoder = _Decoder(arrays)
-    params, fitted = header["params"].items(), header["fitted"].items()
     try:
+        params = header["params"].items()
         model = _class(kind, MODELS)(
             **{name: decoder.decode(value, f"params.{name}") for name, value in params}
         )
-        for name, value in fitted:
+        for name, value in header["fitted"].items():
             if not _is_fitted(name):
                 raise ValueError(f"{name!r} is no fitted attribute")
             setattr(model, name, decoder.decode(value, name))
@@ -163,10 +155,9 @@ class _Encoder:
         return {name: self.encode(item, f"{path}.{name}") for name, item in state.items()}
 
     def _array(self, array: Array, path: str) -> dict[str, Any]:
-        if array.dtype.kind == "O":  # names of columns
-            items = self._list(array.ravel().tolist(), path)
-            return {"objects": {"shape": list(array.shape), "items": items}}
-        if array.dtype.kind not in _KINDS:
+        if array.dtype.kind == "O" and array.ndim == 1:  # names of columns
+            return {"objects": self._list(array, path)}
+        if array.dtype.kind not in KINDS:
             raise _not_stored(array, path)
         self.arrays[path] = array
         return {"array": path}
@@ -221,7 +212,7 @@ class _Decoder:
         if kind == "float":
             return float(content)
         if kind == "scalar":
-            return _scalar(content[0], self.decode(content[1], path))
+            return np.dtype(content[0]).type(self.decode(content[1], path))
         if kind == "tuple":
             return tuple(self.decode(content, path))
         if kind == "dict":
@@ -235,9 +226,9 @@ class _Decoder:
         if kind == "array":
             return self.arrays.pop(content)
         if kind == "objects":
-            made = np.empty(len(content["items"]), dtype=object)
-            made[:] = self.decode(content["items"], path)
-            return made.reshape(content["shape"])
+            made = np.empty(len(content), dtype=object)
+            made[:] = self.decode(content, path)
+            return made
         if kind not in PARTS and kind not in {known.__name__ for known in _RANDOM}:
             raise BadFile(f"{path} is of class {kind!r}; expected one of {', '.join(PARTS)}.")
         if isinstance(content, str):
@@ -245,13 +236,6 @@ class _Decoder:
         return _from_state(
             kind, {name: self.decode(item, f"{path}.{name}") for name, item in content.items()}
         )
-
-
-def _scalar(dtype: str, value: Any) -> Any:
-    kind = np.dtype(dtype)
-    if kind.kind not in _KINDS:
-        raise ValueError(f"a scalar of dtype {dtype!r}")
-    return kind.type(value)
 
 
 def _from_state(kind: str, state: dict[str, Any]) -> Any:
