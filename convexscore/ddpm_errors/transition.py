@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from convexscore._tools.typing import Floats
 from convexscore.ddpm_errors.line_densities import (
     REACH,
     EvenGrid,
-    Floats,
     LogDensity,
     total_variation,
 )

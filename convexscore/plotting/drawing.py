@@ -63,6 +63,17 @@ class Display:
         return panels
 
 
+def limits_of(limits: ArrayLike, dim: int) -> Floats:
+    """Range of every axis, (dim, 2), as given."""
+    given = np.atleast_2d(np.asarray(limits, dtype=np.float64))
+    if given.shape != (dim, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+        wanted = "(low, high)" if dim == 1 else "((x low, x high), (y low, y high))"
+        raise ValueError(
+            f"limits must be {wanted}, increasing; got {limits!r}. Leave limits=None to cover the data."
+        )
+    return given
+
+
 def taken(options: dict[str, Any], names: Container[str]) -> dict[str, Any]:
     """Take the options of these names out."""
     return {name: options.pop(name) for name in tuple(options) if name in names}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
+from convexscore.plotting.drawing import limits_of
 from convexscore.schedules.levels import vp
 
 if TYPE_CHECKING:
@@ -98,12 +99,7 @@ def window_of(limits: ArrayLike | None, states: Floats) -> Floats:
     """Range of every axis, (d, 2)."""
     d = states.shape[2]
     if limits is not None:
-        given = np.asarray(limits, dtype=np.float64)
-        given = given[None] if given.ndim == 1 else given
-        if given.shape != (d, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-            wanted = "(low, high)" if d == 1 else "((low, high), (low, high))"
-            raise ValueError(f"limits must be {wanted}, increasing; got {limits!r}.")
-        return given
+        return limits_of(limits, d)
     ends = np.quantile(states.reshape(-1, d), (_OUTSIDE, 1.0 - _OUTSIDE), axis=0).T
     span = ends[:, 1] - ends[:, 0]
     # chains that never move still get axes of some width

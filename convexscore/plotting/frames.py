@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_points
-from convexscore.plotting.drawing import KINK_COLOR, check_fitted
+from convexscore.plotting.drawing import KINK_COLOR, check_fitted, limits_of
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.scores.potential import middle_of_kinks
 
@@ -85,13 +85,7 @@ def frame_of(
 ) -> Frame:
     """As given, ((x low, x high), (y low, y high)), else around the data, else around the kinks."""
     if limits is not None:
-        given = np.asarray(limits, dtype=np.float64)
-        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-            raise ValueError(
-                f"limits must be ((x low, x high), (y low, y high)), increasing; got {limits!r}. "
-                "Leave limits=None to cover the data."
-            )
-        return Frame(given[:, 0], given[:, 1])
+        return Frame(*limits_of(limits, 2).T)
     if points is not None:
         low, high = points.min(axis=0), points.max(axis=0)
     elif network is not None:
