@@ -99,3 +99,8 @@ def ax():
     from matplotlib.figure import Figure
 
     return Figure().subplots()
+
+
+def legend(ax):
+    """The labels in a legend."""
+    return [text.get_text() for text in ax.get_legend().get_texts()]

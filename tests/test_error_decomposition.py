@@ -297,11 +297,8 @@ def test_score_error_bound_holds_on_fine_grids_and_is_not_vacuous():
     assert errors.score.kl > 0.05 * errors.bounds["score"].kl
 
 
-def steeper(x, t):
-    return 1.3 * EXACT(x, t)
-
-
 def test_terms_of_girsanov_against_integrals_and_draws():
+    steeper = lambda x, t: 1.3 * EXACT(x, t)  # noqa: E731
     grid = uniform_grid(1.5, 6, end=0.1)
     parts = divergences(Marginals(MIXTURE, grid.end), EXACT, steeper, grid)
     x = np.linspace(-9, 9, 6001)
@@ -406,9 +403,6 @@ class Nameless:
     def sample(self, n, *, random_state=None):
         return np.zeros(n)
 
-    def denoise(self, z, scale, sigma):
-        return np.zeros_like(z)
-
     def noised(self, scale, sigma):
         return targets.Noised(self, scale, sigma)
 
@@ -449,25 +443,35 @@ def test_bad_input_is_refused(law, score, options, error, message):
         error_decomposition(law, score, **options)
 
 
-def test_bad_arguments_of_density_and_sweep():
-    with pytest.raises(TypeError, match="score must be a callable"):
-        ddpm_density(None, GRID, [0.0])
-    with pytest.raises(TypeError, match=r"start must be a target .* None starts"):
-        ddpm_density(EXACT, GRID, [0.0], start=0.0)
-    with pytest.raises(ValueError, match=r"x must have shape \(n,\)"):
-        ddpm_density(EXACT, GRID, np.zeros((2, 2)))
-    for arguments, message in (
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ddpm_density(None, GRID, [0.0]), TypeError, "score must be a callable"),
+        (lambda: ddpm_density(EXACT, GRID, [0.0], start=0.0), TypeError,
+         r"start must be a target .* None starts"),
+        (lambda: ddpm_density(EXACT, GRID, np.eye(2)), ValueError, r"X must have shape \(n,\)"),
+        (lambda: error_sweep(MIXTURE, None), TypeError, "score must be a callable"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_of_density_and_of_the_score(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (dict(horizons=[2.0, 1.0]), "horizons must be at least two increasing"),
         (dict(horizons=[0.001, 1.0]), "horizons must be > end=0.01"),
         (dict(n_steps=[4]), "n_steps must be at least two increasing"),
         (dict(n_steps=[4, 5.5]), "n_steps must be whole numbers"),
         (dict(strengths=[0.0, 1.0]), "strengths must be at least two increasing numbers > 0"),
         (dict(steps=0), "steps must be an integer >= 1"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            error_sweep(MIXTURE, shifted, **arguments)
-    with pytest.raises(TypeError, match="nothing would be estimated"):
-        error_sweep(MIXTURE, None)
+    ],
+)
+def test_bad_arguments_of_the_sweep(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        error_sweep(MIXTURE, shifted, **arguments)
 
 
 # ---- Figure ------------------------------------------------------------------------------------

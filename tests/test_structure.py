@@ -124,6 +124,7 @@ def test_the_root_is_an_entrance_hall():
 
 LIGHT = {
     "import convexscore": {"numpy", "scipy", "sklearn", "cvxpy", "matplotlib", "pandas", "joblib"},
+    "import convexscore.plotting": {"matplotlib"},
     "import convexscore.training": {"cvxpy", "matplotlib", "convexscore.plotting", "convexscore.cli"},
     "import convexscore as cs; cs.fit_convex_score([0., 1., 3., 4.], beta=3.0).sample(2)": {
         "cvxpy", "matplotlib", "convexscore.plotting", "convexscore.cli", "convexscore.programs",
