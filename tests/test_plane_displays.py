@@ -345,14 +345,6 @@ def test_what_is_missing_is_marked(fit, X, ax):
     assert display.neurons_.get_label() == "2 neurons"
 
 
-def test_weights_are_repetitions(X):
-    times = 1 + np.arange(len(X)) % 3
-    options = {"beta": 20.0, "n_angles": 20, "n_offsets": 15}
-    weighted = certificate_map(gaussian(), X, sample_weight=times, **options)
-    repeated = certificate_map(gaussian(), np.repeat(X, times, axis=0), **options)
-    np.testing.assert_allclose(weighted.ratio, repeated.ratio, atol=1e-12)
-
-
 def test_map_errors(fit, X):
     network = fit.network_
     cases = [

@@ -17,7 +17,6 @@ from convexscore import (
     fit_convex_score,
     regularization_path,
 )
-from convexscore.models import gaussian_regime
 from convexscore.plotting import (
     CertificateCurve,
     CertificateDisplay,
@@ -103,7 +102,8 @@ FALLING = PiecewiseLinearScore([0.0], [0.0], -1, -1)
          "right tail: slope"),
         (lambda: PathDisplay.from_estimator(FALLING), ValueError, "beta_selection_ is None"),
         (lambda: PathDisplay(), ValueError, "got neither"),
-        (lambda: CertificateDisplay.from_estimator(ConvexScore(), [0.0, 1.0]), NotFittedError, "not fitted"),
+        (lambda: CertificateDisplay.from_estimator(ConvexScore(), [0.0, 1.0]), NotFittedError,
+         "not fitted"),
     ],
 )  # fmt: skip
 def test_what_is_refused_leaves_no_figure(draw, error, message):
@@ -255,17 +255,6 @@ def test_thinning_a_long_curve_keeps_its_ends_and_extremes():
     assert (kept[0], kept[-1]) == (t[0], t[-1])
     assert (height.min(), height.max()) == (curve.G_abs.min(), curve.G_abs.max())
     np.testing.assert_array_equal(height, curve.G_abs[np.searchsorted(t, kept)])
-
-
-def test_gaussian_regime_touches_the_bound_at_the_extremes(ax):
-    x = np.random.default_rng(5).normal(size=60)
-    regime = gaussian_regime(x)
-    beta = 0.5 * (regime.beta_1 + regime.n)
-    for t in (0.0, 0.5, 1.0):
-        display = CertificateDisplay.from_network(regime.network(beta, t=t), x, beta=beta, ax=ax)
-        assert display.max_violation < 1e-9
-        np.testing.assert_allclose(display.kinks_.get_ydata(), beta)
-        assert set(display.kinks_.get_xdata()) <= {x.min(), x.max()}
 
 
 # --------------------------------------------------------------------------------------- path
