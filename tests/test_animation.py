@@ -111,23 +111,6 @@ def test_chains_that_stand_still_make_equal_frames(tmp_path):
     assert np.all(np.diff(where) > 5)
 
 
-def test_cloud_fills_the_ring_at_the_end_only(planar, tmp_path):
-    film = animate_trajectory(planar, tmp_path / "ring.gif", limits=((-3, 3), (-3, 3)), **SMALL)
-    frames, _ = gif_frames(film.path)
-    inner = []
-    for frame, state in zip(frames, film.states, strict=True):
-        columns = np.nonzero(is_orange(frame))[1]
-        left_end, right_end = spines(frame)
-        x = 6.0 * (columns - (left_end + right_end) / 2) / (right_end - left_end)
-        assert abs(x).max() < 3.1
-        inner.append(np.mean(abs(x) < 0.5))
-        # marks overlap, so pixels count less than chains where these are dense
-        assert inner[-1] == pytest.approx(
-            np.mean(abs(planar.trajectory[state][:, 0]) < 0.5), abs=0.12
-        )
-    assert inner[0] > inner[-1] + 0.05
-
-
 @pytest.mark.slow
 def test_html_is_one_page_that_loads_nothing(run, planar, tmp_path):
     options = {"target": LAW, "schedule": "vp", "title": "a < b & c"} | SMALL

@@ -469,7 +469,7 @@ def test_display_of_degenerate_data_on_given_axes(bias, no_side_effects):
 
 def test_display_refuses():
     with pytest.raises(
-        ValueError, match=r"X must have shape \(n, 2\) to be drawn; got shape \(3, 1\)"
+        ValueError, match=r"X must have shape \(n, 2\) to be drawn in the plane; got \(3, 1\)"
     ):
         ArrangementDisplay.from_data([1.0, 2.0, 3.0])
     with pytest.raises(ValueError, match=r"n_neurons must be at most 6"):

@@ -233,3 +233,20 @@ def check_count(value: Any, *, name: str, minimum: int = 1) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool) or int(value) < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}; got {value!r}.")
     return int(value)
+
+
+def check_scores(values: ArrayLike, points: Floats, *, name: str = "score", hint: str) -> Floats:
+    """What a score returned at the points: of their shape and finite."""
+    found = np.asarray(values, dtype=np.float64)
+    if found.shape != points.shape:
+        raise ValueError(
+            f"{name} must return an array of the shape it is given, {points.shape}; got {found.shape}. "
+            f"Points of one variable come as (n,) or (n, 1), of several as (n, d)."
+        )
+    bad = ~np.isfinite(found)
+    if bad.any():
+        raise ValueError(
+            f"{name} must be finite; {np.count_nonzero(bad)} of {bad.size} values are not, the first is "
+            f"{found[bad][0]} at x = {points[bad][0]:.6g}. {hint}"
+        )
+    return found

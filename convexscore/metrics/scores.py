@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_points, check_weights
+from convexscore._tools.validation import check_points, check_scores, check_weights
 from convexscore.metrics.kernels import check_bandwidth
 from convexscore.metrics.pairs import check_unbiased, mean_within
 
@@ -179,19 +179,8 @@ def _evaluate(score: Score, x: Floats, name: str) -> Floats:
             f"{name} must be a callable x -> score of the same shape; got {type(score).__name__}. "
             f"Pass for instance fit.score_function."
         )
-    value = np.asarray(score(x), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(
-            f"{name} must return an array of the shape it is given, {x.shape}; got {value.shape}. "
-            f"Pass x as (n,) to a score of one variable that takes and returns (n,)."
-        )
-    bad = int(np.count_nonzero(~np.isfinite(value)))
-    if bad:
-        raise ValueError(
-            f"{name} must be finite at all points; {bad} of {value.size} values are NaN or "
-            f"infinity. Leave out the points outside the support of the law."
-        )
-    return value
+    hint = "Leave out the points outside the support of the law."
+    return check_scores(score(x), x, name=name, hint=hint)
 
 
 def _row_squares(values: Floats) -> Floats:

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
 from convexscore.arrangements import Arrangement, enumerate_patterns
-from convexscore.arrangements.hyperplanes import check_bias, check_points
+from convexscore.arrangements.hyperplanes import check_bias
 from convexscore.arrangements.planar import cones, crossing_angles, wide_and_different
 from convexscore.plotting.drawing import Display, subplots
+from convexscore.plotting.frames import plane_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,12 +75,7 @@ class ArrangementDisplay(Display):
     """
 
     def __init__(self, X: ArrayLike, *, bias: bool = True, n_neurons: int = 4) -> None:
-        self.X = check_points(X)
-        if self.X.shape[1] != 2:
-            raise ValueError(
-                f"X must have shape (n, 2) to be drawn; got shape {self.X.shape}. Pass two columns, "
-                "for example X[:, :2]; enumerate_patterns takes any number."
-            )
+        self.X = plane_points(X)
         self.bias = check_bias(bias)
         most = len(_NEURON_COLORS)
         if check_count(n_neurons, name="n_neurons", minimum=0) > most:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_count
+from convexscore._tools.validation import check_count, check_scores
 from convexscore.plotting.drawing import Display
 from convexscore.plotting.frames import (
     Frame,
@@ -142,7 +142,9 @@ class VectorFieldDisplay(_PlaneDisplay):
         self.score = score
         columns, rows = grid_points(self.frame, check_count(n_arrows, name="n_arrows", minimum=2))
         self.positions: Floats = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-        self.vectors = _evaluate(score, self.positions)
+        self.vectors = check_scores(
+            score(self.positions), self.positions, hint="Choose other limits."
+        )
         self.norms: Floats = np.hypot(self.vectors[:, 0], self.vectors[:, 1])
         self._cell = self.frame.size / (len(columns), len(rows))
 
@@ -299,21 +301,6 @@ def _dark_colors() -> Colormap:
     from matplotlib.colors import LinearSegmentedColormap
 
     return LinearSegmentedColormap.from_list("dark", colormaps["viridis"](np.linspace(0, 0.87, 64)))
-
-
-def _evaluate(score: Callable[..., Any], positions: Floats) -> Floats:
-    values = np.asarray(score(positions), dtype=np.float64)
-    if values.shape != positions.shape:
-        raise ValueError(
-            f"score must map points {positions.shape} to vectors of the same shape; got "
-            f"{values.shape}."
-        )
-    if not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
-        raise ValueError(
-            f"score must be finite; at {bad} of {len(values)} positions it is not. Choose other limits."
-        )
-    return values
 
 
 def _levels(levels: int | ArrayLike) -> Floats:
