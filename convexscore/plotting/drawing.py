@@ -86,11 +86,9 @@ def draw_line(ax: Axes, x: Any, y: Any, given: dict[str, Any], **default: Any) -
 
 
 def subplots(*shape: int, **options: Any) -> tuple[Figure, Any]:
-    """``pyplot.subplots`` with an install hint."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install matplotlib") from error
+    """``pyplot.subplots``, imported on drawing only."""
+    from matplotlib import pyplot
+
     return pyplot.subplots(*shape, **options)
 
 

@@ -80,11 +80,9 @@ def _density(
 
 def axes_of(figsize: tuple[float, float], dpi: float) -> tuple[Figure, Axes]:
     """A figure that pyplot does not know of: nothing to show, nothing to close."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("animations need matplotlib: pip install matplotlib") from error
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=figsize, dpi=dpi, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots()

@@ -188,7 +188,7 @@ class DensityDisplay(Display):
         *,
         ax: Axes | None = None,
         bins: int | str | ArrayLike = "auto",
-        name: str = "fitted density",
+        name: str | None = None,
         **line_options: Any,
     ) -> Self:
         """Draw.
@@ -197,37 +197,31 @@ class DensityDisplay(Display):
         ----------
         ax : Axes, optional
         bins : as in ``numpy.histogram``; "auto" falls back to sqrt(n) with weights.
-        name : str
-            Label of the line.
+        name : str, optional
+            Label of the fitted density, or of the samples.
         **line_options
             Passed to ``Axes.plot`` for the density.
         """
-        bars = {"label": self.data_label, "color": "0.8"}
-        return self._draw(ax, bins, bars, line_options, label=name)
-
-    def _draw(
-        self,
-        ax: Axes | None,
-        bins: int | str | ArrayLike,
-        bars: dict[str, Any],
-        line_options: dict[str, Any],
-        **line: Any,
-    ) -> Self:
         self.heights_: Any = None
         self.edges_: Any = None
         self.bars_: Any = None
         if self.X is not None:
             self.heights_, self.edges_ = histogram(self.X, bins, self.sample_weight)
         ax = self._axes(ax)
-        if self.heights_ is not None:
-            style: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5} | bars
-            self.bars_ = ax.bar(self.edges_[:-1], self.heights_, np.diff(self.edges_), **style)
+        bars, line = self._styles(name)
+        if self.X is not None:
+            bars |= {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
+            self.bars_ = ax.bar(self.edges_[:-1], self.heights_, np.diff(self.edges_), **bars)
         self.line_ = draw_line(ax, self.grid, self.density, line_options, linewidth=1.6, **line)
         ax.set(xlabel="x", ylabel="density p(x)")
         # the legend in a strip of its own over the highest bar or curve
         ax.set_ylim(0.0, 1.15 * ax.dataLim.y1)
         ax.legend(loc="upper center", ncols=3, fontsize="small")
         return self
+
+    def _styles(self, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of bars and line."""
+        return {"label": self.data_label, "color": "0.8"}, {"label": name or "fitted density"}
 
 
 class SampleDisplay(DensityDisplay):
@@ -290,27 +284,9 @@ class SampleDisplay(DensityDisplay):
         """
         return cls._drawn(score_of(fit), X, **options)
 
-    def plot(
-        self,
-        *,
-        ax: Axes | None = None,
-        bins: int | str | ArrayLike = "auto",
-        name: str = "samples",
-        **line_options: Any,
-    ) -> Self:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : Axes, optional
-        bins : as in ``numpy.histogram``
-        name : str
-            Label of the histogram.
-        **line_options
-            Passed to ``Axes.plot`` for the density.
-        """
-        bars = {"label": f"{self._count} {name}", "color": "tab:orange", "alpha": 0.45}
-        return self._draw(ax, bins, bars, line_options, label="exact density", color="tab:blue")
+    def _styles(self, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        bars = {"label": f"{self._count} {name or 'samples'}", "color": "tab:orange", "alpha": 0.45}
+        return bars, {"label": "exact density", "color": "tab:blue"}
 
 
 def _corners(score: PiecewiseLinearScore) -> Floats:
