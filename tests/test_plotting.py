@@ -18,7 +18,6 @@ from convexscore import (
     regularization_path,
 )
 from convexscore.plotting import (
-    CertificateCurve,
     CertificateDisplay,
     DensityDisplay,
     PathDisplay,
@@ -26,7 +25,6 @@ from convexscore.plotting import (
     ScoreDisplay,
     certificate_curve,
 )
-from convexscore.plotting.certificate import _thin
 
 pytestmark = pytest.mark.usefixtures("no_side_effects")
 
@@ -244,17 +242,6 @@ def test_certificate_arguments(x, fit):
     with pytest.raises(ValueError, match="labels must be given"):
         certificate_curve(fit.network_, x, beta=5.0, objective="denoising")
     assert plt.get_fignums() == []
-
-
-def test_thinning_a_long_curve_keeps_its_ends_and_extremes():
-    rng = np.random.default_rng(0)
-    t = np.sort(rng.normal(size=100_003))
-    curve = CertificateCurve(t, rng.exponential(size=t.size))
-    kept, height = _thin(curve)
-    assert 1_000 < kept.size < 10_000
-    assert (kept[0], kept[-1]) == (t[0], t[-1])
-    assert (height.min(), height.max()) == (curve.G_abs.min(), curve.G_abs.max())
-    np.testing.assert_array_equal(height, curve.G_abs[np.searchsorted(t, kept)])
 
 
 # --------------------------------------------------------------------------------------- path

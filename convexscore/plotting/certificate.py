@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from convexscore.models.score import ConvexScore
 
-# More vertices than this are thinned, keeping every local extreme of a stretch of the curve.
-_MAX_VERTICES = 8_000
 # Ratios above 1 by no more than this are drawn as 1: fits stop at a tolerance.
 _TOLERANCE = 1e-2
 # What a problem is made of; other options are those of drawing.
@@ -192,7 +190,7 @@ class CertificateDisplay(_CertificateDisplay):
         self.zero_line_ = ax.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
         style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
         self.bound_ = ax.axhline(self.beta, label=f"β = {self.beta:.4g}", **style)
-        self.line_ = draw_line(ax, *_thin(self.curve), line_options, label=name, linewidth=1.3)
+        self.line_ = draw_line(ax, *self.curve, line_options, label=name, linewidth=1.3)
         height = np.interp(self.kinks, self.curve.t, self.curve.G_abs)
         self.kinks_ = draw_kinks(ax, self.kinks, height, self.kinks.size)
         ax.set(xlabel="kink position t", ylabel="|G(t)|, gain of a neuron at t")
@@ -296,21 +294,6 @@ class CertificateMapDisplay(_CertificateDisplay):
         ax.set_title(f"largest {seen.measure} / β seen: {seen.largest:.5g}", fontsize="medium")
         ax.legend(loc="upper right", fontsize="small", framealpha=0.85)
         return self
-
-
-def _thin(curve: CertificateCurve) -> tuple[Floats, Floats]:
-    """The curve, or the lowest and highest vertex of each of a few thousand stretches of it."""
-    t, height = curve.t, curve.G_abs
-    if t.size <= _MAX_VERTICES:
-        return t, height
-    width = -(-t.size // (_MAX_VERTICES // 2))
-    starts = np.arange(0, t.size - width + 1, width)
-    block = height[: starts.size * width].reshape(starts.size, width)
-    rest = np.arange(starts.size * width, t.size)
-    keep = np.unique(
-        np.concatenate(([0], starts + block.argmin(axis=1), starts + block.argmax(axis=1), rest))
-    )
-    return t[keep], height[keep]
 
 
 def _colors(largest: float) -> tuple[Colormap, Normalize]:
