@@ -105,3 +105,8 @@ def png_size(data):
     """Width and height in pixels."""
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR"
     return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+
+
+def legend(ax):
+    """The labels in a legend."""
+    return [text.get_text() for text in ax.get_legend().get_texts()]

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import legend
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -31,19 +32,14 @@ SMALL = {"dpi": 50.0, "n_frames": 6}
 
 @pytest.fixture(scope="module")
 def run():
-    grid = schedules.exponential_grid(4.0, 40)
-    return samplers.ddpm(
-        vp_score(LAW), None, grid, n_samples=3000, keep_trajectory=True, random_state=0
-    )
+    options = {"n_samples": 3000, "keep_trajectory": True, "random_state": 0}
+    return samplers.ddpm(vp_score(LAW), None, schedules.exponential_grid(4.0, 40), **options)
 
 
 @pytest.fixture(scope="module")
 def planar():
-    grid = schedules.exponential_grid(4.0, 30)
-    return samplers.ddpm(
-        vp_score(RING), None, grid, n_samples=400, dim=2, keep_trajectory=True,
-        random_state=0,
-    )  # fmt: skip
+    options = {"n_samples": 400, "dim": 2, "keep_trajectory": True, "random_state": 0}
+    return samplers.ddpm(vp_score(RING), None, schedules.exponential_grid(4.0, 30), **options)
 
 
 def gif_frames(path):
@@ -115,28 +111,10 @@ def test_chains_that_stand_still_make_equal_frames(tmp_path):
     assert np.all(np.diff(where) > 5)
 
 
-def test_cloud_fills_the_ring_at_the_end_only(planar, tmp_path):
-    film = animate_trajectory(planar, tmp_path / "ring.gif", limits=((-3, 3), (-3, 3)), **SMALL)
-    frames, _ = gif_frames(film.path)
-    inner = []
-    for frame, state in zip(frames, film.states, strict=True):
-        columns = np.nonzero(is_orange(frame))[1]
-        left_end, right_end = spines(frame)
-        x = 6.0 * (columns - (left_end + right_end) / 2) / (right_end - left_end)
-        assert abs(x).max() < 3.1
-        inner.append(np.mean(abs(x) < 0.5))
-        # marks overlap, so pixels count less than chains where these are dense
-        assert inner[-1] == pytest.approx(
-            np.mean(abs(planar.trajectory[state][:, 0]) < 0.5), abs=0.12
-        )
-    assert inner[0] > inner[-1] + 0.05
-
-
 @pytest.mark.slow
-def test_html_is_one_page_that_loads_nothing(run, tmp_path):
-    film = animate_trajectory(
-        run, tmp_path / "line.html", target=LAW, schedule="vp", title="a < b & c", **SMALL
-    )
+def test_html_is_one_page_that_loads_nothing(run, planar, tmp_path):
+    options = {"target": LAW, "schedule": "vp", "title": "a < b & c"} | SMALL
+    film = animate_trajectory(run, tmp_path / "line.html", **options)
     text = film.path.read_text(encoding="utf-8")
     assert film.n_bytes == len(text.encode()) < 80_000
     for loader in ("http:", "https:", "<link", "import ", "@import", "url(", "fetch(", "XMLHttp"):
@@ -149,24 +127,16 @@ def test_html_is_one_page_that_loads_nothing(run, tmp_path):
     assert text.count("<script>") == text.count("</script>") == 1
     assert 'max="5"' in text
     # the same frames as in the GIF, to the pixel
-    gif = animate_trajectory(
-        run, tmp_path / "line.gif", target=LAW, schedule="vp", title="a < b & c", **SMALL
-    )
+    gif = animate_trajectory(run, tmp_path / "line.gif", **options)
     assert all(np.array_equal(a, b) for a, b in zip(frames, gif_frames(gif.path)[0], strict=True))
     # in a notebook: the picture itself, and the page without its frame
     assert gif._repr_html_().startswith('<img alt="chains" src="data:image/gif;base64,')
     fragment = film._repr_html_()
     assert "<body" not in fragment and "<script>" in fragment and fragment in text
-    name = re.search(r'id="(film-\w+)"', text).group(1)
-    assert text.count(name) == 2
-
-
-def test_two_films_do_not_share_a_slider(run, planar, tmp_path):
-    names = set()
-    for k, result in enumerate((run, planar)):
-        film = animate_trajectory(result, tmp_path / f"{k}.html", dpi=40, n_frames=2)
-        names |= set(re.findall(r'"(film-\w+)"', film.path.read_text()))
-    assert len(names) == 2
+    # several films in one notebook do not share a slider
+    other = animate_trajectory(planar, tmp_path / "plane.html", dpi=40, n_frames=2)
+    names = [re.search(r'id="(film-\w+)"', t).group(1) for t in (text, other.path.read_text())]
+    assert text.count(names[0]) == 2 and names[0] != names[1]
 
 
 # ---------------------------------------------------------------------- what is drawn, artist by artist
@@ -205,8 +175,7 @@ def test_histogram_and_exact_densities_belong_to_their_noise_levels(run, artists
         assert inside > 0.98
         assert np.sum(heights * np.diff(edges)) == pytest.approx(inside)
         assert heights == pytest.approx(np.histogram(chains, edges)[0] / 3000 / np.diff(edges))
-    labels = [text.get_text() for text in artists.ax.get_legend().get_texts()]
-    assert labels == ["target", "chains", "exact law at this noise level"]
+    assert legend(artists.ax) == ["target", "chains", "exact law at this noise level"]
     assert artists.ax.get_ylim()[1] > np.exp(LAW.log_density([-2.0]))[0]
 
 
@@ -233,8 +202,7 @@ def test_ve_levels_functions_and_fixed_laws(artists, tmp_path):
     animate_trajectory(run, tmp_path / "c.gif", target=LAW, n_frames=4)
     assert all(curve[0].size == 0 for curve in artists.curves)
     assert artists.titles[0] == "noise level = 6"
-    labels = [text.get_text() for text in artists.ax.get_legend().get_texts()]
-    assert labels == ["target", "chains"]
+    assert legend(artists.ax) == ["target", "chains"]
 
 
 def test_planar_background_moves_or_stays(planar, artists, tmp_path):
@@ -289,6 +257,14 @@ def test_frames_of_langevin_and_of_few_states(artists, tmp_path):
 
 
 # ---------------------------------------------------------------------- what is refused
+BARE = samplers.ddpm(
+    lambda x, t: -x, None, schedules.uniform_grid(1.0, 4), n_samples=5, random_state=0
+)
+BROKEN = np.zeros((42, 5))
+BROKEN[17, 3] = np.nan
+STATES = np.zeros((3, 5))
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -317,6 +293,11 @@ def test_frames_of_langevin_and_of_few_states(artists, tmp_path):
         ({"target": RING}, ValueError, "as many columns as are drawn, 1; it has 2"),
         ({"target": lambda x, t: 0.0}, ValueError, "one log-density a point"),
         ({"target": targets.Ising([[0.0]])}, TypeError, "target must be a law"),
+        ({"result": BARE}, ValueError, "keep_trajectory=True"),
+        ({"result": STATES, "schedule": "vp"}, ValueError, r"says what result\.times are; ndarray"),
+        ({"result": STATES, "target": lambda x, t: -x}, ValueError,
+         "function of points and noise level, and the result has"),
+        ({"result": BROKEN}, ValueError, "must be finite; state 17 is not"),
     ],
 )  # fmt: skip
 def test_refusals(run, change, error, message, tmp_path):
@@ -324,21 +305,4 @@ def test_refusals(run, change, error, message, tmp_path):
     path = tmp_path / options.pop("path")
     with pytest.raises(error, match=message):
         animate_trajectory(options.pop("result"), path, **options)
-    assert not path.exists()
-
-
-def test_refusals_that_need_their_own_result(run, tmp_path):
-    path = tmp_path / "chains.gif"
-    grid = schedules.uniform_grid(1.0, 4)
-    bare = samplers.ddpm(lambda x, t: -x, None, grid, n_samples=5, random_state=0)
-    with pytest.raises(ValueError, match="keep_trajectory=True"):
-        animate_trajectory(bare, path)
-    with pytest.raises(ValueError, match=r"says what result\.times are; ndarray"):
-        animate_trajectory(run.trajectory, path, schedule="vp")
-    with pytest.raises(ValueError, match="function of points and noise level, and the result has"):
-        animate_trajectory(run.trajectory, path, target=lambda x, t: -x)
-    broken = run.trajectory.copy()
-    broken[17, 3] = np.nan
-    with pytest.raises(ValueError, match="must be finite; state 17 is not"):
-        animate_trajectory(broken, path)
     assert not path.exists()

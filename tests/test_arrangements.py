@@ -410,7 +410,7 @@ def test_display_of_degenerate_data_on_given_axes(bias, no_side_effects):
 
 def test_display_refuses():
     for X, options, message in (
-        ([1.0, 2.0, 3.0], {}, r"X must have shape \(n, 2\) to be drawn; got shape \(3, 1\)"),
+        ([1.0, 2.0, 3.0], {}, r"X must have shape \(n, 2\) to be drawn in the plane; got \(3, 1\)"),
         (np.eye(2), {"n_neurons": 7}, r"n_neurons must be at most 6"),
         (np.eye(2), {"ax": Figure().subplots(), "cmap": "no such"}, r"cmap must be the name"),
     ):

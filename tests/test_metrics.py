@@ -82,6 +82,7 @@ def distance(p, q):
 def test_pair_metrics_against_a_double_loop(d, unbiased):
     x, y = draw(0, (13, d), (9, d))
     y += 0.4
+    x[1], y[:3] = x[0], x[0]  # ties within and between
     within = partial(loop_mean, skip_own=unbiased)
     wanted = 2 * loop_mean(distance, x, y) - within(distance, x, x) - within(distance, y, y)
     assert energy_distance(x, y, unbiased=unbiased) == pytest.approx(wanted, rel=1e-12)
@@ -99,76 +100,6 @@ def test_one_column_against_scipy(sizes):
     assert wasserstein(x, y, p=1) == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-12)
     known = stats.ks_2samp(x, y, method="exact").statistic
     assert kolmogorov_smirnov(x, y) == pytest.approx(known, abs=1e-15)
-
-
-def test_line_formula_is_the_pair_formula():
-    """A constant second column changes no distance but takes the general path."""
-    x, y = draw(2, 60, 45)
-    y[:10] = x[:10]
-    for unbiased in (False, True):
-        plane = [np.column_stack([z, np.full(len(z), 3.0)]) for z in (x, y)]
-        assert energy_distance(x, y, unbiased=unbiased) == pytest.approx(
-            energy_distance(*plane, unbiased=unbiased), abs=1e-14
-        )
-
-
-def test_point_masses():
-    a, b = np.full((5, 2), 1.0), np.full((3, 2), [4.0, 5.0])  # distance 5
-    for unbiased in (False, True):
-        assert energy_distance(a, b, unbiased=unbiased) == pytest.approx(10.0, abs=1e-12)
-        gauss = mmd(a, b, bandwidth=2.0, unbiased=unbiased)
-        assert gauss == pytest.approx(2 - 2 * math.exp(-25 / 8), abs=1e-14)
-    assert total_variation_grid(a, b) == 1.0
-    assert kolmogorov_smirnov(a[:, 0], b[:, 0]) == 1.0
-    assert wasserstein(a[:, 0], b[:, 0]) == 3.0
-
-
-def gaussian_energy(m, s1, s2):
-    def folded(mean, sd):  # E|N(mean, sd^2)|
-        z = mean / sd
-        return sd * math.sqrt(2 / math.pi) * math.exp(-z * z / 2) + mean * math.erf(z / 2**0.5)
-
-    return 2 * folded(m, math.hypot(s1, s2)) - (s1 + s2) * 2 / math.pi**0.5
-
-
-def gaussian_mmd(m, s1, s2, h):
-    def mean_kernel(mean, variance):
-        return h / math.sqrt(h**2 + variance) * math.exp(-(mean**2) / (2 * (h**2 + variance)))
-
-    same = mean_kernel(0, 2 * s1**2) + mean_kernel(0, 2 * s2**2)
-    return same - 2 * mean_kernel(m, s1**2 + s2**2)
-
-
-@pytest.mark.parametrize(
-    "metric, law_value, self_mean",
-    [
-        (energy_distance, gaussian_energy, lambda s: 2 * s / math.pi**0.5),
-        (
-            partial(mmd, bandwidth=0.8),
-            partial(gaussian_mmd, h=0.8),
-            lambda s: 1 - 0.8 / math.sqrt(0.64 + 2 * s * s),
-        ),
-    ],
-    ids=["energy_distance", "mmd"],
-)
-def test_mean_over_gaussian_samples(metric, law_value, self_mean):
-    """The U-statistic is unbiased at n = 8 and m = 5, the V-statistic has the bias it states."""
-    n, m, shift, s = 8, 5, 0.6, 1.5
-    rng = np.random.default_rng(3)
-    pairs = [(rng.normal(size=n), rng.normal(shift, s, size=m)) for _ in range(4000)]
-    for unbiased in (True, False):
-        values = np.array([metric(x, y, unbiased=unbiased) for x, y in pairs])
-        error = values.std() / len(values) ** 0.5
-        wanted = law_value(shift, 1.0, s)
-        bias = 0.0 if unbiased else self_mean(1.0) / n + self_mean(s) / m
-        assert abs(values.mean() - wanted - bias) < 4 * error
-        # Negative controls: another law, and for the V-statistic the law's value without bias.
-        assert abs(values.mean() - law_value(shift + 0.3, 1.0, s) - bias) > 5 * error
-        if unbiased:
-            assert values.min() < 0
-        else:
-            assert abs(values.mean() - wanted) > 20 * error
-            assert values.min() >= 0
 
 
 def test_median_distance():
@@ -214,22 +145,6 @@ def test_memory_is_bounded():
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 120e6
-    rows = [s.stop - s.start for s in _ranges(20_000)]
-    assert sum(rows) == 20_000 and max(rows) < 1500
-
-
-def _ranges(n):
-    """The row blocks of a sample of n points, without computing their pairs."""
-    seen = []
-
-    def kernel(i, j):
-        seen.append(i)
-        assert (i.stop - i.start) * (j.stop - j.start) <= max(_pairs._BLOCK_SIZE, n)
-        assert j == slice(i.start, n)
-        return np.broadcast_to(0.0, (i.stop - i.start, j.stop - j.start))
-
-    _pairs.mean_within(kernel, n, unbiased=False)
-    return seen
 
 
 # ---- transport -------------------------------------------------------------------------------
@@ -244,17 +159,6 @@ def test_line_transport_against_repetition(sizes, p):
     big_x, big_y = (np.sort(np.repeat(z, common // len(z))) for z in (x, y))
     wanted = np.mean(np.abs(big_x - big_y) ** p) ** (1 / p)
     assert wasserstein(x, y, p=p) == pytest.approx(wanted, rel=1e-12)
-
-
-def test_w2_of_affine_images():
-    """W2 of x and m + s x (s > 0) by the moments of x; of N(0,1) and N(m, s²) in the limit."""
-    [x] = draw(8, 400)
-    m, s = 1.3, 0.6
-    moments = np.mean(((s - 1) * x + m) ** 2) ** 0.5
-    assert wasserstein(x, m + s * x[::-1]) == pytest.approx(moments, rel=1e-12)
-    levels = (np.arange(200_000) + 0.5) / 200_000
-    gaussians = wasserstein(stats.norm.ppf(levels), stats.norm.ppf(levels[::3], m, s))
-    assert gaussians == pytest.approx(math.hypot(m, 1 - s), rel=1e-4)
 
 
 def test_sliced_w2_closed_forms():
@@ -380,7 +284,9 @@ def test_stein_kernel_by_finite_differences():
             assert table[i, j] == pytest.approx(wanted, abs=1e-6)  # rounding of the differences
     value = kernel_stein_discrepancy(lambda x: np.sin(x) - x, x, bandwidth=h)
     assert value == pytest.approx(table.mean(), rel=1e-12)
+    value = kernel_stein_discrepancy(lambda x: np.sin(x) - x, x, bandwidth=h, unbiased=True)
     own = np.diag(table)
+    assert value == pytest.approx((table.sum() - own.sum()) / 12, rel=1e-12)
     np.testing.assert_allclose(own, np.sum(slopes**2, axis=1) + 2 / h**2, rtol=1e-12)
 
 
@@ -393,21 +299,6 @@ def test_stein_identity():
     assert np.abs(density @ table).max() < 1e-11
     wrong = weights * 12 * stats.norm.pdf(x, 0.1)
     assert wrong @ table @ wrong > 1e-3
-
-
-def test_stein_statistics():
-    """The U-statistic is unbiased, the V-statistic has the mean it states; N(0.5, 1) is seen."""
-    rng = np.random.default_rng(16)
-    n, h = 10, 1.0
-    samples = rng.normal(size=(1500, n))
-    for unbiased, wanted in ((True, 0.0), (False, (1 + 1 / h**2) / n)):
-        call = partial(kernel_stein_discrepancy, np.negative, bandwidth=h, unbiased=unbiased)
-        values = np.array([call(x) for x in samples])
-        error = values.std() / len(values) ** 0.5
-        assert abs(values.mean() - wanted) < 4 * error
-        shifted = np.mean([call(x + 0.5) for x in samples[:400]])
-        assert shifted - wanted > 10 * error
-        assert (values.min() < 0) == unbiased
 
 
 # ---- invariances -----------------------------------------------------------------------------
@@ -426,22 +317,6 @@ def test_symmetry_translation_and_scale(metric):
     factor = 1.0 if unitless else 4.0
     assert metric(4 * x, 4 * y) == pytest.approx(factor * value, rel=1e-9)
     assert metric(x[::-1], y[::-1]) == pytest.approx(value, rel=1e-10)
-
-
-def test_rotation():
-    x, y = draw(18, (70, 3), (50, 3))
-    y[:, 0] *= 2
-    q = np.linalg.qr(draw(19, (3, 3))[0])[0]
-    for metric in (energy_distance, mmd):
-        assert metric(x @ q, y @ q) == pytest.approx(metric(x, y), rel=1e-10)
-    stein = partial(kernel_stein_discrepancy, lambda x: -x * (1 + (x**2).sum(1, keepdims=True)))
-    assert stein(y @ q) == pytest.approx(stein(y), rel=1e-10)
-    many = partial(sliced_w2, n_projections=5000)  # in the mean over directions only
-    assert many(x @ q, y @ q) == pytest.approx(many(x, y), rel=0.03)
-    # Negative control: a stretch is no rotation.
-    assert energy_distance(x * [1, 1, 2], y * [1, 1, 2]) != pytest.approx(
-        energy_distance(x, y), rel=0.05
-    )
 
 
 columns = hnp.arrays(
@@ -680,64 +555,45 @@ def test_dimensions_must_agree(metric):
 
 
 x3, ok = np.zeros((5, 3)), np.arange(5.0)
-REFUSED = {
-    "flag": (lambda: mmd(ok, ok, unbiased="no"), "unbiased must be True or False; got 'no'"),
-    "two points": (
-        lambda: energy_distance([1.0], ok, unbiased=True),
-        "X must hold at least 2 points with unbiased=True; got 1",
-    ),
-    "two points stein": (
-        lambda: kernel_stein_discrepancy(np.negative, [1.0], unbiased=True),
-        "X must hold at least 2 points",
-    ),
-    "bandwidth": (lambda: mmd(ok, ok, bandwidth=0), "bandwidth must be .*> 0; got 0.*None takes"),
-    "p": (lambda: wasserstein(ok, ok, p=3), "p must be one of 1, 2; got 3"),
-    "projections": (lambda: sliced_w2(x3, x3, n_projections=0), "n_projections must be an integer"),
-    "grid dimension": (lambda: total_variation_grid(x3, x3), "1 or 2 columns for a grid; got 3"),
-    "bins": (lambda: total_variation_grid(ok, ok, bins="auto"), "bins must be an integer >= 1"),
-    "edges": (
-        lambda: total_variation_grid(ok, ok, bins=[0, 2, 1]),
-        "strictly increasing edges.*unique",
-    ),
-    "edges per axis": (
-        lambda: total_variation_grid(x3[:, :2], x3[:, :2], bins=[[0, 1]]),
-        r"one array of edges per axis \(2\); got 1",
-    ),
-    "ks columns": (lambda: kolmogorov_smirnov(x3, x3), r"X must have shape \(n,\) or \(n, 1\)"),
-    "score shape": (
-        lambda: fisher_divergence(lambda x: x[:, None], np.negative, ok),
-        r"^score must return an array of the shape it is given, \(5,\)",
-    ),
-    "score not finite": (
-        lambda: fisher_divergence(np.negative, lambda x: x * np.nan, ok),
-        "^target_score must be finite at all points; 5 of 5",
-    ),
-    "zero target": (
-        lambda: fisher_divergence(np.negative, np.zeros_like, ok, relative=True),
-        "target_score must not be zero",
-    ),
-    "weights": (
-        lambda: fisher_divergence(np.negative, np.negative, ok, sample_weight=[1, 2]),
-        "sample_weight must have shape",
-    ),
-    "sizes": (lambda: noise_floor(mmd, normal, (1, 2, 3)), r"n must be an int, \(n, m\) or \(n,\)"),
-    "size": (lambda: noise_floor(mmd, normal, 0), "n must be an integer >= 1; got 0"),
-    "quantile": (lambda: noise_floor(mmd, normal, 5, quantile=1.0), "quantile must be between"),
-    "rate": (lambda: noise_floor(mmd, ok, 5, rate=-1), "rate must be finite and > 0"),
-    "repeats": (lambda: noise_floor(mmd, normal, 5, n_repeats=0), "n_repeats must be an integer"),
-    "small truth": (lambda: noise_floor(mmd, [1.0], 5), "at least 2 points to be split; got 1"),
-    "truth size": (
-        lambda: noise_floor(mmd, lambda n, random_state: np.zeros(3), 5),
-        "truth must return n points as rows; got shape",
-    ),
-    "test size": (lambda: report(ok, ok[:3]), "X_test must hold at least 4 points"),
-    "report dimension": (lambda: report(x3, ok), "Y and X_test must have the same number"),
-    "report NaN": (lambda: report([np.nan, 1.0], ok), "^Y must be finite"),
-    "max_points": (lambda: report(ok, ok, max_points=1), "max_points must be an integer >= 2"),
-}
+REFUSED = [
+    (lambda: mmd(ok, ok, unbiased="no"), "unbiased must be True or False; got 'no'"),
+    (lambda: energy_distance([1.0], ok, unbiased=True),
+     "X must hold at least 2 points with unbiased=True; got 1"),
+    (lambda: kernel_stein_discrepancy(np.negative, [1.0], unbiased=True),
+     "X must hold at least 2 points"),
+    (lambda: mmd(ok, ok, bandwidth=0), "bandwidth must be .*> 0; got 0.*None takes"),
+    (lambda: wasserstein(ok, ok, p=3), "p must be one of 1, 2; got 3"),
+    (lambda: sliced_w2(x3, x3, n_projections=0), "n_projections must be an integer"),
+    (lambda: total_variation_grid(x3, x3), "1 or 2 columns for a grid; got 3"),
+    (lambda: total_variation_grid(ok, ok, bins="auto"), "bins must be an integer >= 1"),
+    (lambda: total_variation_grid(ok, ok, bins=[0, 2, 1]), "strictly increasing edges.*unique"),
+    (lambda: total_variation_grid(x3[:, :2], x3[:, :2], bins=[[0, 1]]),
+     r"one array of edges per axis \(2\); got 1"),
+    (lambda: kolmogorov_smirnov(x3, x3), r"X must have shape \(n,\) or \(n, 1\)"),
+    (lambda: fisher_divergence(lambda x: x[:, None], np.negative, ok),
+     r"^score must return an array of the shape it is given, \(5,\)"),
+    (lambda: fisher_divergence(np.negative, lambda x: x * np.nan, ok),
+     "^target_score must be finite; 5 of 5"),
+    (lambda: fisher_divergence(np.negative, np.zeros_like, ok, relative=True),
+     "target_score must not be zero"),
+    (lambda: fisher_divergence(np.negative, np.negative, ok, sample_weight=[1, 2]),
+     "sample_weight must have shape"),
+    (lambda: noise_floor(mmd, normal, (1, 2, 3)), r"n must be an int, \(n, m\) or \(n,\)"),
+    (lambda: noise_floor(mmd, normal, 0), "n must be an integer >= 1; got 0"),
+    (lambda: noise_floor(mmd, normal, 5, quantile=1.0), "quantile must be between"),
+    (lambda: noise_floor(mmd, ok, 5, rate=-1), "rate must be finite and > 0"),
+    (lambda: noise_floor(mmd, normal, 5, n_repeats=0), "n_repeats must be an integer"),
+    (lambda: noise_floor(mmd, [1.0], 5), "at least 2 points to be split; got 1"),
+    (lambda: noise_floor(mmd, lambda n, random_state: np.zeros(3), 5),
+     "truth must return n points as rows; got shape"),
+    (lambda: report(ok, ok[:3]), "X_test must hold at least 4 points"),
+    (lambda: report(x3, ok), "Y and X_test must have the same number"),
+    (lambda: report([np.nan, 1.0], ok), "^Y must be finite"),
+    (lambda: report(ok, ok, max_points=1), "max_points must be an integer >= 2"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("call, match", REFUSED.values(), ids=list(REFUSED))
+@pytest.mark.parametrize("call, match", REFUSED)
 def test_refused_options(call, match):
     with pytest.raises(ValueError, match=match):
         call()

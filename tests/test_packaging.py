@@ -46,7 +46,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     [info] = [name for name in top if name.endswith(".dist-info")]
     assert top == {"convexscore", info}
     assert info.startswith("convexscore-")
-    assert "convexscore/py.typed" in names
+    assert {"convexscore/py.typed", "convexscore/plotting/film.html"} <= set(names)
     assert any(name.startswith(info) and name.endswith("LICENSE") for name in names)
     # Every module of the source, subpackages included, is there.
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "convexscore").rglob("*.py")}

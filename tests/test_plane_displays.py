@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import legend
 from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -18,7 +19,6 @@ from convexscore.plotting import (
     VectorFieldDisplay,
     certificate_map,
 )
-from convexscore.plotting.frames import Frame, clip_lines
 from convexscore.solvers.oracles.base import NeuronSet
 
 pytestmark = pytest.mark.usefixtures("no_side_effects")
@@ -49,36 +49,6 @@ def gaussian(precision=((1.0, 0.0), (0.0, 1.0)), mean=(0.0, 0.0)):
     return TwoLayerNetwork(empty, empty, [], skip=V, offset=-V @ np.array(mean))
 
 
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
-# ------------------------------------------------------------------------------ kink lines
-def test_clipped_lines_against_a_dense_walk_along_each():
-    rng = np.random.default_rng(0)
-    frame = Frame(np.array([-1.0, 2.0]), np.array([3.0, 4.0]))
-    angle = np.concatenate([rng.uniform(0, 2 * np.pi, 60), [0.0, np.pi / 2, np.pi]])
-    u = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    u[60:] = np.round(u[60:])
-    b = np.concatenate([rng.normal(scale=4, size=60), [-1.0, -3.0, -7.0]])
-    segments, index = clip_lines(u, b, frame)
-    s = np.linspace(-12, 12, 4801)
-    expected = []
-    for k in range(len(u)):
-        line = -b[k] * u[k] + s[:, None] * np.array([-u[k, 1], u[k, 0]])
-        inside = line[((line >= frame.low) & (line <= frame.high)).all(axis=1)]
-        if len(inside) > 1:
-            expected.append(k)
-            ends = segments[list(index).index(k)]
-            length = np.linalg.norm(ends[1] - ends[0])
-            assert length == pytest.approx(np.linalg.norm(inside[-1] - inside[0]), abs=0.011)
-    assert index.tolist() == expected and 5 < len(expected) < 60
-    assert 60 in expected and 61 in expected and 62 not in expected  # parallel to an axis
-    on_line = np.einsum("kpd,kd->kp", segments, u[index]) + b[index, None]
-    np.testing.assert_allclose(on_line, 0.0, atol=1e-12)
-    assert (segments >= frame.low - 1e-12).all() and (segments <= frame.high + 1e-12).all()
-
-
 # ----------------------------------------------------------------------------- vector field
 def test_arrows_point_along_the_score_and_colours_are_its_norms(fit, X, ax):
     display = VectorFieldDisplay.from_estimator(fit, X, ax=ax, n_arrows=15)
@@ -102,7 +72,8 @@ def test_arrows_point_along_the_score_and_colours_are_its_norms(fit, X, ax):
 
 
 def test_kink_lines_are_those_of_the_network(fit, X, ax):
-    display = VectorFieldDisplay.from_estimator(fit, X, ax=ax)
+    shown = {"limits": ((-3.0, 0.0), (-1.0, 1.0))}
+    display = VectorFieldDisplay.from_estimator(fit, X, ax=ax, **shown)
     network = fit.network_.unit_norm()
     segments = np.array(display.kinks_.get_segments())
     values = np.einsum("kpd,jd->kpj", segments, network.u) + network.b
@@ -113,9 +84,16 @@ def test_kink_lines_are_those_of_the_network(fit, X, ax):
     widths = display.kinks_.get_linewidths()
     assert (np.diff(weight) >= 0).all() and (np.diff(widths) >= 0).all()
     assert widths[-1] > widths[0]
-    inside = len(segments)
-    assert inside > 3 and legend(ax) == [f"{inside} kink lines", "data"]
-    few = VectorFieldDisplay.from_estimator(fit, X, ax=Figure().subplots(), max_lines=3)
+    # those that a dense walk along each finds in the picture
+    s = np.linspace(-20, 20, 8001)[:, None]
+    low, high = display.frame
+    inside = 0
+    for u, b in zip(network.u, network.b, strict=True):
+        line = -b * u + s * np.array([-u[1], u[0]])
+        inside += bool(((line >= low) & (line <= high)).all(axis=1).any())
+    assert inside == len(segments) > 3 and legend(ax) == [f"{inside} kink lines", "data"]
+    assert inside < len(network.b)
+    few = VectorFieldDisplay.from_estimator(fit, X, ax=Figure().subplots(), max_lines=3, **shown)
     assert len(few.kinks_.get_segments()) == 3
     assert few.kinks_.get_label() == f"3 heaviest of {inside} kink lines"
     np.testing.assert_allclose(few.kinks_.get_segments(), segments[-3:])
@@ -157,37 +135,44 @@ def test_frames_without_data_cover_kinks_or_two_deviations(ax):
     np.testing.assert_allclose(0.5 * (wide.frame.low + wide.frame.high), [5.0, 1e4])
     u = np.eye(2)
     corner = TwoLayerNetwork(u, -u, [-7.0, 3.0], offset=[0.0, 0.0])
-    frame = VectorFieldDisplay.from_estimator(corner, ax=Figure().subplots()).frame
+    display = VectorFieldDisplay.from_estimator(corner, ax=Figure().subplots())
+    frame = display.frame
+    assert display.kinks_.get_label() == "2 kink lines"
+    away = {"limits": ((0, 1), (0, 1)), "ax": Figure().subplots()}
+    assert VectorFieldDisplay.from_estimator(corner, **away).kinks_ is None
     np.testing.assert_allclose(0.5 * (frame.low + frame.high), [7.0, -3.0])
 
 
-def test_what_cannot_be_drawn_is_refused_before_drawing(fit, X):
-    line = TwoLayerNetwork([1.0], [1.0], [0.0], offset=0.0)
-    cases = [
-        (lambda: VectorFieldDisplay.from_estimator(line), ValueError, "of two columns.*got 1"),
+LINE = TwoLayerNetwork([1.0], [1.0], [0.0], offset=0.0)
+SQUARE = [[0.0, 0.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: VectorFieldDisplay.from_estimator(LINE), ValueError, "of two columns.*got 1"),
         (lambda: VectorFieldDisplay.from_estimator("fit"), TypeError, "fit must be.*got str"),
         (lambda: VectorFieldDisplay.from_estimator(ConvexScore()), NotFittedError, "not fitted"),
-        (lambda: VectorFieldDisplay.from_estimator(fit, X[:, :1]), ValueError, r"shape \(n, 2\)"),
+        (lambda: VectorFieldDisplay.from_estimator(gaussian(), [1.0, 2.0]), ValueError,
+         r"shape \(n, 2\)"),
         (lambda: VectorFieldDisplay.from_score(np.negative), ValueError, "X or limits must"),
-        (
-            lambda: VectorFieldDisplay.from_score(np.negative, limits=((1, 0), (0, 1))),
-            ValueError,
-            "limits must be.*increasing",
-        ),
-        (
-            lambda: VectorFieldDisplay.from_score(lambda x: x[:, 0], X),
-            ValueError,
-            "score must map points",
-        ),
-        (
-            lambda: VectorFieldDisplay.from_score(lambda x: x + np.nan, X),
-            ValueError,
-            "score must be finite",
-        ),
-    ]
-    for draw, error, message in cases:
-        with pytest.raises(error, match=message):
-            draw()
+        (lambda: VectorFieldDisplay.from_score(np.negative, limits=((1, 0), (0, 1))), ValueError,
+         "limits must be.*increasing"),
+        (lambda: VectorFieldDisplay.from_score(lambda x: x[:, 0], SQUARE), ValueError,
+         "score must return an array of the shape"),
+        (lambda: VectorFieldDisplay.from_score(lambda x: x + np.nan, SQUARE), ValueError,
+         "score must be finite"),
+        (lambda: LogDensityDisplay.from_estimator(gaussian(), levels=[0.0, -1.0]), ValueError,
+         "levels must be"),
+        (lambda: LogDensityDisplay.from_estimator(gaussian([[1.0, 1.0], [0.0, 1.0]])), ValueError,
+         "no log-density.*constraint='gradient'"),
+        (lambda: CertificateMapDisplay.from_estimator(gaussian(), SQUARE), TypeError,
+         "from_network"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_refused_before_drawing(draw, error, message):
+    with pytest.raises(error, match=message):
+        draw()
     assert plt.get_fignums() == []
 
 
@@ -224,14 +209,6 @@ def test_log_density_of_a_conservative_fit(conservative, X, ax):
     )
     assert own.contours_.levels.tolist() == [-3.0, -1.0, 0.0]
     assert legend(own.ax_) == ["noisy data"] and own.contours_.get_cmap().name == "magma"
-
-
-def test_without_a_log_density_there_is_no_figure(fit, conservative):
-    with pytest.raises(ValueError, match=r"no log-density.*constraint='gradient'"):
-        LogDensityDisplay.from_estimator(fit)
-    with pytest.raises(ValueError, match="levels must be"):
-        LogDensityDisplay.from_estimator(conservative, levels=[0.0, -1.0])
-    assert plt.get_fignums() == []
 
 
 # -------------------------------------------------------------------------- certificate map
@@ -282,24 +259,11 @@ def test_map_against_the_definition_far_from_zero(X, objective, activation, skip
     denoise = objective == "denoising"
     labels = rng.normal(size=X.shape) if denoise else None
     u = rng.normal(size=(4, 2))
-    network = TwoLayerNetwork(
-        u,
-        rng.normal(size=(4, 2)),
-        -u @ shifted[3],
-        skip=-np.eye(2) if skip else None,
-        offset=[1.0, 2.0],
-        activation=activation,
-    )
-    seen = certificate_map(
-        network,
-        shifted,
-        beta=7.0,
-        objective=objective,
-        labels=labels,
-        sample_weight=weight,
-        n_angles=14,
-        n_offsets=18,
-    )
+    skipped = -np.eye(2) if skip else None
+    rest = {"skip": skipped, "offset": [1.0, 2.0], "activation": activation}
+    network = TwoLayerNetwork(u, rng.normal(size=(4, 2)), -u @ shifted[3], **rest)
+    options = {"objective": objective, "labels": labels, "sample_weight": weight}
+    seen = certificate_map(network, shifted, beta=7.0, n_angles=14, n_offsets=18, **options)
     np.testing.assert_allclose(seen.centre, weight @ shifted / weight.sum())
     whole = not skip and activation != "abs"
     assert seen.angles[-1] == pytest.approx(2 * np.pi if whole else np.pi)
@@ -372,27 +336,13 @@ def test_what_is_missing_is_marked(fit, X, ax):
     worse = TwoLayerNetwork(
         own.u[keep], 0.5 * own.w[keep], own.b[keep], skip=own.skip, offset=own.offset
     )
-    display = CertificateMapDisplay.from_network(
-        worse,
-        fit.noisy_points_,
-        beta=fit.beta_,
-        objective="denoising",
-        labels=fit.noise_labels_,
-        ax=ax,
-    )
+    problem = {"beta": fit.beta_, "objective": "denoising", "labels": fit.noise_labels_}
+    display = CertificateMapDisplay.from_network(worse, fit.noisy_points_, ax=ax, **problem)
     assert display.max_violation > 0.1
     assert display.bound_.levels.tolist() == [1.0] and len(display.bound_.get_paths()[0]) > 3
     norm = display.mesh_.norm
     assert norm(1.0) == 0.5 and norm.vmax == pytest.approx(1.0 + display.max_violation)
     assert display.neurons_.get_label() == "2 neurons"
-
-
-def test_weights_are_repetitions(X):
-    times = 1 + np.arange(len(X)) % 3
-    options = {"beta": 20.0, "n_angles": 20, "n_offsets": 15}
-    weighted = certificate_map(gaussian(), X, sample_weight=times, **options)
-    repeated = certificate_map(gaussian(), np.repeat(X, times, axis=0), **options)
-    np.testing.assert_allclose(weighted.ratio, repeated.ratio, atol=1e-12)
 
 
 def test_map_errors(fit, X):
@@ -413,8 +363,6 @@ def test_map_errors(fit, X):
     for args, options, message in cases:
         with pytest.raises(ValueError, match=message):
             certificate_map(*args, **({"beta": 1.0} | options))
-    with pytest.raises(TypeError, match="from_network"):
-        CertificateMapDisplay.from_estimator(network, X)
     matching = fit_convex_score(X, beta=12.0)
     with pytest.raises(ValueError, match="X must be the data of the fit"):
         CertificateMapDisplay.from_estimator(matching)

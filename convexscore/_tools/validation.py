@@ -208,3 +208,16 @@ def check_returned(value: ArrayLike, shape: tuple[int, ...], *, name: str, hint:
             f"{name} must return an array of shape {shape}; got shape {array.shape}. {hint}"
         )
     return array
+
+
+def check_scores(values: ArrayLike, points: Floats, *, name: str = "score", hint: str) -> Floats:
+    """What a score returned at the points: of their shape and finite."""
+    shapes = "Points of one variable come as (n,) or (n, 1), of several as (n, d)."
+    found = check_returned(values, points.shape, name=name, hint=shapes)
+    bad = ~np.isfinite(found)
+    if bad.any():
+        raise ValueError(
+            f"{name} must be finite; {np.count_nonzero(bad)} of {bad.size} values are not, the first is "
+            f"{found[bad][0]} at x = {points[bad][0]:.6g}. {hint}"
+        )
+    return found

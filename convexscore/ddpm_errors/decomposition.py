@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools.tables import aligned
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.ddpm_errors.lab import (
     SOURCES,
@@ -17,7 +19,7 @@ from convexscore.ddpm_errors.lab import (
     error_bounds,
     refined,
 )
-from convexscore.ddpm_errors.line_densities import Distance, Floats, distance
+from convexscore.ddpm_errors.line_densities import Distance, distance
 from convexscore.ddpm_errors.marginals import divergences
 from convexscore.ddpm_errors.transition import GaussianSources, standard_normal
 from convexscore.schedules.levels import LevelScore
@@ -80,18 +82,10 @@ class ErrorDecomposition:
             turn = in_turn[name].tv if name in in_turn else self.sum_in_turn
             numbers = (alone.tv, alone.kl, alone.w2, turn, bound.tv, bound.kl, bound.ccl23)
             table.append((name, *(f"{value:.3g}" for value in numbers)))
-        widths = [max(len(line[j]) for line in table) for j in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if j else cell.ljust(width)
-                for j, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in table
-        ]
         foot = (
             f"score error {self.score_error:.3g}, {self.grid!r}, accuracy {self.accuracy:.0e} (TV)"
         )
-        return "\n".join([*lines, foot])
+        return "\n".join([*aligned(table, numbers=True), foot])
 
 
 def error_decomposition(
@@ -200,19 +194,18 @@ def error_decomposition(
     refine = check_count(refine, name="refine")
     tol = check_positive(tol, name="tol", hint="It is in total variation.")
     lab = ErrorLab(law, line.end, tol)
-    estimate = check_score(score)
+    estimate = None if score is None else check_score(score)
     start = lab.marginals.start(line.horizon)
-    chains: dict[str, GaussianSources] = {"discretisation": lab.run(lab.exact, line, start)}
-    if estimate is None:
-        chains["both"] = chains["discretisation"]
-        chains["total"] = lab.run(lab.exact, line, standard_normal())
-        chains["score"] = chains["fine"] = chains["discretisation"]
-    else:
-        fine = refined(line, refine)
-        chains["both"] = lab.run(estimate, line, start)
-        chains["total"] = lab.run(estimate, line, standard_normal())
-        chains["score"] = lab.run(estimate, fine, start) if refine > 1 else chains["both"]
-        chains["fine"] = lab.run(lab.exact, fine, start) if refine > 1 else chains["discretisation"]
+    exact = lab.run(lab.exact, line, start)
+    names = ("discretisation", "both", "score", "fine")
+    chains: dict[str, GaussianSources] = dict.fromkeys(names, exact)
+    if estimate is not None:
+        chains["both"] = chains["score"] = lab.run(estimate, line, start)
+        if refine > 1:
+            fine = refined(line, refine)
+            chains["score"] = lab.run(estimate, fine, start)
+            chains["fine"] = lab.run(lab.exact, fine, start)
+    chains["total"] = lab.run(estimate or lab.exact, line, standard_normal())
     nodes, densities = lab.on_common_nodes(chains, line.horizon)
 
     def between(reference: str, other: str) -> Distance:

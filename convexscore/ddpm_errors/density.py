@@ -6,9 +6,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_column, check_positive
 from convexscore.ddpm_errors.lab import check_score
-from convexscore.ddpm_errors.line_densities import Floats, bulk, resolved
+from convexscore.ddpm_errors.line_densities import bulk, resolved
 from convexscore.ddpm_errors.transition import Start, converged_chain, standard_normal
 from convexscore.schedules.levels import LevelScore
 from convexscore.schedules.time_grids import TimeGrid, as_time_grid
@@ -17,7 +18,7 @@ from convexscore.schedules.time_grids import TimeGrid, as_time_grid
 def ddpm_density(
     score: LevelScore,
     grid: TimeGrid | ArrayLike,
-    x: ArrayLike,
+    X: ArrayLike,
     *,
     start: Any = None,
     tol: float = 1e-4,
@@ -33,7 +34,7 @@ def ddpm_density(
         ``score(x, t)``, x of shape (n,).
     grid : TimeGrid or array_like (K+1,)
         Decreasing remaining times. A grid cut short gives the law on the way.
-    x : array_like (n,) or (n, 1)
+    X : array_like (n,) or (n, 1)
         Where to evaluate it.
     start : one-dimensional target, optional
         The law of the first states, with ``log_density`` and ``sample``; N(0, 1) if None.
@@ -65,10 +66,8 @@ def ddpm_density(
     """
     line = as_time_grid(grid)
     tol = check_positive(tol, name="tol", hint="It is in total variation.")
-    points = check_column(x, name="x", min_distinct=1)
+    points = check_column(X, name="X", min_distinct=1)
     estimate = check_score(score)
-    if estimate is None:
-        raise TypeError("score must be a callable (x, t); got None.")
     first = standard_normal() if start is None else _start_of(start)
     return converged_chain(estimate, line, first, None, tol).at(points)
 

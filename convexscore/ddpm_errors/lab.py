@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from convexscore.ddpm_errors.line_densities import EvenGrid, Floats
+from convexscore._tools.typing import Floats
+from convexscore.ddpm_errors.line_densities import EvenGrid
 from convexscore.ddpm_errors.marginals import Divergences, Marginals, reversed_from_normal
 from convexscore.ddpm_errors.transition import GaussianSources, Start, converged_chain
 from convexscore.schedules.levels import LevelScore
@@ -88,13 +90,9 @@ class ErrorLab:
                 f"[{low:.4g}, {high:.4g}], far from the law: N(0, 1) has next to no mass where the "
                 f"noised law is. Take a longer horizon, or standardise the law."
             )
-        densities = {"target": np.exp(log_target), "initialisation": reverse}
-        done: dict[int, Floats] = {}
-        for name, chain in chains.items():
-            if id(chain) not in done:
-                done[id(chain)] = chain.on(nodes)
-            densities[name] = done[id(chain)]
-        return nodes, densities
+        on_nodes = cache(lambda chain: chain.on(nodes))
+        densities = {name: on_nodes(chain) for name, chain in chains.items()}
+        return nodes, densities | {"target": np.exp(log_target), "initialisation": reverse}
 
 
 def error_bounds(parts: Divergences, grid: TimeGrid) -> dict[str, ErrorBound]:
@@ -104,22 +102,19 @@ def error_bounds(parts: Divergences, grid: TimeGrid) -> dict[str, ErrorBound]:
     with np.errstate(divide="ignore"):  # infinite for a grid that ends at 0, as in the theorem
         kappa = (gamma / np.minimum(1.0, grid.times[1:])).max()
     per_step = parts.lipschitz * (np.sqrt(gamma) + m2 * gamma)
-    total = max(0.0, parts.start + parts.steps + parts.score + parts.cross)
-    kl = (parts.start, parts.steps, parts.score)
-    ccl23 = (
+    kl = [parts.start, parts.steps, parts.score]
+    kl.append(max(0.0, sum(kl) + parts.cross))
+    ccl23 = [
         np.sqrt(parts.last) * np.exp(-horizon),
         np.sqrt((gamma * per_step**2).sum()),
         np.sqrt(parts.score),
-    )
-    bdd23 = (np.exp(-2 * horizon), kappa**2 * grid.n_steps + kappa * horizon, parts.score)
-    rows = zip(
-        (*SOURCES, "total"), (*kl, total), (*ccl23, sum(ccl23)), (*bdd23, sum(bdd23)), strict=True
-    )
+    ]
+    ccl23.append(sum(ccl23))
+    bdd23 = [np.exp(-2 * horizon), kappa**2 * grid.n_steps + kappa * horizon, parts.score]
+    bdd23.append(sum(bdd23))
     return {
-        name: ErrorBound(
-            kl=float(k), tv=float(min(1.0, np.sqrt(k / 2))), ccl23=float(c), bdd23=float(b)
-        )
-        for name, k, c, b in rows
+        name: ErrorBound(float(k), float(min(1.0, np.sqrt(k / 2))), float(c), float(b))
+        for name, k, c, b in zip((*SOURCES, "total"), kl, ccl23, bdd23, strict=True)
     }
 
 
@@ -129,10 +124,10 @@ def refined(grid: TimeGrid, parts: int) -> TimeGrid:
     return TimeGrid(np.interp(np.arange(parts * n + 1) / parts, np.arange(n + 1), grid.times))
 
 
-def check_score(score: LevelScore | None) -> LevelScore | None:
-    if score is not None and not callable(score):
+def check_score(score: LevelScore) -> LevelScore:
+    if not callable(score):
         raise TypeError(
-            f"score must be a callable (x, t) -> score at x, or None for the exact one; got "
-            f"{type(score).__name__}. Pass for instance model.score_function."
+            f"score must be a callable (x, t) -> score at x; got {type(score).__name__}. Pass for "
+            f"instance model.score_function."
         )
     return score

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+from convexscore._tools.typing import Floats
+
 LogDensity: TypeAlias = Callable[[Floats], Floats]
 
 # Above this many nodes a density is refused rather than computed for minutes.

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from convexscore._tools.typing import Floats
 from convexscore.ddpm_errors.line_densities import (
     REACH,
     EvenGrid,
-    Floats,
     bulk,
     kullback_leibler,
     resolved,

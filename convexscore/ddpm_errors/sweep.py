@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.ddpm_errors.lab import ErrorLab, check_score, error_bounds, refined
-from convexscore.ddpm_errors.line_densities import Floats, total_variation
+from convexscore.ddpm_errors.line_densities import total_variation
 from convexscore.ddpm_errors.marginals import divergences
-from convexscore.ddpm_errors.transition import standard_normal
+from convexscore.ddpm_errors.transition import GaussianSources, standard_normal
 from convexscore.schedules.levels import LevelScore
 from convexscore.schedules.time_grids import TimeGrid, as_line, exponential_grid, shown
 
@@ -82,19 +83,18 @@ class ErrorSweep:
         return float(_slope(np.log(curve.values[:2]), np.log(curve.alone[:2])))
 
     def __repr__(self) -> str:
+        curves = (self.initialisation, self.discretisation, self.score)
+        titles = (
+            "initialisation: horizon T",
+            "discretisation: steps K",
+            "score: error of the score",
+        )
         lines = []
-        for title, curve in (
-            ("initialisation: horizon T", self.initialisation),
-            ("discretisation: steps K", self.discretisation),
-            ("score: error of the score", self.score),
-        ):
-            lines.append(
-                f"{title:26s} {'alone':>10s} {'total':>10s} {'bound':>10s} {'CCL23 ~':>10s}"
-            )
-            for row in zip(
-                curve.values, curve.alone, curve.total, curve.bound, curve.theorem, strict=True
-            ):
-                lines.append(f"{row[0]:26.4g}" + "".join(f" {value:10.3g}" for value in row[1:]))
+        for title, curve in zip(titles, curves, strict=True):
+            names = ("alone", "total", "bound", "CCL23 ~")
+            lines.append(f"{title:26s}" + "".join(f" {name:>10s}" for name in names))
+            for value, *errors in zip(*vars(curve).values(), strict=True):
+                lines.append(f"{value:26.4g}" + "".join(f" {error:10.3g}" for error in errors))
         lines.append(
             f"orders: exp({self.rate:.2f} T), K^{self.order_in_steps:.2f}, "
             f"(score error)^{self.order_in_score:.2f}"
@@ -169,8 +169,6 @@ def error_sweep(
     refine = check_count(refine, name="refine")
     tol = check_positive(tol, name="tol", hint="It is in total variation.")
     estimate = check_score(score)
-    if estimate is None:
-        raise TypeError("score must be a callable (x, t); got None: nothing would be estimated.")
     grid = schedule(float(times[-1]), steps, end=end)
     if not times[0] > grid.end:
         raise ValueError(f"horizons must be > end={grid.end:g}; got {times[0]:g}.")
@@ -196,29 +194,21 @@ class _Sweeper:
         for horizon in horizons:
             below = self.grid.times[self.grid.times < horizon * (1 - 1e-9)]
             grid = TimeGrid(np.concatenate([[horizon], below]))
-            total = self.lab.run(self.estimate, grid, standard_normal())
-            nodes, density = self.lab.on_common_nodes({"total": total}, float(horizon))
-            rows.append(
-                (
-                    total_variation(density["target"], density["initialisation"], nodes.spacing),
-                    total_variation(density["target"], density["total"], nodes.spacing),
-                    *self._bound(grid, "initialisation"),
-                )
-            )
+            runs = {"total": self.lab.run(self.estimate, grid, standard_normal())}
+            errors = self._errors(runs, float(horizon), "target", "initialisation")
+            rows.append(errors + self._bound(grid, "initialisation"))
         return _curve(horizons, rows)
 
     def over_steps(self, grids: list[TimeGrid]) -> ErrorCurve:
         rows: list[tuple[float, ...]] = []
         for grid in grids:
-            alone = self.lab.run(self.lab.exact, grid, self.lab.marginals.start(grid.horizon))
-            total = self.lab.run(self.estimate, grid, standard_normal())
-            both = {"alone": alone, "total": total}
-            nodes, density = self.lab.on_common_nodes(both, grid.horizon)
-            errors = (
-                total_variation(density["target"], density[name], nodes.spacing) for name in both
-            )
-            rows.append((*errors, *self._bound(grid, "discretisation")))
-        return _curve(np.array([float(grid.n_steps) for grid in grids]), rows)
+            runs = {
+                "alone": self.lab.run(self.lab.exact, grid, self.lab.marginals.start(grid.horizon)),
+                "total": self.lab.run(self.estimate, grid, standard_normal()),
+            }
+            errors = self._errors(runs, grid.horizon, "target", "alone")
+            rows.append(errors + self._bound(grid, "discretisation"))
+        return _curve(np.array([grid.n_steps for grid in grids]), rows)
 
     def over_strengths(self, strengths: Floats) -> ErrorCurve:
         fine, start = refined(self.grid, self.refine), self.lab.marginals.start(self.grid.horizon)
@@ -233,16 +223,19 @@ class _Sweeper:
                 "alone": self.lab.run(score, fine, start),
                 "total": self.lab.run(score, self.grid, standard_normal()),
             }
-            nodes, density = self.lab.on_common_nodes(runs, self.grid.horizon)
-            rows.append(
-                (
-                    total_variation(density["exact"], density["alone"], nodes.spacing),
-                    total_variation(density["target"], density["total"], nodes.spacing),
-                    min(1.0, strength * size / np.sqrt(2)),
-                    strength * size,
-                )
-            )
+            errors = self._errors(runs, self.grid.horizon, "exact", "alone")
+            rows.append((*errors, min(1.0, strength * size / np.sqrt(2)), strength * size))
         return _curve(strengths * size / np.sqrt(self.grid.horizon - self.grid.end), rows)
+
+    def _errors(
+        self, runs: dict[str, GaussianSources], horizon: float, reference: str, alone: str
+    ) -> tuple[float, float]:
+        """Total variation of one error alone and of the whole run."""
+        nodes, density = self.lab.on_common_nodes(runs, horizon)
+        return (
+            total_variation(density[reference], density[alone], nodes.spacing),
+            total_variation(density["target"], density["total"], nodes.spacing),
+        )
 
     def _perturbed(self, strength: float) -> LevelScore:
         def score(x: Floats, t: float) -> Floats:

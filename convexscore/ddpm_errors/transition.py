@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_scores
 from convexscore.ddpm_errors.line_densities import (
     REACH,
     EvenGrid,
-    Floats,
     LogDensity,
     total_variation,
 )
@@ -176,19 +177,8 @@ def propagate(
 
 def score_at(score: LevelScore, x: Floats, t: float) -> Floats:
     """The score at points (n,), refused if its shape or its values are not those of a score."""
-    value = np.asarray(score(x, t), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(
-            f"score must return an array of the shape of x, {x.shape}; got shape {value.shape}. "
-            f"It is called with all nodes and one time: score(x, t)."
-        )
-    bad = ~np.isfinite(value)
-    if bad.any():
-        raise ValueError(
-            f"score must be finite; it is {value[bad][0]} at x = {x[bad][0]:.6g}, t = {t:g}. The "
-            f"density of the run is integrated over all x, also far from the data."
-        )
-    return value
+    hint = f"It is called at t = {t:g}: the density of the run is integrated over all x, also far away."
+    return check_scores(score(x, t), x, hint=hint)
 
 
 def _hull(interval: tuple[float, float], cover: Cover | None, t: float) -> tuple[float, float]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_points, check_positive
 from convexscore.metrics.histograms import kolmogorov_smirnov, total_variation_grid
 from convexscore.metrics.kernels import energy_distance, mmd
-from convexscore.metrics.pairs import Floats
 from convexscore.metrics.scores import kernel_stein_discrepancy
 from convexscore.metrics.transport import sliced_w2
 

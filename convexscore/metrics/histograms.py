@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_column, check_count
-from convexscore.metrics.pairs import Floats, check_samples
+from convexscore.metrics.pairs import check_samples
 
 Edges: TypeAlias = tuple[Floats, ...]
 

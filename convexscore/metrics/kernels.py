@@ -9,15 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist, pdist
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_positive
-from convexscore.metrics.pairs import (
-    Floats,
-    check_flag,
-    check_samples,
-    mean_between,
-    mean_within,
-    need_two,
-)
+from convexscore.metrics.pairs import check_samples, check_unbiased, mean_between, mean_within
 
 # Points whose pairs stand for all pairs in the median heuristic: half a million pairs.
 _MEDIAN_POINTS = 1000
@@ -70,20 +64,17 @@ def energy_distance(X: ArrayLike, Y: ArrayLike, *, unbiased: bool = False) -> fl
     6.0
     """
     first, second = check_samples(X, Y)
-    if check_flag(unbiased, name="unbiased"):
-        need_two(len(first), "X")
-        need_two(len(second), "Y")
+    check_unbiased(unbiased, X=first, Y=second)
     if first.shape[1] == 1:
         return _energy_on_the_line(np.sort(first[:, 0]), np.sort(second[:, 0]), unbiased)
-    between, within = _means_over_pairs(cdist, first, second, unbiased)
-    value = 2 * between - within
-    return float(value if unbiased else max(value, 0.0))  # the V-statistic is >= 0 but rounds
+    value = _between_less_within(cdist, first, second, unbiased)
+    return value if unbiased else max(value, 0.0)  # the V-statistic is >= 0 but rounds
 
 
-def _means_over_pairs(
+def _between_less_within(
     kernel: Callable[[Floats, Floats], Floats], first: Floats, second: Floats, unbiased: bool
-) -> tuple[float, float]:
-    """The mean between the samples, and the sum of the two means within them."""
+) -> float:
+    """Twice the mean between the samples, less the two means within them."""
 
     def within(points: Floats) -> float:
         return mean_within(
@@ -91,7 +82,7 @@ def _means_over_pairs(
         )
 
     between = mean_between(lambda i, j: kernel(first[i], second[j]), len(first), len(second))
-    return between, within(first) + within(second)
+    return 2 * between - (within(first) + within(second))
 
 
 def _energy_on_the_line(x: Floats, y: Floats, unbiased: bool) -> float:
@@ -156,17 +147,18 @@ def mmd(
     0.786939
     """
     first, second = check_samples(X, Y)
-    if check_flag(unbiased, name="unbiased"):
-        need_two(len(first), "X")
-        need_two(len(second), "Y")
+    check_unbiased(unbiased, X=first, Y=second)
+    kernel = partial(_gaussian, h=check_bandwidth(bandwidth, first, second))
+    value = -_between_less_within(kernel, first, second, unbiased)
+    return value if unbiased else max(0.0, value)
+
+
+def check_bandwidth(bandwidth: float | None, *samples: Floats) -> float:
+    """As given, or the median distance."""
     if bandwidth is None:
-        h = median_distance(first, second)
-    else:
-        hint = "It is a length in units of x; None takes the median distance."
-        h = check_positive(bandwidth, name="bandwidth", hint=hint)
-    between, within = _means_over_pairs(partial(_gaussian, h=h), first, second, unbiased)
-    value = within - 2 * between
-    return float(value if unbiased else max(value, 0.0))
+        return median_distance(*samples)
+    hint = "It is a length in units of x; None takes the median distance."
+    return check_positive(bandwidth, name="bandwidth", hint=hint)
 
 
 def median_distance(X: ArrayLike, Y: ArrayLike | None = None) -> float:
@@ -190,11 +182,9 @@ def median_distance(X: ArrayLike, Y: ArrayLike | None = None) -> float:
     >>> median_distance([0.0, 1.0], [5.0])
     4.0
     """
+    first, second = check_samples(X, X if Y is None else Y)
     if Y is None:
-        first, second = check_samples(X, X)
         second = second[:0]
-    else:
-        first, second = check_samples(X, Y)
     total = len(first) + len(second)
     if total > _MEDIAN_POINTS:
         first, second = (_every_kth(z, _MEDIAN_POINTS * len(z) / total) for z in (first, second))

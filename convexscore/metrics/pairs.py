@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_points
 
-Floats: TypeAlias = NDArray[np.float64]
 # From row ranges of the two samples, the matrix of their pairs.
 PairKernel: TypeAlias = Callable[[slice, slice], Floats]
 
@@ -31,20 +31,16 @@ def check_samples(X: ArrayLike, Y: ArrayLike, names: tuple[str, str] = ("X", "Y"
     return first, second
 
 
-def check_flag(value: Any, *, name: str) -> bool:
-    """A bool, not something that happens to be true."""
-    if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be True or False; got {value!r}.")
-    return bool(value)
-
-
-def need_two(n: int, name: str) -> None:
-    """The unbiased statistics average over pairs of different points."""
-    if n < 2:
-        raise ValueError(
-            f"{name} must hold at least 2 points with unbiased=True; got {n}. Provide more data "
-            f"or use unbiased=False."
-        )
+def check_unbiased(unbiased: Any, **samples: Floats) -> None:
+    """A bool; the unbiased statistics average over pairs of different points."""
+    if not isinstance(unbiased, bool | np.bool_):
+        raise ValueError(f"unbiased must be True or False; got {unbiased!r}.")
+    for name, points in samples.items():
+        if unbiased and len(points) < 2:
+            raise ValueError(
+                f"{name} must hold at least 2 points with unbiased=True; got {len(points)}. Provide "
+                f"more data or use unbiased=False."
+            )
 
 
 def mean_between(kernel: PairKernel, n: int, m: int) -> float:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, spawn_generators
+from convexscore._tools.tables import aligned
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_points
 from convexscore.metrics.floor import Metric, Truth, noise_floor
 from convexscore.metrics.histograms import (
@@ -19,7 +21,7 @@ from convexscore.metrics.histograms import (
     total_variation_grid,
 )
 from convexscore.metrics.kernels import energy_distance, median_distance, mmd
-from convexscore.metrics.pairs import Floats, check_samples
+from convexscore.metrics.pairs import check_samples
 from convexscore.metrics.scores import Score, kernel_stein_discrepancy
 from convexscore.metrics.transport import sliced_w2, wasserstein
 
@@ -83,12 +85,7 @@ class MetricReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain numbers and strings, ready for JSON."""
-        return {
-            "rows": [asdict(row) for row in self.rows],
-            "floor_from": self.floor_from,
-            "n_repeats": self.n_repeats,
-            "quantile": self.quantile,
-        }
+        return asdict(self) | {"rows": [asdict(row) for row in self.rows]}
 
     def __repr__(self) -> str:
         table: list[tuple[str, ...]] = [
@@ -98,15 +95,8 @@ class MetricReport:
             numbers = (f"{v:.4g}" for v in (row.value, row.floor, row.upper))
             m = str(row.m) if row.m else "-"
             table.append((row.metric, *numbers, f"{row.ratio:.3g}", str(row.n), m))
-        widths = [max(len(line[j]) for line in table) for j in range(len(table[0]))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if j else cell.ljust(width)
-                for j, (cell, width) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in table
-        ]
-        return "\n".join([*lines, f"floor: {self.n_repeats} repeats, {self.floor_from}"])
+        foot = f"floor: {self.n_repeats} repeats, {self.floor_from}"
+        return "\n".join([*aligned(table, numbers=True), foot])
 
 
 def report(
@@ -189,19 +179,21 @@ def report(
     small = [_random_part(z, limit, parts) for z in (sample, test)]
     plan = _two_sample_metrics(test, len(sample), int(projections.integers(2**32)))
     seed = int(floors.integers(2**32))  # the same true samples for all metrics, as for the values
+    if score is not None:
+        plan["kernel_stein_discrepancy"] = (_stein_metric(score, test, flat), 1, True)
     rows = []
     for name, (metric, rate, pairwise) in plan.items():
-        a, b = small if pairwise else (sample, test)
+        used = small if pairwise else [sample, test]
+        if name == "kernel_stein_discrepancy":
+            used = used[:1]
+        sizes = [len(points) for points in used]
+        value = float(metric(*used))
         floor = noise_floor(
-            metric, source, (len(a), len(b)), n_repeats=n_repeats, rate=rate, random_state=seed
+            metric, source, sizes, n_repeats=n_repeats, rate=rate, random_state=seed
         )
-        rows.append(_row(name, float(metric(a, b)), floor.mean, floor.upper, len(a), len(b)))
-    if score is not None:
-        stein = _stein_metric(score, test, flat)
-        size = len(small[0])
-        floor = noise_floor(stein, source, (size,), n_repeats=n_repeats, rate=1, random_state=seed)
-        value = stein(small[0])
-        rows.append(_row("kernel_stein_discrepancy", value, floor.mean, floor.upper, size, 0))
+        zero = 1.0 if value == 0 else float("inf")
+        ratio = value / floor.mean if floor.mean > 0 else zero
+        rows.append(MetricRow(name, value, floor.mean, floor.upper, ratio, *[*sizes, 0][:2]))
     return MetricReport(tuple(rows), told, n_repeats, 0.95)
 
 
@@ -240,13 +232,10 @@ def _floor_source(
 ) -> tuple[Truth, str]:
     if callable(truth):
         return truth, "fresh samples of the truth"
-    if truth is None:
-        return (test[:, 0] if flat else test), (
-            "random disjoint parts of X_test, corrected for their size where they are smaller"
-        )
-    points = check_samples(truth, X_test, ("truth", "X_test"))[0]
+    name = "X_test" if truth is None else "truth"
+    points = test if truth is None else check_samples(truth, X_test, ("truth", "X_test"))[0]
     return (points[:, 0] if flat else points), (
-        "random disjoint parts of truth, corrected for their size where they are smaller"
+        f"random disjoint parts of {name}, corrected for their size where they are smaller"
     )
 
 
@@ -254,11 +243,3 @@ def _random_part(points: Floats, limit: int | None, generator: np.random.Generat
     if limit is None or len(points) <= limit:
         return points
     return points[generator.choice(len(points), limit, replace=False)]
-
-
-def _row(name: str, value: float, floor: float, upper: float, n: int, m: int) -> MetricRow:
-    if floor > 0:
-        ratio = value / floor
-    else:
-        ratio = 1.0 if value == 0 else float("inf")
-    return MetricRow(name, value, float(floor), float(upper), ratio, n, m)

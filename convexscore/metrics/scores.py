@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
-from convexscore._tools.validation import check_points, check_positive, check_weights
-from convexscore.metrics.kernels import median_distance
-from convexscore.metrics.pairs import Floats, check_flag, mean_within, need_two
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_points, check_scores, check_weights
+from convexscore.metrics.kernels import check_bandwidth
+from convexscore.metrics.pairs import check_unbiased, mean_within
 
 Score: TypeAlias = Callable[[Any], ArrayLike]
 
@@ -19,7 +20,7 @@ Score: TypeAlias = Callable[[Any], ArrayLike]
 def fisher_divergence(
     score: Score,
     target_score: Score,
-    x: ArrayLike,
+    X: ArrayLike,
     *,
     relative: bool = False,
     sample_weight: ArrayLike | None = None,
@@ -32,8 +33,8 @@ def fisher_divergence(
     Parameters
     ----------
     score, target_score : callable
-        s and the true score s*: called once, with ``x`` as it is given, and must return its shape.
-    x : array (n,) or (n, d)
+        s and the true score s*: called once, with ``X`` as it is given, and must return its shape.
+    X : array (n,) or (n, d)
         Points, usually a sample of the true law that was not used in the fit.
     relative : bool
         Divide by the same mean of :math:`\|s^*\|^2`: 0 is perfect, 1 is as good as s = 0.
@@ -69,9 +70,8 @@ def fisher_divergence(
     >>> fisher_divergence(lambda x: 1 - x, lambda x: -x, [-1.0, 0.0, 2.0])
     1.0
     """
-    points = check_points(x, name="x", min_distinct=1)
-    given = points[:, 0] if np.ndim(x) == 1 else points
-    relative = check_flag(relative, name="relative")
+    points = check_points(X, name="X", min_distinct=1)
+    given = points[:, 0] if np.ndim(X) == 1 else points
     weights = check_weights(sample_weight, len(points))
     found = _evaluate(score, given, "score")
     truth = _evaluate(target_score, given, "target_score")
@@ -82,7 +82,7 @@ def fisher_divergence(
     if scale == 0:
         raise ValueError(
             "target_score must not be zero at all points with relative=True; got zeros only. "
-            "Use relative=False or other points x."
+            "Use relative=False or other points X."
         )
     return value / scale
 
@@ -146,15 +146,10 @@ def kernel_stein_discrepancy(
     True
     """
     points = check_points(X, name="X", min_distinct=1)
-    if check_flag(unbiased, name="unbiased"):
-        need_two(len(points), "X")
+    check_unbiased(unbiased, X=points)
     slopes = _evaluate(score, points[:, 0] if np.ndim(X) == 1 else points, "score")
     slopes = slopes.reshape(points.shape)
-    if bandwidth is None:
-        h = median_distance(points)
-    else:
-        hint = "It is a length in units of x; None takes the median distance."
-        h = check_positive(bandwidth, name="bandwidth", hint=hint)
+    h = check_bandwidth(bandwidth, points)
     value = mean_within(_stein_kernel(points, slopes, h), len(points), unbiased=unbiased)
     return float(value if unbiased else max(value, 0.0))
 
@@ -184,19 +179,8 @@ def _evaluate(score: Score, x: Floats, name: str) -> Floats:
             f"{name} must be a callable x -> score of the same shape; got {type(score).__name__}. "
             f"Pass for instance fit.score_function."
         )
-    value = np.asarray(score(x), dtype=np.float64)
-    if value.shape != x.shape:
-        raise ValueError(
-            f"{name} must return an array of the shape it is given, {x.shape}; got {value.shape}. "
-            f"Pass x as (n,) to a score of one variable that takes and returns (n,)."
-        )
-    bad = int(np.count_nonzero(~np.isfinite(value)))
-    if bad:
-        raise ValueError(
-            f"{name} must be finite at all points; {bad} of {value.size} values are NaN or "
-            f"infinity. Leave out the points outside the support of the law."
-        )
-    return value
+    hint = "Leave out the points outside the support of the law."
+    return check_scores(score(x), x, name=name, hint=hint)
 
 
 def _row_squares(values: Floats) -> Floats:

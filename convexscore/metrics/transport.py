@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_choice, check_count
-from convexscore.metrics.pairs import Floats, check_samples
+from convexscore.metrics.pairs import check_samples
 
 # Numbers of projected points held at a time (32 MB).
 _BLOCK_SIZE = 2**22

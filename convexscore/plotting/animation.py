@@ -172,7 +172,12 @@ def animate_trajectory(
     shown = _columns(trajectory, columns)
     chosen = np.unique(np.linspace(0, len(trajectory) - 1, n_frames).round().astype(int))
     states = trajectory[chosen].reshape(len(chosen), trajectory.shape[1], -1)[:, :, shown]
-    _refuse_non_finite(states, chosen)
+    finite = np.isfinite(states).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(
+            f"the trajectory must be finite; state {chosen[np.argmin(finite)]} is not. Cut it there, "
+            f"or find out why the chains diverge."
+        )
     if schedule is not None and times is None:
         raise ValueError(
             f"schedule={schedule!r} says what result.times are; {type(result).__name__} has none. "
@@ -185,9 +190,9 @@ def animate_trajectory(
     figure, ax = axes_of(figsize or ((6.0, 3.6) if len(shown) == 1 else (5.0, 5.0)), dpi)
     window = window_of(limits, states)
     if len(shown) == 1:
-        draw = histogram_film(ax, states[:, :, 0], window[0], bins, laws)
+        draw = histogram_film(ax, states[:, :, 0], window[0], bins, *laws)
     else:
-        draw = cloud_film(ax, states, window, laws)
+        draw = cloud_film(ax, states, window, *laws)
         ax.set_ylabel(column_name(shown[1]))
     if trajectory.ndim == 3 and trajectory.shape[2] > 1:
         ax.set_xlabel(column_name(shown[0]))
@@ -198,11 +203,10 @@ def animate_trajectory(
         ax.set_title(heading + caption, fontsize="medium")
         images.append(snapshot(figure))
     images = share_palette(images)
-    content = (
-        gif_bytes(images, fps, hold)
-        if place.suffix.lower() == ".gif"
-        else html_page(images, fps, hold, title or "chains").encode()
-    )
+    if place.suffix.lower() == ".gif":
+        content = gif_bytes(images, fps, hold)
+    else:
+        content = html_page(images, fps, hold, title or "chains").encode()
     place.write_bytes(content)
     return SavedAnimation(place, tuple(chosen.tolist()), fps, len(content))
 
@@ -221,16 +225,12 @@ def _check_path(path: str | PathLike[str]) -> Path:
 
 def _trajectory_of(result: Any) -> tuple[Floats, Floats | None]:
     """States (K, n) or (K, n, d), and their noise levels (K,) if the result has them."""
-    times = None
-    if isinstance(result, np.ndarray):
-        states: Any = result
-    elif hasattr(result, "trajectory"):
-        states, times = result.trajectory, getattr(result, "times", None)
-    else:
+    if not (isinstance(result, np.ndarray) or hasattr(result, "trajectory")):
         raise TypeError(
             f"result must be what a sampler returned, or an array of states (K, n) or (K, n, d); "
             f"got {type(result).__name__}."
         )
+    states, times = getattr(result, "trajectory", result), getattr(result, "times", None)
     if states is None:
         raise ValueError(
             "result must hold a trajectory; this one has None. Run the sampler with "
@@ -261,15 +261,6 @@ def _columns(trajectory: Floats, columns: int | Sequence[int] | None) -> list[in
     if min(given) < 0 or max(given) >= d:
         raise ValueError(f"columns must be from 0 to {d - 1}; got {columns!r}.")
     return [int(c) for c in given]
-
-
-def _refuse_non_finite(states: Floats, chosen: NDArray[np.intp]) -> None:
-    bad = ~np.isfinite(states).all(axis=(1, 2))
-    if bad.any():
-        raise ValueError(
-            f"the trajectory must be finite; state {chosen[np.argmax(bad)]} is not. Cut it there, "
-            f"or find out why the chains diverge."
-        )
 
 
 def _captions(

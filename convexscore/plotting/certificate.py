@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +10,14 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore.models.certificate_curve import CertificateCurve, certificate_curve
 from convexscore.models.certificate_map import CertificateMap, certificate_map
-from convexscore.plotting.drawing import KINK_COLOR, axes_and_figure, draw_kinks
-from convexscore.plotting.frames import network_of
+from convexscore.plotting.drawing import (
+    KINK_COLOR,
+    Display,
+    check_fitted,
+    draw_kinks,
+    draw_line,
+    taken,
+)
 from convexscore.scores.network import TwoLayerNetwork
 
 if TYPE_CHECKING:
@@ -20,15 +26,100 @@ if TYPE_CHECKING:
 
     from convexscore.models.score import ConvexScore
 
-# More vertices than this are thinned, keeping every local extreme of a stretch of the curve.
-_MAX_VERTICES = 8_000
 # Ratios above 1 by no more than this are drawn as 1: fits stop at a tolerance.
 _TOLERANCE = 1e-2
+# What a problem is made of; other options are those of drawing.
+_PROBLEM = {"beta", "objective", "labels", "skip", "sample_weight", "constraint"}
+_PROBLEM |= {"n_angles", "n_offsets"}
 # Fewer neurons than this get the larger mark.
 _FEW = 60
 
 
-class CertificateDisplay:
+class _CertificateDisplay(Display):
+    """What a network is worth: computed from a fit, or from any network and its problem."""
+
+    _columns: int
+    coordinates = ""
+
+    @classmethod
+    def _of(cls, network: TwoLayerNetwork, X: ArrayLike, **problem: Any) -> Self:
+        raise NotImplementedError
+
+    @classmethod
+    def from_estimator(
+        cls,
+        fit: ConvexScore,
+        X: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+        **options: Any,
+    ) -> Self:
+        """Draw the certificate of a fitted ConvexScore.
+
+        Parameters
+        ----------
+        fit : ConvexScore
+            Of one column, or for the map of two.  With ``standardize`` the map is in the standardised
+            coordinates, where the problem was solved and its certificate holds; the axis labels say so.
+        X : array_like of shape (n,) or (n, d)
+            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
+        sample_weight : array_like of shape (n,), optional
+            The weights of the fit.
+        **options
+            As for :meth:`plot`; for the map also ``n_angles``, ``n_offsets`` of
+            :func:`convexscore.models.certificate_map.certificate_map`.
+        """
+        if isinstance(fit, TwoLayerNetwork):
+            raise TypeError(
+                "fit must be a fitted ConvexScore; got a TwoLayerNetwork. Use from_network, which takes "
+                "the data and beta."
+            )
+        check_fitted(fit)
+        if fit.n_features_in_ != cls._columns:
+            raise ValueError(
+                f"{cls.__name__} draws fits of {cls._columns} column(s); this one has "
+                f"{fit.n_features_in_}. CertificateDisplay is for one, CertificateMapDisplay for two; "
+                "print(fit.certificate_) works in any dimension."
+            )
+        points, labels = fit.noisy_points_, fit.noise_labels_
+        if points is None:
+            if X is None:
+                raise ValueError("X must be the data of the fit; got None. Pass what you fitted.")
+            points = np.asarray(X)
+        elif sample_weight is not None:
+            weights = np.asarray(sample_weight, dtype=np.float64).ravel()
+            sample_weight = np.tile(weights[weights > 0], len(points) // np.count_nonzero(weights))
+        network = fit.network_
+        if fit.standardize is not None:
+            to_z = fit.standardization_
+            network, points = to_z.network_forward(network), to_z.points(points)
+            labels = None if labels is None else to_z.labels(labels)
+        options |= {"beta": fit.beta_, "objective": fit.objective, "constraint": fit.constraint}
+        options |= {"labels": labels, "skip": bool(fit.skip), "sample_weight": sample_weight}
+        display = cls._of(network, points, **taken(options, _PROBLEM))
+        display.coordinates = "" if fit.standardize is None else "standardised"
+        display.plot(**options)
+        return display
+
+    @classmethod
+    def from_network(cls, network: TwoLayerNetwork, X: ArrayLike, **options: Any) -> Self:
+        """Draw the certificate of any network, also a badly trained one.
+
+        Parameters
+        ----------
+        network, X
+            As in :func:`convexscore.certify`.
+        **options
+            The problem as in :func:`convexscore.certify`, ``beta`` and where they differ from the
+            default ``objective``, ``labels``, ``skip``, ``sample_weight``, ``constraint``; the others
+            as in :meth:`from_estimator`.
+        """
+        display = cls._of(network, X, **taken(options, _PROBLEM))
+        display.plot(**options)
+        return display
+
+
+class CertificateDisplay(_CertificateDisplay):
     r"""The curve \|G(t)\| over all kink positions t, under or over the price beta.
 
     Where the curve is below beta a new neuron would cost more than it gains; the network's own
@@ -64,6 +155,8 @@ class CertificateDisplay:
     [4.0, 4.0]
     """
 
+    _columns = 1
+
     def __init__(self, curve: CertificateCurve, beta: float, kinks: ArrayLike) -> None:
         self.curve = curve
         self.beta = float(beta)
@@ -76,102 +169,39 @@ class CertificateDisplay:
         self.kinks: Floats = np.clip(kinks[inside], low, high)
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: ConvexScore,
-        X: ArrayLike | None = None,
-        *,
-        sample_weight: ArrayLike | None = None,
-        ax: Axes | None = None,
-        name: str | None = None,
-        **line_options: Any,
+    def _of(cls, network: TwoLayerNetwork, X: ArrayLike, **problem: Any) -> Self:
+        curve = certificate_curve(network, X, **problem)
+        return cls(curve, problem["beta"], network.breakpoints())
+
+    def plot(
+        self, *, ax: Axes | None = None, name: str = "|G(t)|", **line_options: Any
     ) -> CertificateDisplay:
-        """Draw the certificate of a fitted ConvexScore.
+        """Draw.
 
         Parameters
         ----------
-        fit : ConvexScore
-        X : array_like of shape (n,) or (n, 1)
-            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
-        sample_weight : array_like of shape (n,), optional
-            The weights of the fit.
         ax : Axes, optional
-        name : str, optional
+        name : str
             Label of the curve.
         **line_options
             Passed to ``Axes.plot`` for the curve.
         """
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(fit)
-        if fit.n_features_in_ > 1:
-            raise ValueError(
-                f"CertificateDisplay draws fits of one column; this one has {fit.n_features_in_}. "
-                "For two use CertificateMapDisplay; print(fit.certificate_) works in any dimension."
-            )
-        curve = certificate_curve(**_problem_of(fit, X, sample_weight))
-        display = cls(curve, fit.beta_, fit.network_.breakpoints())
-        return display.plot(ax=ax, name=name, **line_options)
-
-    @classmethod
-    def from_network(
-        cls,
-        network: TwoLayerNetwork,
-        x: ArrayLike,
-        *,
-        beta: float,
-        objective: str = "score_matching",
-        labels: ArrayLike | None = None,
-        skip: bool | None = None,
-        sample_weight: ArrayLike | None = None,
-        ax: Axes | None = None,
-        name: str | None = None,
-        **line_options: Any,
-    ) -> CertificateDisplay:
-        """Draw the certificate of any one-dimensional network, also a badly trained one.
-
-        Parameters
-        ----------
-        network, x, beta, objective, labels, skip, sample_weight
-            As in :func:`convexscore.certify`.
-        ax, name, **line_options
-            As in :meth:`from_estimator`.
-        """
-        curve = certificate_curve(
-            network,
-            x,
-            beta=beta,
-            objective=objective,
-            labels=labels,
-            skip=skip,
-            sample_weight=sample_weight,
-        )
-        return cls(curve, beta, network.breakpoints()).plot(ax=ax, name=name, **line_options)
-
-    def plot(
-        self, *, ax: Axes | None = None, name: str | None = None, **line_options: Any
-    ) -> CertificateDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
-        self.ax_, self.figure_ = axes_and_figure(ax)
-        self.zero_line_ = self.ax_.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
-        self.bound_ = self.ax_.axhline(
-            self.beta, color="black", linestyle="--", linewidth=1.0, label=f"β = {self.beta:.4g}"
-        )
-        t, height = _thin(self.curve)
-        label = "|G(t)|" if name is None else name
-        options: dict[str, Any] = {"label": label, "linewidth": 1.3}
-        (self.line_,) = self.ax_.plot(t, height, **(options | line_options))
+        ax = self._axes(ax)
+        self.zero_line_ = ax.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+        style: dict[str, Any] = {"color": "black", "linestyle": "--", "linewidth": 1.0}
+        self.bound_ = ax.axhline(self.beta, label=f"β = {self.beta:.4g}", **style)
+        self.line_ = draw_line(ax, *self.curve, line_options, label=name, linewidth=1.3)
         height = np.interp(self.kinks, self.curve.t, self.curve.G_abs)
-        self.kinks_ = draw_kinks(self.ax_, self.kinks, height, self.kinks.size)
-        self.ax_.set(xlabel="kink position t", ylabel="|G(t)|, gain of a neuron at t")
+        self.kinks_ = draw_kinks(ax, self.kinks, height, self.kinks.size)
+        ax.set(xlabel="kink position t", ylabel="|G(t)|, gain of a neuron at t")
         # room above the bound for the legend, which would hide kinks that touch it
-        top = max(self.beta, float(self.curve.G_abs.max()), self.ax_.get_ylim()[1] / 1.4)
-        self.ax_.set_ylim(-0.05 * top, 1.4 * top)
-        self.ax_.legend(loc="upper center", ncols=3, fontsize="small")
+        top = ax.dataLim.y1
+        ax.set_ylim(-0.05 * top, 1.4 * top)
+        ax.legend(loc="upper center", ncols=3, fontsize="small")
         return self
 
 
-class CertificateMapDisplay:
+class CertificateMapDisplay(_CertificateDisplay):
     r"""Map of \|\|G\|\| / beta over all lines of the plane: direction across, offset up.
 
     Every point of the map is a neuron, the line :math:`u^\top(x - \bar x) = t` with u in direction
@@ -182,14 +212,14 @@ class CertificateMapDisplay:
     Parameters
     ----------
     map : CertificateMap
-    coordinates : str
-        What the axis labels call the coordinates; for standardised fits "standardised".
 
     Attributes
     ----------
     max_violation : float
         Largest ratio on the grid and at the network's neurons, minus 1; at most that of the fit's
         certificate.
+    coordinates : str
+        What the axis labels call the coordinates; of standardised fits "standardised".
     ax_, figure_ : matplotlib Axes and Figure
     mesh_ : QuadMesh
     bound_ : QuadContourSet, the level 1, or None where nothing exceeds it
@@ -211,182 +241,59 @@ class CertificateMapDisplay:
     True
     """
 
-    def __init__(self, map: CertificateMap, *, coordinates: str = "") -> None:
+    _columns = 2
+
+    def __init__(self, map: CertificateMap) -> None:
         self.map = map
-        self.coordinates = coordinates
         self.max_violation = map.largest - 1.0
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: Any,
-        X: ArrayLike | None = None,
-        *,
-        sample_weight: ArrayLike | None = None,
-        ax: Axes | None = None,
-        n_angles: int = 361,
-        n_offsets: int = 301,
-        **mesh_options: Any,
-    ) -> CertificateMapDisplay:
-        """Draw the certificate of a ConvexScore fitted to two columns.
+    def _of(cls, network: TwoLayerNetwork, X: ArrayLike, **problem: Any) -> Self:
+        return cls(certificate_map(network, X, **problem))
+
+    def plot(self, *, ax: Axes | None = None, **mesh_options: Any) -> CertificateMapDisplay:
+        """Draw.
 
         Parameters
         ----------
-        fit : ConvexScore
-            With ``standardize`` the map is in the standardised coordinates, where the problem was
-            solved and its certificate holds; the axis labels say so.
-        X : array_like of shape (n, 2)
-            The data of the fit.  Not needed after denoising: the noisy points are kept in the fit.
-        sample_weight : array_like of shape (n,), optional
-            The weights of the fit.
         ax : Axes, optional
-        n_angles, n_offsets : int
-            Size of the grid.
         **mesh_options
             Passed to ``Axes.pcolormesh``.
         """
-        if isinstance(fit, TwoLayerNetwork):
-            raise TypeError(
-                "fit must be a fitted ConvexScore; got a TwoLayerNetwork. Use from_network, which takes "
-                "the data and beta."
-            )
-        network_of(fit)  # refuses what is not of two columns
-        problem = _problem_of(fit, X, sample_weight)
-        seen = certificate_map(**problem, n_angles=n_angles, n_offsets=n_offsets)
-        coordinates = "" if fit.standardize is None else "standardised"
-        return cls(seen, coordinates=coordinates).plot(ax=ax, **mesh_options)
-
-    @classmethod
-    def from_network(
-        cls,
-        network: TwoLayerNetwork,
-        X: ArrayLike,
-        *,
-        beta: float,
-        objective: str = "score_matching",
-        labels: ArrayLike | None = None,
-        skip: bool | None = None,
-        sample_weight: ArrayLike | None = None,
-        constraint: str | None = None,
-        ax: Axes | None = None,
-        n_angles: int = 361,
-        n_offsets: int = 301,
-        **mesh_options: Any,
-    ) -> CertificateMapDisplay:
-        """Draw the certificate of any planar network, also a badly trained one.
-
-        Parameters
-        ----------
-        network, X, beta, objective, labels, skip, sample_weight, constraint
-            As in :func:`certificate_map`.
-        ax, n_angles, n_offsets, **mesh_options
-            As in :meth:`from_estimator`.
-        """
-        seen = certificate_map(
-            network,
-            X,
-            beta=beta,
-            objective=objective,
-            labels=labels,
-            skip=skip,
-            sample_weight=sample_weight,
-            constraint=constraint,
-            n_angles=n_angles,
-            n_offsets=n_offsets,
-        )
-        return cls(seen).plot(ax=ax, **mesh_options)
-
-    def plot(self, *, ax: Axes | None = None, **mesh_options: Any) -> CertificateMapDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
-        seen = self.map
-        self.ax_, self.figure_ = axes_and_figure(ax)
+        seen, ax = self.map, self._axes(ax)
         degrees = np.degrees(seen.angles)
         violated = self.max_violation > _TOLERANCE
         cmap, norm = _colors(seen.largest if violated else 1.0)
-        options: dict[str, Any] = {"cmap": cmap, "norm": norm, "shading": "nearest"}
-        options |= {"rasterized": True}
+        mesh: dict[str, Any] = {"cmap": cmap, "norm": norm, "shading": "nearest"}
+        mesh |= {"rasterized": True} | mesh_options
         ratio = seen.ratio if violated else np.minimum(seen.ratio, 1.0)
-        self.mesh_ = self.ax_.pcolormesh(degrees, seen.offsets, ratio.T, **(options | mesh_options))
+        self.mesh_ = ax.pcolormesh(degrees, seen.offsets, ratio.T, **mesh)
         self.bound_: Any = None
         if float(seen.ratio.max()) > 1.0 + _TOLERANCE:
-            self.bound_ = self.ax_.contour(
-                degrees, seen.offsets, seen.ratio.T, levels=[1.0], colors="black", linewidths=0.9
-            )
+            level: dict[str, Any] = {"levels": [1.0], "colors": "black", "linewidths": 0.9}
+            self.bound_ = ax.contour(degrees, seen.offsets, seen.ratio.T, **level)
         count = seen.neuron_angles.size
-        (self.neurons_,) = self.ax_.plot(
-            np.degrees(seen.neuron_angles),
-            seen.neuron_offsets,
-            linestyle="none",
-            marker="o",
-            markersize=5.5 if count <= _FEW else 3.5,
-            color=KINK_COLOR,
-            markeredgecolor="white",
-            markeredgewidth=0.8 if count <= _FEW else 0.4,
-            clip_on=True,
-            zorder=3,
-            label=f"{count} neuron{'s' * (count != 1)}",
+        size, edge = (5.5, 0.8) if count <= _FEW else (3.5, 0.4)
+        style: dict[str, Any] = {"color": KINK_COLOR, "markeredgecolor": "white", "zorder": 3}
+        style |= {"markersize": size, "markeredgewidth": edge}
+        style |= {"label": f"{count} neuron{'s' * (count != 1)}"}
+        (self.neurons_,) = ax.plot(
+            np.degrees(seen.neuron_angles), seen.neuron_offsets, "o", **style
         )
-        self.colorbar_ = self.figure_.colorbar(
-            self.mesh_, ax=self.ax_, label=f"{seen.measure} / β,  β = {seen.beta:.4g}"
-        )
+        label = f"{seen.measure} / β,  β = {seen.beta:.4g}"
+        self.colorbar_ = self.figure_.colorbar(self.mesh_, ax=ax, label=label)
         x_unit = f", {self.coordinates} coordinates" if self.coordinates else ""
         y_unit = f" ({self.coordinates})" if self.coordinates else ""
-        self.ax_.set(
+        ax.set(
             xlim=(degrees[0], degrees[-1]),
             ylim=(seen.offsets[0], seen.offsets[-1]),
             xticks=np.arange(0.0, degrees[-1] + 1.0, 90.0 if degrees[-1] > 200.0 else 45.0),
             xlabel=f"direction θ of u (degrees{x_unit})",
             ylabel=f"offset of the line from the mean{y_unit}",
         )
-        self.ax_.set_title(
-            f"largest {seen.measure} / β seen: {seen.largest:.5g}", fontsize="medium"
-        )
-        self.ax_.legend(loc="upper right", fontsize="small", framealpha=0.85)
+        ax.set_title(f"largest {seen.measure} / β seen: {seen.largest:.5g}", fontsize="medium")
+        ax.legend(loc="upper right", fontsize="small", framealpha=0.85)
         return self
-
-
-def _problem_of(
-    fit: ConvexScore, X: ArrayLike | None, sample_weight: ArrayLike | None
-) -> dict[str, Any]:
-    """What a fit is the answer to: its network and its very points, labels and weights, standardised."""
-    points, labels = fit.noisy_points_, fit.noise_labels_
-    if points is None:
-        if X is None:
-            raise ValueError("X must be the data of the fit; got None. Pass what you fitted.")
-        points = np.asarray(X)
-    elif sample_weight is not None:
-        weights = np.asarray(sample_weight, dtype=np.float64).ravel()
-        sample_weight = np.tile(weights[weights > 0], len(points) // np.count_nonzero(weights))
-    network = fit.network_
-    if fit.standardize is not None:
-        to_z = fit.standardization_
-        network, points = to_z.network_forward(network), to_z.points(points)
-        labels = None if labels is None else to_z.labels(labels)
-    return {
-        "network": network,
-        "X": points,
-        "beta": fit.beta_,
-        "objective": fit.objective,
-        "labels": labels,
-        "skip": bool(fit.skip),
-        "constraint": fit.constraint,
-        "sample_weight": sample_weight,
-    }
-
-
-def _thin(curve: CertificateCurve) -> tuple[Floats, Floats]:
-    """The curve, or the lowest and highest vertex of each of a few thousand stretches of it."""
-    t, height = curve.t, curve.G_abs
-    if t.size <= _MAX_VERTICES:
-        return t, height
-    width = -(-t.size // (_MAX_VERTICES // 2))
-    starts = np.arange(0, t.size - width + 1, width)
-    block = height[: starts.size * width].reshape(starts.size, width)
-    rest = np.arange(starts.size * width, t.size)
-    keep = np.unique(
-        np.concatenate(([0], starts + block.argmin(axis=1), starts + block.argmax(axis=1), rest))
-    )
-    return t[keep], height[keep]
 
 
 def _colors(largest: float) -> tuple[Colormap, Normalize]:

@@ -1,55 +1,111 @@
-"""What the displays share: axes, grids, and how to read a score out of what the user passes."""
+"""What the displays share: computing and drawing, axes, grids, and how to read a score out of a fit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Container
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_column
 from convexscore.scores.piecewise import PiecewiseLinearScore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-DATA_COLOR = "0.8"
 KINK_COLOR = "tab:red"
 # A rug of more marks than this is a black bar; quantiles show the same.
 _MAX_RUG = 2_000
 
 
-def axes_and_figure(ax: Axes | None) -> tuple[Axes, Figure]:
-    """The axes given, or new ones, with the figure they belong to."""
-    if ax is None:
-        figure, ax = subplots()
-        return ax, figure
-    return ax, cast("Figure", ax.figure)
+class Display:
+    """A figure: the class computes what is shown, `plot` draws it and returns the display.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure, once drawn
+    """
+
+    ax_: Axes
+    figure_: Figure
+
+    @classmethod
+    def _drawn(cls, *data: Any, **options: Any) -> Self:
+        """Compute with those options that the class takes, draw with the others."""
+        display = cls(*data, **taken(options, signature(cls).parameters))
+        display.plot(**options)
+        return display
+
+    def plot(self, *args: Any, **options: Any) -> Any:
+        """Draw what was computed."""
+        raise NotImplementedError
+
+    def _axes(self, ax: Axes | None) -> Axes:
+        """The axes to draw in: those given, or new ones."""
+        self.ax_ = subplots()[1] if ax is None else ax
+        self.figure_ = cast("Figure", self.ax_.figure)
+        return self.ax_
+
+    def _panels(
+        self, ax: Any, shape: tuple[int, int], allowed: str, **options: Any
+    ) -> tuple[Axes, ...]:
+        """The axes to draw several panels in: those given, or new ones side by side."""
+        if ax is None:
+            ax = subplots(*shape, layout="constrained", **options)[1]
+        panels: tuple[Axes, ...] = tuple(np.ravel(np.asarray(ax, dtype=object)))
+        if len(panels) != np.prod(shape):
+            raise ValueError(f"ax must be {allowed}; got {len(panels)} Axes.")
+        self._axes(panels[0])
+        return panels
+
+
+def limits_of(limits: ArrayLike, dim: int) -> Floats:
+    """Range of every axis, (dim, 2), as given."""
+    given = np.atleast_2d(np.asarray(limits, dtype=np.float64))
+    if given.shape != (dim, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
+        wanted = "(low, high)" if dim == 1 else "((x low, x high), (y low, y high))"
+        raise ValueError(
+            f"limits must be {wanted}, increasing; got {limits!r}. Leave limits=None to cover the data."
+        )
+    return given
+
+
+def taken(options: dict[str, Any], names: Container[str]) -> dict[str, Any]:
+    """Take the options of these names out."""
+    return {name: options.pop(name) for name in tuple(options) if name in names}
+
+
+def draw_line(ax: Axes, x: Any, y: Any, given: dict[str, Any], **default: Any) -> Line2D:
+    """One line, the options of the user before our own."""
+    (line,) = ax.plot(x, y, **(default | given))
+    return line
 
 
 def subplots(*shape: int, **options: Any) -> tuple[Figure, Any]:
-    """``pyplot.subplots`` with an install hint."""
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install matplotlib") from error
+    """``pyplot.subplots``, imported on drawing only."""
+    from matplotlib import pyplot
+
     return pyplot.subplots(*shape, **options)
 
 
-def score_of(fit: object) -> PiecewiseLinearScore:
-    """The piecewise-linear score of a fit or a one-dimensional network, or the score itself."""
-    if isinstance(fit, PiecewiseLinearScore):
-        return fit
-    if hasattr(fit, "to_piecewise"):
-        return cast(PiecewiseLinearScore, fit.to_piecewise())
+def check_fitted(fit: object) -> None:
+    """Refuse estimators that were not fitted."""
     if hasattr(fit, "get_params"):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(fit)
-    if hasattr(fit, "piecewise_"):
-        return cast(PiecewiseLinearScore, fit.piecewise_)
+
+
+def score_of(fit: object) -> PiecewiseLinearScore:
+    """The piecewise-linear score of a fit or a one-dimensional network, or the score itself."""
+    check_fitted(fit)
+    score = fit.to_piecewise() if hasattr(fit, "to_piecewise") else getattr(fit, "piecewise_", fit)
+    if isinstance(score, PiecewiseLinearScore):
+        return score
     columns = getattr(fit, "n_features_in_", 1)
     if columns > 1:
         raise ValueError(
@@ -62,14 +118,7 @@ def score_of(fit: object) -> PiecewiseLinearScore:
     )
 
 
-def column_or_none(x: ArrayLike | None, name: str = "X") -> Floats | None:
-    """Validated data, or None."""
-    return None if x is None else check_column(x, name=name, min_distinct=1)
-
-
-def plot_grid(
-    score: PiecewiseLinearScore, x: Floats | None, grid: ArrayLike | None, n_points: int = 600
-) -> Floats:
+def plot_grid(score: PiecewiseLinearScore, x: Floats | None, grid: ArrayLike | None) -> Floats:
     """Increasing positions to evaluate at: as given, or covering the data (without data: the kinks
     and the bulk of the law) with a margin.
 
@@ -94,54 +143,23 @@ def plot_grid(
             seen += score.ppf([0.002, 0.998]).tolist()
     low, high = float(min(seen)), float(max(seen))
     width = high - low if high > low else max(1.0, abs(low))
-    even = np.linspace(low - 0.12 * width, high + 0.12 * width, n_points)
+    even = np.linspace(low - 0.12 * width, high + 0.12 * width, 600)
     inside = knots[(knots > even[0]) & (knots < even[-1])]
     return np.union1d(even, inside)
 
 
-def draw_rug(ax: Axes, x: Floats) -> Any:
+def draw_rug(ax: Axes, x: Floats) -> Line2D:
     """Short marks at the data along the bottom of the axes."""
     if x.size > _MAX_RUG:
         x = np.sort(x)[np.linspace(0, x.size - 1, _MAX_RUG).astype(int)]
-    (rug,) = ax.plot(
-        x,
-        np.full(x.size, 0.02),
-        linestyle="none",
-        marker="|",
-        markersize=8,
-        markeredgewidth=0.7,
-        color="0.45",
-        alpha=0.6,
-        transform=ax.get_xaxis_transform(),
-        label="data",
-    )
+    style: dict[str, Any] = {"markersize": 8, "markeredgewidth": 0.7, "color": "0.45", "alpha": 0.6}
+    style |= {"transform": ax.get_xaxis_transform(), "label": "data"}
+    (rug,) = ax.plot(x, np.full(x.size, 0.02), "|", **style)
     return rug
 
 
-def draw_kinks(ax: Axes, where: Floats, height: Floats, count: int) -> Any:
+def draw_kinks(ax: Axes, where: Floats, height: Floats, count: int) -> Line2D:
     """A mark at each kink that is seen, of ``count`` altogether."""
-    (marks,) = ax.plot(
-        where,
-        height,
-        linestyle="none",
-        marker="o",
-        markersize=5,
-        color=KINK_COLOR,
-        zorder=3,
-        label=f"{count} kink{'s' * (count != 1)}",
-    )
+    label = f"{count} kink{'s' * (count != 1)}"
+    (marks,) = ax.plot(where, height, "o", markersize=5, color=KINK_COLOR, zorder=3, label=label)
     return marks
-
-
-def legend_above(ax: Axes, share: float = 0.15) -> None:
-    """Axes from zero, with the legend in a strip of its own over the highest bar or curve."""
-    highest = max(
-        [bar.get_height() for bar in ax.patches if hasattr(bar, "get_height")]
-        + [
-            float(np.max(np.asarray(line.get_ydata(), dtype=float)))
-            for line in ax.lines
-            if line.get_transform() == ax.transData
-        ]
-    )
-    ax.set_ylim(0.0, (1.0 + share) * highest)
-    ax.legend(loc="upper center", ncols=3, fontsize="small")

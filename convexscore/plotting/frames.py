@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_points
-from convexscore.plotting.drawing import KINK_COLOR
+from convexscore.plotting.drawing import KINK_COLOR, check_fitted, limits_of
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.scores.potential import middle_of_kinks
 
@@ -54,10 +54,7 @@ class Frame(NamedTuple):
 
 def network_of(fit: object) -> TwoLayerNetwork:
     """The planar network of a fit, or the network itself."""
-    if hasattr(fit, "get_params"):
-        from sklearn.utils.validation import check_is_fitted
-
-        check_is_fitted(fit)
+    check_fitted(fit)
     network = fit if isinstance(fit, TwoLayerNetwork) else getattr(fit, "network_", None)
     if not isinstance(network, TwoLayerNetwork):
         raise TypeError(
@@ -72,21 +69,13 @@ def network_of(fit: object) -> TwoLayerNetwork:
     return network
 
 
-def data_of(fit: object, X: ArrayLike | None) -> tuple[Floats | None, str]:
-    """Points to draw with their name: as given, else the noisy points kept in a denoising fit."""
-    if X is not None:
-        return plane_points(X), "data"
-    noisy = getattr(fit, "noisy_points_", None)
-    return (None, "data") if noisy is None else (plane_points(noisy), "noisy data")
-
-
-def plane_points(X: ArrayLike, name: str = "X") -> Floats:
+def plane_points(X: ArrayLike) -> Floats:
     """Finite points (n, 2)."""
-    points = check_points(X, name=name, min_distinct=1)
+    points = check_points(X, name="X", min_distinct=1)
     if points.shape[1] != 2:
         raise ValueError(
-            f"{name} must have shape (n, 2) to be drawn in the plane; got {points.shape}. Pass two "
-            f"columns, for example {name}[:, :2]."
+            f"X must have shape (n, 2) to be drawn in the plane; got {points.shape}. Pass two "
+            f"columns, for example X[:, :2]."
         )
     return points
 
@@ -96,13 +85,7 @@ def frame_of(
 ) -> Frame:
     """As given, ((x low, x high), (y low, y high)), else around the data, else around the kinks."""
     if limits is not None:
-        given = np.asarray(limits, dtype=np.float64)
-        if given.shape != (2, 2) or not np.isfinite(given).all() or (np.diff(given) <= 0).any():
-            raise ValueError(
-                f"limits must be ((x low, x high), (y low, y high)), increasing; got {limits!r}. "
-                "Leave limits=None to cover the data."
-            )
-        return Frame(given[:, 0], given[:, 1])
+        return Frame(*limits_of(limits, 2).T)
     if points is not None:
         low, high = points.min(axis=0), points.max(axis=0)
     elif network is not None:
@@ -142,42 +125,27 @@ def grid_points(frame: Frame, n: int) -> tuple[Floats, Floats]:
     )
 
 
-def clip_lines(u: Floats, b: Floats, frame: Frame) -> tuple[Floats, NDArray[np.intp]]:
-    r"""Pieces of the lines :math:`u_k^\top x + b_k = 0`, \|u_k\| = 1, inside the frame.
-
-    Returns
-    -------
-    segments : (K, 2, 2), end points of those that cross it
-    index : (K,), which lines these are
-    """
-    along = np.stack([-u[:, 1], u[:, 0]], axis=1)
-    middle, half = 0.5 * (frame.low + frame.high), 0.5 * frame.size
-    # from the middle of the frame, which keeps the digits of frames far from zero
-    foot = -(u @ middle + b)[:, None] * u
-    with np.errstate(divide="ignore", invalid="ignore"):
-        first, second = (-half - foot) / along, (half - foot) / along
-    parallel = along == 0.0
-    outside = (parallel & (np.abs(foot) > half)).any(axis=1)
-    enter = np.where(parallel, -np.inf, np.minimum(first, second)).max(axis=1)
-    leave = np.where(parallel, np.inf, np.maximum(first, second)).min(axis=1)
-    crosses = (enter < leave) & ~outside
-    ends = np.stack([enter, leave], axis=1)[crosses]
-    segments = middle + foot[crosses, None, :] + ends[:, :, None] * along[crosses, None, :]
-    return segments, np.flatnonzero(crosses)
-
-
 def draw_kink_lines(ax: Axes, network: TwoLayerNetwork, frame: Frame, max_lines: int) -> Any:
-    """Kink lines of the heaviest neurons in the frame, the heavier the bolder; None without any."""
+    r"""Lines :math:`u_k^\top x + b_k = 0` of the heaviest neurons in the frame, the heavier the bolder.
+
+    None without any.
+    """
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgba
 
     check_count(max_lines, name="max_lines", minimum=0)
     unit = network.unit_norm()
-    segments, index = clip_lines(unit.u, unit.b, frame)
+    # from the middle of the frame, which keeps the digits of frames far from zero
+    middle, half = 0.5 * (frame.low + frame.high), 0.5 * frame.size
+    height = unit.u @ middle + unit.b
+    index = np.flatnonzero(np.abs(height) < np.abs(unit.u) @ half)
     weight = np.linalg.norm(unit.w[index], axis=1)
     order = np.argsort(-weight, kind="stable")[:max_lines][::-1]
     if not order.size:
         return None
+    u, foot = unit.u[index[order]], -height[index[order], None] * unit.u[index[order]]
+    along = float(np.hypot(*half)) * np.stack([-u[:, 1], u[:, 0]], axis=1)
+    segments = middle + np.stack([foot - along, foot + along], axis=1)
     # by size on the paper: roots, so that the lightest remain visible
     share = np.sqrt(weight[order] / weight.max())
     colors = np.tile(to_rgba(KINK_COLOR), (order.size, 1))
@@ -187,27 +155,19 @@ def draw_kink_lines(ax: Axes, network: TwoLayerNetwork, frame: Frame, max_lines:
     label = f"{total} kink line{'s' * (total != 1)}"
     if order.size < total:
         label = f"{order.size} heaviest of {label}"
-    lines = LineCollection(
-        cast(Any, segments[order]),
-        colors=cast(Any, colors),
-        linewidths=cast(Any, 0.4 + 1.3 * share),
-        label=label,
-        zorder=1.5,
-    )
+    style: dict[str, Any] = {"colors": colors, "linewidths": 0.4 + 1.3 * share, "label": label}
+    lines = LineCollection(cast(Any, segments), zorder=1.5, **style)
     ax.add_collection(lines, autolim=False)
     return lines
 
 
 def draw_points(ax: Axes, points: Floats, name: str, **options: Any) -> Any:
     """The data as small dots."""
-    shown = points
     if len(points) > _MAX_POINTS:
-        shown = points[np.linspace(0, len(points) - 1, _MAX_POINTS).astype(int)]
+        points = points[np.linspace(0, len(points) - 1, _MAX_POINTS).astype(int)]
     style: dict[str, Any] = {"markersize": 3.0, "color": "0.25", "alpha": 0.55, "zorder": 2.0}
-    style |= {"markeredgewidth": 0.0}
-    (dots,) = ax.plot(
-        shown[:, 0], shown[:, 1], linestyle="none", marker="o", label=name, **(style | options)
-    )
+    style |= {"markeredgewidth": 0.0, "linestyle": "none", "marker": "o", "label": name}
+    (dots,) = ax.plot(*points.T, **(style | options))
     return dots
 
 
@@ -216,10 +176,8 @@ def add_colorbar(ax: Axes, drawn: Any, frame: Frame, **options: Any) -> Colorbar
     figure = cast("Figure", ax.figure)
     box = ax.get_position(original=True)
     room = figure.bbox.height * box.height / (figure.bbox.width * box.width)
-    shrink = 1.0
-    if frame.equal:
-        shrink = float(_BESIDE_COLORBAR * frame.size[1] / frame.size[0] / room)
-    bar: Colorbar = figure.colorbar(drawn, ax=ax, shrink=min(1.0, shrink), **options)
+    height = float(_BESIDE_COLORBAR * frame.size[1] / frame.size[0] / room) if frame.equal else 1.0
+    bar: Colorbar = figure.colorbar(drawn, ax=ax, shrink=min(1.0, height), **options)
     return bar
 
 
@@ -231,16 +189,7 @@ def legend_over(ax: Axes) -> None:
     if not handles:
         return
     # lines of many strengths: in the legend one of full strength
-    plain = [
-        Line2D([], [], color=KINK_COLOR, linewidth=1.3) if hasattr(handle, "get_paths") else handle
-        for handle in handles
-    ]
-    ax.legend(
-        plain,
-        labels,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=len(labels),
-        fontsize="small",
-        frameon=False,
-    )
+    full = Line2D([], [], color=KINK_COLOR, linewidth=1.3)
+    plain = [full if hasattr(handle, "get_paths") else handle for handle in handles]
+    place: dict[str, Any] = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0)}
+    ax.legend(plain, labels, ncols=len(labels), fontsize="small", frameon=False, **place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,12 +11,10 @@ from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_column, check_weights
 from convexscore.metrics import kolmogorov_smirnov
 from convexscore.plotting.drawing import (
-    DATA_COLOR,
-    axes_and_figure,
-    column_or_none,
+    Display,
     draw_kinks,
+    draw_line,
     draw_rug,
-    legend_above,
     plot_grid,
     score_of,
 )
@@ -26,13 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class ScoreDisplay:
+class ScoreDisplay(Display):
     """Score s(x) with its kinks marked and, where given, the data as a rug.
 
     Parameters
     ----------
     score : PiecewiseLinearScore
-    kinks : (K,) positions to mark; default those knots where the slope changes.
     X : array_like of shape (n,), optional
         Data for the rug.
     grid : array_like, optional
@@ -40,6 +37,7 @@ class ScoreDisplay:
 
     Attributes
     ----------
+    kinks : (K,) knots where the slope changes, marked
     ax_, figure_ : matplotlib Axes and Figure
     line_ : Line2D, the score
     kinks_ : Line2D, one mark per kink
@@ -61,27 +59,16 @@ class ScoreDisplay:
         self,
         score: PiecewiseLinearScore,
         *,
-        kinks: ArrayLike | None = None,
         X: ArrayLike | None = None,
         grid: ArrayLike | None = None,
     ) -> None:
         self.score = score
-        self.kinks: Floats = _corners(score) if kinks is None else np.asarray(kinks, dtype=float)
-        self.X = column_or_none(X)
+        self.kinks = _corners(score)
+        self.X = None if X is None else check_column(X, name="X", min_distinct=1)
         self.grid = plot_grid(score, self.X, grid)
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: object,
-        X: ArrayLike | None = None,
-        *,
-        grid: ArrayLike | None = None,
-        ax: Axes | None = None,
-        name: str | None = None,
-        rug: bool = True,
-        **line_options: Any,
-    ) -> ScoreDisplay:
+    def from_estimator(cls, fit: object, X: ArrayLike | None = None, **options: Any) -> Self:
         """Draw the score of a fitted ConvexScore, a network or a PiecewiseLinearScore.
 
         Parameters
@@ -89,41 +76,44 @@ class ScoreDisplay:
         fit : ConvexScore, TwoLayerNetwork or PiecewiseLinearScore
         X : array_like of shape (n,) or (n, 1), optional
             Data, for the rug and the range.
-        grid : array_like, optional
-        ax : Axes, optional
-        name : str, optional
-            Label of the line.
-        rug : bool
-        **line_options
-            Passed to ``Axes.plot`` for the score.
+        **options
+            ``grid`` as for the class, the others as for :meth:`plot`.
         """
-        display = cls(score_of(fit), X=X, grid=grid)
-        return display.plot(ax=ax, name=name, rug=rug, **line_options)
+        return cls._drawn(score_of(fit), X=X, **options)
 
     def plot(
         self,
         *,
         ax: Axes | None = None,
-        name: str | None = None,
+        name: str = "score s(x)",
         rug: bool = True,
         **line_options: Any,
-    ) -> ScoreDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+        name : str
+            Label of the line.
+        rug : bool
+            Whether to mark the data.
+        **line_options
+            Passed to ``Axes.plot`` for the score.
+        """
         values = self.score(self.grid)
-        self.ax_, self.figure_ = axes_and_figure(ax)
-        self.zero_line_ = self.ax_.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
-        label = "score s(x)" if name is None else name
-        options: dict[str, Any] = {"label": label, "linewidth": 1.6}
-        (self.line_,) = self.ax_.plot(self.grid, values, **(options | line_options))
+        ax = self._axes(ax)
+        self.zero_line_ = ax.axhline(0.0, color="0.7", linewidth=0.8, zorder=0)
+        self.line_ = draw_line(ax, self.grid, values, line_options, label=name, linewidth=1.6)
         visible = self.kinks[(self.kinks >= self.grid[0]) & (self.kinks <= self.grid[-1])]
-        self.kinks_ = draw_kinks(self.ax_, visible, self.score(visible), self.kinks.size)
-        self.rug_ = draw_rug(self.ax_, self.X) if rug and self.X is not None else None
-        self.ax_.set(xlabel="x", ylabel="score  s(x) = d/dx log p(x)")
-        self.ax_.legend(loc="best", fontsize="small")
+        self.kinks_ = draw_kinks(ax, visible, self.score(visible), self.kinks.size)
+        self.rug_ = draw_rug(ax, self.X) if rug and self.X is not None else None
+        ax.set(xlabel="x", ylabel="score  s(x) = d/dx log p(x)")
+        ax.legend(loc="best", fontsize="small")
         return self
 
 
-class DensityDisplay:
+class DensityDisplay(Display):
     """Fitted density over a histogram of the data.
 
     Parameters
@@ -168,7 +158,7 @@ class DensityDisplay:
         data_label: str = "data",
     ) -> None:
         self.score = score
-        self.X = column_or_none(X)
+        self.X = None if X is None else check_column(X, name="X", min_distinct=1)
         if sample_weight is not None and self.X is None:
             raise ValueError("sample_weight was given without X; pass both.")
         self.sample_weight = None if self.X is None else check_weights(sample_weight, self.X.size)
@@ -177,18 +167,7 @@ class DensityDisplay:
         self.density = score.density(self.grid)
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: object,
-        X: ArrayLike | None = None,
-        *,
-        sample_weight: ArrayLike | None = None,
-        bins: int | str | ArrayLike = "auto",
-        grid: ArrayLike | None = None,
-        ax: Axes | None = None,
-        name: str | None = None,
-        **line_options: Any,
-    ) -> DensityDisplay:
+    def from_estimator(cls, fit: object, X: ArrayLike | None = None, **options: Any) -> Self:
         """Draw the density of a fitted ConvexScore, a network or a PiecewiseLinearScore.
 
         Parameters
@@ -196,21 +175,13 @@ class DensityDisplay:
         fit : ConvexScore, TwoLayerNetwork or PiecewiseLinearScore
         X : array_like of shape (n,) or (n, 1), optional
             Data of the histogram.  Default after denoising: the noisy points, whose law is fitted.
-        sample_weight : array_like of shape (n,), optional
-        bins : as in ``numpy.histogram``; "auto" falls back to sqrt(n) with weights.
-        grid : array_like, optional
-        ax : Axes, optional
-        name : str, optional
-            Label of the line.
-        **line_options
-            Passed to ``Axes.plot`` for the density.
+        **options
+            ``sample_weight`` and ``grid`` as for the class, the others as for :meth:`plot`.
         """
-        label = "data"
         noisy = getattr(fit, "noisy_points_", None)
-        if X is None and noisy is not None and sample_weight is None:
-            X, label = noisy, "noisy data"
-        display = cls(score_of(fit), X=X, sample_weight=sample_weight, grid=grid, data_label=label)
-        return display.plot(ax=ax, bins=bins, name=name, **line_options)
+        if X is None and noisy is not None and options.get("sample_weight") is None:
+            X, options = noisy, {"data_label": "noisy data"} | options
+        return cls._drawn(score_of(fit), X=X, **options)
 
     def plot(
         self,
@@ -219,33 +190,49 @@ class DensityDisplay:
         bins: int | str | ArrayLike = "auto",
         name: str | None = None,
         **line_options: Any,
-    ) -> DensityDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
-        self.edges_: Floats | None = None
-        self.heights_: Floats | None = None
+    ) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+        bins : as in ``numpy.histogram``; "auto" falls back to sqrt(n) with weights.
+        name : str, optional
+            Label of the fitted density, or of the samples.
+        **line_options
+            Passed to ``Axes.plot`` for the density.
+        """
+        self.heights_: Any = None
+        self.edges_: Any = None
         self.bars_: Any = None
         if self.X is not None:
             self.heights_, self.edges_ = histogram(self.X, bins, self.sample_weight)
-        self.ax_, self.figure_ = axes_and_figure(ax)
-        if self.edges_ is not None and self.heights_ is not None:
-            label, style = self.data_label, {"color": DATA_COLOR}
-            self.bars_ = _bars(self.ax_, self.heights_, self.edges_, label=label, **style)
-        label = "fitted density" if name is None else name
-        options: dict[str, Any] = {"label": label, "linewidth": 1.6}
-        (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
-        self.ax_.set(xlabel="x", ylabel="density p(x)")
-        legend_above(self.ax_)
+        ax = self._axes(ax)
+        bars, line = self._styles(name)
+        if self.X is not None:
+            bars |= {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
+            self.bars_ = ax.bar(self.edges_[:-1], self.heights_, np.diff(self.edges_), **bars)
+        self.line_ = draw_line(ax, self.grid, self.density, line_options, linewidth=1.6, **line)
+        ax.set(xlabel="x", ylabel="density p(x)")
+        # the legend in a strip of its own over the highest bar or curve
+        ax.set_ylim(0.0, 1.15 * ax.dataLim.y1)
+        ax.legend(loc="upper center", ncols=3, fontsize="small")
         return self
 
+    def _styles(self, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of bars and line."""
+        return {"label": self.data_label, "color": "0.8"}, {"label": name or "fitted density"}
 
-class SampleDisplay:
+
+class SampleDisplay(DensityDisplay):
     """Histogram of samples with the exact density they should follow.
 
     Parameters
     ----------
     score : PiecewiseLinearScore
         Must be integrable.
-    samples : array_like of shape (n,) or (n, 1)
+    X : array_like of shape (n,) or (n, 1)
+        The samples.
     grid : array_like, optional
 
     Attributes
@@ -276,62 +263,30 @@ class SampleDisplay:
     """
 
     def __init__(
-        self, score: PiecewiseLinearScore, samples: ArrayLike, *, grid: ArrayLike | None = None
+        self, score: PiecewiseLinearScore, X: ArrayLike, *, grid: ArrayLike | None = None
     ) -> None:
-        self.score = score
-        self.samples = check_column(samples, name="samples", min_distinct=1)
-        self.grid = plot_grid(score, self.samples, grid)
-        self.density = score.density(self.grid)
-        self.ks_distance = kolmogorov_smirnov(self.samples, score.cdf)
+        samples = check_column(X, name="X", min_distinct=1)
+        super().__init__(score, X=samples, grid=grid)
+        self.ks_distance = kolmogorov_smirnov(samples, score.cdf)
+        self._count = samples.size
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: object,
-        samples: ArrayLike,
-        *,
-        bins: int | str | ArrayLike = "auto",
-        grid: ArrayLike | None = None,
-        ax: Axes | None = None,
-        name: str | None = None,
-        **line_options: Any,
-    ) -> SampleDisplay:
+    def from_estimator(cls, fit: object, X: ArrayLike | None = None, **options: Any) -> Self:
         """Draw samples against the law of a fitted ConvexScore, a network or a score.
 
         Parameters
         ----------
         fit : ConvexScore, TwoLayerNetwork or PiecewiseLinearScore
-        samples : array_like of shape (n,) or (n, 1)
-        bins : as in ``numpy.histogram``
-        grid : array_like, optional
-        ax : Axes, optional
-        name : str, optional
-            Label of the histogram, default "samples".
-        **line_options
-            Passed to ``Axes.plot`` for the density.
+        X : array_like of shape (n,) or (n, 1)
+            The samples.
+        **options
+            ``grid`` as for the class, the others as for :meth:`plot`.
         """
-        display = cls(score_of(fit), samples, grid=grid)
-        return display.plot(ax=ax, bins=bins, name=name, **line_options)
+        return cls._drawn(score_of(fit), X, **options)
 
-    def plot(
-        self,
-        *,
-        ax: Axes | None = None,
-        bins: int | str | ArrayLike = "auto",
-        name: str | None = None,
-        **line_options: Any,
-    ) -> SampleDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
-        self.heights_, self.edges_ = histogram(self.samples, bins)
-        self.ax_, self.figure_ = axes_and_figure(ax)
-        label = f"{self.samples.size} {'samples' if name is None else name}"
-        style = {"color": "tab:orange", "alpha": 0.45}
-        self.bars_ = _bars(self.ax_, self.heights_, self.edges_, label=label, **style)
-        options: dict[str, Any] = {"label": "exact density", "linewidth": 1.6, "color": "tab:blue"}
-        (self.line_,) = self.ax_.plot(self.grid, self.density, **(options | line_options))
-        self.ax_.set(xlabel="x", ylabel="density p(x)")
-        legend_above(self.ax_)
-        return self
+    def _styles(self, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+        bars = {"label": f"{self._count} {name or 'samples'}", "color": "tab:orange", "alpha": 0.45}
+        return bars, {"label": "exact density", "color": "tab:blue"}
 
 
 def _corners(score: PiecewiseLinearScore) -> Floats:
@@ -340,11 +295,6 @@ def _corners(score: PiecewiseLinearScore) -> Floats:
     slopes = np.concatenate(([score.left_slope], inner, [score.right_slope]))
     size = np.maximum(np.abs(slopes[1:]), np.abs(slopes[:-1]))
     return score.knots[np.abs(np.diff(slopes)) > 1e-9 * size]
-
-
-def _bars(ax: Axes, heights: Floats, edges: Floats, **style: Any) -> Any:
-    edge: dict[str, Any] = {"align": "edge", "edgecolor": "white", "linewidth": 0.5}
-    return ax.bar(edges[:-1], heights, np.diff(edges), **edge, **style)
 
 
 def histogram(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
 from convexscore._tools.typing import Floats
 from convexscore.models.path import RegularizationPath
-from convexscore.plotting.drawing import KINK_COLOR, axes_and_figure, subplots
+from convexscore.plotting.drawing import KINK_COLOR, Display, draw_line
 from convexscore.selection.cross_validation import BetaSelection
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _HEIGHT = 4.0
 _LEAST_GAIN = 0.25
 
 
-class PathDisplay:
+class PathDisplay(Display):
     """Kinks and loss against beta (decreasing to the right), or a cross-validation curve.
 
     For one column the positions of the kinks, for several the number of neurons.
@@ -70,14 +70,7 @@ class PathDisplay:
         self.selection = selection
 
     @classmethod
-    def from_path(
-        cls,
-        path: RegularizationPath,
-        *,
-        selection: BetaSelection | None = None,
-        ax: Axes | Sequence[Axes] | None = None,
-        **line_options: Any,
-    ) -> PathDisplay:
+    def from_path(cls, path: RegularizationPath, **options: Any) -> Self:
         """Draw kinks or neurons and, below, the objective or the held-out loss against beta.
 
         The axis of a held-out loss that grows without bound ends a few times the gain over the first
@@ -86,27 +79,22 @@ class PathDisplay:
         Parameters
         ----------
         path : RegularizationPath
-        selection : BetaSelection, optional
-            Its cross-validation curve replaces the path's own loss.
-        ax : Axes or pair of Axes, optional
-            One Axes: kinks or neurons alone.  Two: these and the loss.
-        **line_options
-            Passed to ``Axes.plot`` for the loss.
+        **options
+            ``selection``, whose cross-validation curve replaces the path's own loss; the others as
+            for :meth:`plot`.
         """
-        return cls(path, selection=selection).plot(ax=ax, **line_options)
+        return cls._drawn(path, **options)
 
     @classmethod
-    def from_selection(
-        cls, selection: BetaSelection, *, ax: Axes | None = None, **line_options: Any
-    ) -> PathDisplay:
-        """Draw the cross-validation curve with its standard errors and the chosen beta."""
-        return cls(selection=selection).plot(ax=ax, **line_options)
+    def from_estimator(cls, fit: object, **options: Any) -> Self:
+        """Draw the cross-validation curve with its standard errors and the chosen beta.
 
-    @classmethod
-    def from_estimator(
-        cls, fit: object, *, ax: Axes | None = None, **line_options: Any
-    ) -> PathDisplay:
-        """The same for a fit with ``beta="cv"``.
+        Parameters
+        ----------
+        fit : ConvexScore
+            Fitted with ``beta="cv"``.
+        **options
+            As for :meth:`plot`.
 
         Raises
         ------
@@ -117,12 +105,20 @@ class PathDisplay:
         if selection is None:
             raise ValueError(
                 "fit has no cross-validation curve (beta_selection_ is None): fit with beta='cv', "
-                "or draw regularization_path(x) with PathDisplay.from_path."
+                "or draw regularization_path(X) with PathDisplay.from_path."
             )
-        return cls.from_selection(selection, ax=ax, **line_options)
+        return cls._drawn(selection=selection, **options)
 
-    def plot(self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any) -> PathDisplay:
-        """Draw; options as in :meth:`from_path`."""
+    def plot(self, *, ax: Axes | Sequence[Axes] | None = None, **line_options: Any) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : Axes or pair of Axes, optional
+            One Axes: for a path kinks or neurons alone.  Two: these and the loss.
+        **line_options
+            Passed to ``Axes.plot`` for the loss.
+        """
         from matplotlib.ticker import LogFormatter
 
         self._choose_axes(ax)
@@ -131,15 +127,11 @@ class PathDisplay:
         self.loss_: Any = None
         self.error_bars_: Any = None
         self.chosen_: tuple[Any, ...] = ()
-        loss_ax: Axes | None = self.axes_[-1]
         if self.path is not None:
-            if self.path.n_features == 1:
-                self._plot_kinks(self.axes_[0], self.path)
-            else:
-                self._plot_neurons(self.axes_[0], self.path)
-            loss_ax = self.axes_[1] if len(self.axes_) > 1 else None
-        if loss_ax is not None:
-            self._plot_loss(loss_ax, line_options)
+            draw = self._plot_kinks if self.path.n_features == 1 else self._plot_neurons
+            draw(self.ax_, self.path)
+        if self.path is None or len(self.axes_) > 1:
+            self._plot_loss(self.axes_[-1], line_options)
         for axes in self.axes_:
             axes.set_xscale("log")
             # 40 and 30 where a path spans less than a decade, not 4 x 10^1 and 3 x 10^1 over each other
@@ -148,45 +140,26 @@ class PathDisplay:
             if not axes.xaxis_inverted():
                 axes.invert_xaxis()
             if self.selection is not None:
-                line = axes.axvline(
-                    self.selection.beta,
-                    color="black",
-                    linestyle=":",
-                    linewidth=1.2,
-                    label=f"chosen β = {self.selection.beta:.3g}",
-                )
-                self.chosen_ += (line,)
+                beta = self.selection.beta
+                style: dict[str, Any] = {"color": "black", "linestyle": ":", "linewidth": 1.2}
+                self.chosen_ += (axes.axvline(beta, label=f"chosen β = {beta:.3g}", **style),)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend(loc="best", fontsize="small")
         self.axes_[-1].set_xlabel("β  (large: Gaussian, small: over-fitting)")
         return self
 
     def _choose_axes(self, ax: Axes | Sequence[Axes] | None) -> None:
-        wanted = 1 if self.path is None else 2
-        if ax is None and wanted == 2:
-            self.figure_, both = subplots(2, 1, sharex=True, layout="constrained")
-            self.axes_: tuple[Axes, ...] = tuple(both)
-        elif ax is None or hasattr(ax, "plot"):
-            single, self.figure_ = axes_and_figure(ax)  # type: ignore[arg-type]
-            self.axes_ = (single,)
-        else:
-            self.axes_ = tuple(ax)  # type: ignore[arg-type]
-            if len(self.axes_) != wanted:
-                allowed = "one Axes or a pair of Axes" if wanted == 2 else "one Axes"
-                raise ValueError(f"ax must be {allowed}; got {len(self.axes_)} Axes.")
-            _, self.figure_ = axes_and_figure(self.axes_[0])
-        self.ax_ = self.axes_[0]
+        panels = 1 if self.path is None else 2
+        if hasattr(ax, "plot") or (ax is None and panels == 1):
+            self.axes_: tuple[Axes, ...] = (self._axes(cast(Any, ax)),)
+            return
+        allowed = "one Axes or a pair of Axes" if panels == 2 else "one Axes"
+        self.axes_ = self._panels(ax, (panels, 1), allowed, sharex=True)
 
     def _plot_kinks(self, ax: Axes, path: RegularizationPath) -> None:
         where = np.repeat(path.betas, [k.size for k in path.kinks])
-        (self.kinks_,) = ax.plot(
-            where,
-            np.concatenate(path.kinks) if path.kinks else np.zeros(0),
-            linestyle="none",
-            marker=".",
-            markersize=4,
-            color=KINK_COLOR,
-        )
+        kinks = np.concatenate([np.zeros(0), *path.kinks])
+        (self.kinks_,) = ax.plot(where, kinks, ".", markersize=4, color=KINK_COLOR)
         # the range of beta also where the optimum has no kinks
         ax.update_datalim([(b, ax.dataLim.y0) for b in path.betas[[0, -1]]], updatey=False)
         ax.autoscale_view()
@@ -195,9 +168,8 @@ class PathDisplay:
     def _plot_neurons(self, ax: Axes, path: RegularizationPath) -> None:
         from matplotlib.ticker import MaxNLocator
 
-        (self.neurons_,) = ax.plot(
-            path.betas, path.n_neurons, marker=".", linewidth=1.3, color=KINK_COLOR
-        )
+        style: dict[str, Any] = {"marker": ".", "linewidth": 1.3, "color": KINK_COLOR}
+        (self.neurons_,) = ax.plot(path.betas, path.n_neurons, **style)
         if path.n_neurons.max() > _MANY:
             # 0 has a place, and the first few neurons are told apart
             ax.set_yscale("symlog", linthresh=1.0)
@@ -208,38 +180,28 @@ class PathDisplay:
         ax.set_ylabel("neurons")
 
     def _plot_loss(self, ax: Axes, line_options: dict[str, Any]) -> None:
+        options: dict[str, Any] = {"marker": ".", "linewidth": 1.3}
         if self.selection is not None:
-            self._plot_curve(ax, self.selection, line_options)
-            return
-        assert self.path is not None
-        held = self.path.held_out
-        values: Floats = self.path.objective if held is None else held
-        label = "optimal objective (training, with penalty)" if held is None else "held-out loss"
-        options: dict[str, Any] = {"marker": ".", "linewidth": 1.3, "label": label}
-        (self.loss_,) = ax.plot(self.path.betas, values, **(options | line_options))
+            chosen = self.selection
+            # beyond where the path was followed the curve is NaN
+            seen = np.isfinite(chosen.loss)
+            held: Floats | None = chosen.loss[seen]
+            options |= {"elinewidth": 0.8, "capsize": 2.0, "yerr": chosen.standard_error[seen]}
+            options |= {"label": "held-out loss ± standard error"} | line_options
+            self.error_bars_ = ax.errorbar(chosen.betas[seen], chosen.loss[seen], **options)
+            self.loss_ = self.error_bars_.lines[0]
+        else:
+            assert self.path is not None
+            held = self.path.held_out
+            values, label = self.path.objective, "optimal objective (training, with penalty)"
+            if held is not None:
+                values, label = held, "held-out loss"
+            self.loss_ = draw_line(
+                ax, self.path.betas, values, line_options, label=label, **options
+            )
         ax.set_ylabel("objective" if held is None else "held-out loss per point")
         if held is not None:
             _end_above(ax, held)
-
-    def _plot_curve(self, ax: Axes, selection: BetaSelection, line_options: dict[str, Any]) -> None:
-        # beyond where the path was followed the curve is NaN
-        seen = np.isfinite(selection.loss)
-        options: dict[str, Any] = {
-            "marker": ".",
-            "linewidth": 1.3,
-            "elinewidth": 0.8,
-            "capsize": 2.0,
-        }
-        options |= {"label": "held-out loss ± standard error"}
-        self.error_bars_ = ax.errorbar(
-            selection.betas[seen],
-            selection.loss[seen],
-            yerr=selection.standard_error[seen],
-            **(options | line_options),
-        )
-        self.loss_ = self.error_bars_.lines[0]
-        ax.set_ylabel("held-out loss per point")
-        _end_above(ax, selection.loss[seen])
 
 
 def _end_above(ax: Axes, loss: Floats) -> None:

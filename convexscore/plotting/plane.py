@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_count
-from convexscore.plotting.drawing import axes_and_figure
+from convexscore._tools.validation import check_count, check_scores
+from convexscore.plotting.drawing import Display
 from convexscore.plotting.frames import (
     Frame,
     add_colorbar,
-    data_of,
     draw_kink_lines,
     draw_points,
     frame_of,
@@ -38,7 +37,51 @@ _TOP = 0.95
 _LOWEST = -12.0
 
 
-class VectorFieldDisplay:
+class _PlaneDisplay(Display):
+    """Something over a rectangle of the plane, with the data."""
+
+    def __init__(
+        self,
+        network: TwoLayerNetwork | None,
+        X: ArrayLike | None,
+        limits: ArrayLike | None,
+        data_name: str,
+    ) -> None:
+        self.network = network
+        self.X = None if X is None else plane_points(X)
+        self.data_name = data_name
+        self.frame: Frame = frame_of(limits, self.X, network)
+
+    @classmethod
+    def from_estimator(cls, fit: object, X: ArrayLike | None = None, **options: Any) -> Self:
+        """Draw a fitted ConvexScore of two columns, or a planar network.
+
+        Parameters
+        ----------
+        fit : ConvexScore or TwoLayerNetwork
+            For the log-density fitted with ``constraint="gradient"``, or a conservative network.
+        X : array_like of shape (n, 2), optional
+            Data to draw; default after denoising: the noisy points kept in the fit.
+        **options
+            As for the class and for :meth:`plot`.
+        """
+        network = network_of(fit)
+        noisy = getattr(fit, "noisy_points_", None)
+        if X is None and noisy is not None:
+            X, options = noisy, {"data_name": "noisy data"} | options
+        return cls._drawn(network, X, **options)
+
+    def _finish(self, **style: Any) -> Self:
+        points = self.X
+        self.points_ = None
+        if points is not None:
+            self.points_ = draw_points(self.ax_, points, self.data_name, **style)
+        self.frame.apply(self.ax_)
+        legend_over(self.ax_)
+        return self
+
+
+class VectorFieldDisplay(_PlaneDisplay):
     r"""Directions of a planar score, coloured by its norm.
 
     Arrows start on a grid and show the direction; their length grows with the logarithm of the norm
@@ -49,10 +92,9 @@ class VectorFieldDisplay:
     Parameters
     ----------
     score : callable, (n, 2) -> (n, 2)
+        With its kink lines if it is a TwoLayerNetwork.
     X : array_like of shape (n, 2), optional
         Data to draw.
-    network : TwoLayerNetwork, optional
-        Whose kink lines to draw.
     limits : ((x low, x high), (y low, y high)), optional
         Default: around the data, without data around the kinks.
     n_arrows : int
@@ -90,116 +132,65 @@ class VectorFieldDisplay:
         score: Callable[..., Any],
         X: ArrayLike | None = None,
         *,
-        network: TwoLayerNetwork | None = None,
         limits: ArrayLike | None = None,
         n_arrows: int = 24,
         data_name: str = "data",
     ) -> None:
+        super().__init__(
+            score if isinstance(score, TwoLayerNetwork) else None, X, limits, data_name
+        )
         self.score = score
-        self.X = None if X is None else plane_points(X)
-        self.network = network
-        self.data_name = data_name
-        self.frame: Frame = frame_of(limits, self.X, network)
         columns, rows = grid_points(self.frame, check_count(n_arrows, name="n_arrows", minimum=2))
         self.positions: Floats = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
-        self.vectors = _evaluate(score, self.positions)
+        self.vectors = check_scores(
+            score(self.positions), self.positions, hint="Choose other limits."
+        )
         self.norms: Floats = np.hypot(self.vectors[:, 0], self.vectors[:, 1])
         self._cell = self.frame.size / (len(columns), len(rows))
 
     @classmethod
-    def from_estimator(
-        cls,
-        fit: object,
-        X: ArrayLike | None = None,
-        *,
-        ax: Axes | None = None,
-        limits: ArrayLike | None = None,
-        n_arrows: int = 24,
-        max_lines: int = 80,
-        **arrow_options: Any,
-    ) -> VectorFieldDisplay:
-        """Draw the score of a fitted ConvexScore of two columns, or of a planar network.
+    def from_score(
+        cls, score: Callable[..., Any], X: ArrayLike | None = None, **options: Any
+    ) -> Self:
+        """Draw any function from points (n, 2) to vectors (n, 2); ``X`` or ``limits`` is needed.
+
+        Options are as in :meth:`from_estimator`.
+        """
+        return cls._drawn(score, X, **options)
+
+    def plot(self, *, ax: Axes | None = None, max_lines: int = 80, **arrow_options: Any) -> Self:
+        """Draw.
 
         Parameters
         ----------
-        fit : ConvexScore or TwoLayerNetwork
-        X : array_like of shape (n, 2), optional
-            Data to draw; default after denoising: the noisy points kept in the fit.
         ax : Axes, optional
-        limits, n_arrows
-            As for the class.
         max_lines : int
             Draw the kink lines of at most so many neurons, the heaviest.
         **arrow_options
             Passed to ``Axes.quiver``.
         """
-        network = network_of(fit)
-        points, name = data_of(fit, X)
-        display = cls(
-            network, points, network=network, limits=limits, n_arrows=n_arrows, data_name=name
-        )
-        return display.plot(ax=ax, max_lines=max_lines, **arrow_options)
-
-    @classmethod
-    def from_score(
-        cls,
-        score: Callable[..., Any],
-        X: ArrayLike | None = None,
-        *,
-        ax: Axes | None = None,
-        limits: ArrayLike | None = None,
-        n_arrows: int = 24,
-        **arrow_options: Any,
-    ) -> VectorFieldDisplay:
-        """Draw any function from points (n, 2) to vectors (n, 2); ``X`` or ``limits`` is needed.
-
-        Options are as in :meth:`from_estimator`.
-        """
-        return cls(score, X, limits=limits, n_arrows=n_arrows).plot(ax=ax, **arrow_options)
-
-    def plot(
-        self, *, ax: Axes | None = None, max_lines: int = 80, **arrow_options: Any
-    ) -> VectorFieldDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
-        self.ax_, self.figure_ = axes_and_figure(ax)
+        ax = self._axes(ax)
         from matplotlib.colors import Normalize
 
         self.kinks_: Any = None
         if self.network is not None:
-            self.kinks_ = draw_kink_lines(self.ax_, self.network, self.frame, max_lines)
-        self.points_ = (
-            None if self.X is None else draw_points(self.ax_, self.X, self.data_name, color="0.45")
-        )
-        arrows = self._arrows()
+            self.kinks_ = draw_kink_lines(ax, self.network, self.frame, max_lines)
         top = float(np.quantile(self.norms, _TOP))
-        options: dict[str, Any] = {
-            "cmap": _dark_colors(),
-            "norm": Normalize(0.0, top or 1.0),
+        options: dict[str, Any] = {"cmap": _dark_colors(), "norm": Normalize(0.0, top or 1.0)}
+        options |= {
+            "angles": "xy",
+            "scale_units": "xy",
+            "scale": 1.0,
             "pivot": "mid",
-            "width": 0.0034,
-            "headwidth": 3.2,
-            "headlength": 3.6,
-            "headaxislength": 3.2,
             "zorder": 3.0,
         }
-        self.arrows_ = self.ax_.quiver(
-            self.positions[:, 0],
-            self.positions[:, 1],
-            arrows[:, 0],
-            arrows[:, 1],
-            self.norms,
-            angles="xy",
-            scale_units="xy",
-            scale=1.0,
-            **(options | arrow_options),
+        options |= {"width": 0.0034, "headwidth": 3.2, "headlength": 3.6, "headaxislength": 3.2}
+        self.arrows_ = ax.quiver(
+            *self.positions.T, *self._arrows().T, self.norms, **(options | arrow_options)
         )
         extend = "max" if self.norms.max() > top else "neither"
-        self.colorbar_ = add_colorbar(
-            self.ax_, self.arrows_, self.frame, label="‖s(x)‖", extend=extend
-        )
-        self.frame.apply(self.ax_)
-        legend_over(self.ax_)
-        return self
+        self.colorbar_ = add_colorbar(ax, self.arrows_, self.frame, label="‖s(x)‖", extend=extend)
+        return self._finish(color="0.45")
 
     def _arrows(self) -> Floats:
         """Direction on the paper, length by the logarithm of the norm, in units of the data."""
@@ -214,7 +205,7 @@ class VectorFieldDisplay:
         return arrows * wanted[:, None] * unit
 
 
-class LogDensityDisplay:
+class LogDensityDisplay(_PlaneDisplay):
     r"""Filled contours of the log-density, its largest value in the picture set to 0.
 
     Only conservative networks have one (:math:`w_k = y_k u_k`, V symmetric); it is known up to a
@@ -267,77 +258,41 @@ class LogDensityDisplay:
         n_grid: int = 241,
         data_name: str = "data",
     ) -> None:
-        self.network = network_of(network)
-        self.X = None if X is None else plane_points(X)
-        self.data_name = data_name
-        self.frame: Frame = frame_of(limits, self.X, self.network)
+        network = network_of(network)
+        super().__init__(network, X, limits, data_name)
         check_count(n_grid, name="n_grid", minimum=2)
         cells = [len(side) for side in grid_points(self.frame, n_grid)]
         # to the rim: cell centres would leave a white one
         self.columns: Floats = np.linspace(self.frame.low[0], self.frame.high[0], cells[0])
         self.rows: Floats = np.linspace(self.frame.low[1], self.frame.high[1], cells[1])
-        values = self.network.log_density(np.stack(np.meshgrid(self.columns, self.rows), axis=-1))
+        values = network.log_density(np.stack(np.meshgrid(self.columns, self.rows), axis=-1))
         self.values: Floats = values - values.max()
 
-    @classmethod
-    def from_estimator(
-        cls,
-        fit: object,
-        X: ArrayLike | None = None,
-        *,
-        ax: Axes | None = None,
-        levels: int | ArrayLike | None = None,
-        limits: ArrayLike | None = None,
-        n_grid: int = 241,
-        **contour_options: Any,
-    ) -> LogDensityDisplay:
-        """Draw the log-density of a fit with ``constraint="gradient"``, or of a conservative network.
+    def plot(
+        self, *, ax: Axes | None = None, levels: int | ArrayLike = 12, **contour_options: Any
+    ) -> Self:
+        """Draw.
 
         Parameters
         ----------
-        fit : ConvexScore or TwoLayerNetwork
-        X : array_like of shape (n, 2), optional
-            Data to draw; default after denoising: the noisy points kept in the fit.
         ax : Axes, optional
-        levels : int or array_like, optional
-            Number of bands between -12 and 0 (default 12), or the increasing levels themselves.
+        levels : int or array_like
+            Number of bands between -12 and 0, or the increasing levels themselves.
             Everything below the lowest has one colour.
-        limits, n_grid
-            As for the class.
         **contour_options
             Passed to ``Axes.contourf``.
         """
-        network = network_of(fit)
-        points, name = data_of(fit, X)
-        display = cls(network, points, limits=limits, n_grid=n_grid, data_name=name)
-        return display.plot(ax=ax, levels=levels, **contour_options)
-
-    def plot(
-        self,
-        *,
-        ax: Axes | None = None,
-        levels: int | ArrayLike | None = None,
-        **contour_options: Any,
-    ) -> LogDensityDisplay:
-        """Draw; options as in :meth:`from_estimator`."""
         bounds = _levels(levels)
-        self.ax_, self.figure_ = axes_and_figure(ax)
+        ax = self._axes(ax)
         extend = "min" if self.values.min() < bounds[0] else "neither"
         options: dict[str, Any] = {"cmap": "viridis", "extend": extend, "levels": bounds}
-        self.contours_ = self.ax_.contourf(
+        self.contours_ = ax.contourf(
             self.columns, self.rows, self.values, **(options | contour_options)
         )
-        self.colorbar_ = add_colorbar(
-            self.ax_, self.contours_, self.frame, label="log p(x) − largest value shown"
-        )
+        label = "log p(x) − largest value shown"
+        self.colorbar_ = add_colorbar(ax, self.contours_, self.frame, label=label)
         style: dict[str, Any] = {"color": "white", "markeredgecolor": "0.2", "alpha": 0.9}
-        style |= {"markeredgewidth": 0.4, "markersize": 3.5}
-        self.points_ = (
-            None if self.X is None else draw_points(self.ax_, self.X, self.data_name, **style)
-        )
-        self.frame.apply(self.ax_)
-        legend_over(self.ax_)
-        return self
+        return self._finish(markeredgewidth=0.4, markersize=3.5, **style)
 
 
 def _dark_colors() -> Colormap:
@@ -348,24 +303,7 @@ def _dark_colors() -> Colormap:
     return LinearSegmentedColormap.from_list("dark", colormaps["viridis"](np.linspace(0, 0.87, 64)))
 
 
-def _evaluate(score: Callable[..., Any], positions: Floats) -> Floats:
-    values = np.asarray(score(positions), dtype=np.float64)
-    if values.shape != positions.shape:
-        raise ValueError(
-            f"score must map points {positions.shape} to vectors of the same shape; got "
-            f"{values.shape}."
-        )
-    if not np.isfinite(values).all():
-        bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
-        raise ValueError(
-            f"score must be finite; at {bad} of {len(values)} positions it is not. Choose other limits."
-        )
-    return values
-
-
-def _levels(levels: int | ArrayLike | None) -> Floats:
-    if levels is None:
-        return np.linspace(_LOWEST, 0.0, 13)
+def _levels(levels: int | ArrayLike) -> Floats:
     if np.ndim(levels) == 0:
         return np.linspace(_LOWEST, 0.0, check_count(levels, name="levels") + 1)
     given = np.asarray(levels, dtype=np.float64)
