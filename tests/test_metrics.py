@@ -571,7 +571,7 @@ REFUSED = [
      r"one array of edges per axis \(2\); got 1"),
     (lambda: kolmogorov_smirnov(x3, x3), r"X must have shape \(n,\) or \(n, 1\)"),
     (lambda: fisher_divergence(lambda x: x[:, None], np.negative, ok),
-     r"^score must return an array of the shape it is given, \(5,\)"),
+     r"^score must return an array of shape \(5,\)"),
     (lambda: fisher_divergence(np.negative, lambda x: x * np.nan, ok),
      "^target_score must be finite; 5 of 5"),
     (lambda: fisher_divergence(np.negative, np.zeros_like, ok, relative=True),
