@@ -67,7 +67,7 @@ class HeldOut:
         return float(np.average(self.losses(score), weights=self.weight))
 
     def _displacements(self) -> Iterator[tuple[Floats, Floats, Floats]]:
-        """Some displacements xi, (k, n or 1, d), and the weights (k, 1, 1) of the square and the slope."""
+        """Displacements xi, (k, n or 1, d), with weights (k, 1, 1) of the square and the slope."""
         n, d = self.rows.shape
         if d > 1:
             rng = np.random.default_rng(self.seed)
