@@ -53,7 +53,7 @@ def price(master: Master, view: View | None = None) -> Pricing:
     forces = _slope_forces(master)
     line_gradient = view.penalty.tilt - float(forces.sum())
     g = view.data.hinge_gradient(score, line_gradient)[1:-1]
-    upper = _inner(view.penalty.upper)
+    upper = view.penalty.upper[1:-1]
     partners = np.empty(0, dtype=np.intp)
     if master.penalty.constrains_slopes:
         shift, partners = _slope_shift(master, view.knots, g, upper, forces)
@@ -61,10 +61,6 @@ def price(master: Master, view: View | None = None) -> Pricing:
     upward = view.penalty.lower - g
     downward = np.subtract(g, upper, out=g)
     return Pricing(upward, downward, partners)
-
-
-def _inner(upper: Floats | float) -> Floats | float:
-    return upper[1:-1] if isinstance(upper, np.ndarray) else upper
 
 
 def _slope_forces(master: Master) -> Floats:
@@ -89,7 +85,7 @@ def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, 
     out = np.zeros(view.data.size)
     score = view.data.evaluate(view.knots, master.values)
     g = view.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
-    upper = _inner(penalty.upper)
+    upper = penalty.upper[1:-1]
     out[1:-1] = _slope_shift(master, view.knots, g, upper, forces)[0]
     if penalty.monotone:
         out[0] = total
@@ -98,7 +94,7 @@ def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, 
     return total, out
 
 
-def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Floats) -> float:
+def _right_share(master: Master, g: Floats, upper: Floats, forces: Floats) -> float:
     """Part of the multipliers that belongs to the slope at the right end (end costs only)."""
     penalty = master.penalty
     if len(forces) > 1:
@@ -115,7 +111,7 @@ def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Float
 
 
 def _slope_shift(
-    master: Master, knots: Ints, g: Floats, upper: Floats | float, forces: Floats
+    master: Master, knots: Ints, g: Floats, upper: Floats, forces: Floats
 ) -> tuple[Floats, Ints]:
     """T(t): total slope multiplier to the right of each candidate, chosen to violate least.
 
@@ -141,7 +137,7 @@ def _slope_shift(
                 best = np.maximum.accumulate(need[::-1])[::-1]
                 best = np.minimum(np.maximum(best, floor), ceiling)
                 shift[inside] = best
-                over = g[inside] + best - _inside(upper, inside)
+                over = g[inside] + best - upper[inside]
                 at = int(np.argmax(over))
                 if over[at] > 0.0 and best[at] > floor:
                     # a dip: the kink downwards at `at` pays only together with one upwards later
@@ -153,10 +149,6 @@ def _slope_shift(
         if j > 0:
             shift[a - 1] = to_right
     return shift, np.array(sorted(set(partners)), dtype=np.intp)
-
-
-def _inside(upper: Floats | float, inside: slice) -> Floats | float:
-    return upper[inside] if isinstance(upper, np.ndarray) else upper
 
 
 def violators(pricing: Pricing, threshold: float) -> tuple[Ints, Ints]:

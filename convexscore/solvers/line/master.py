@@ -15,7 +15,7 @@ the mass near each knot, however close the kinks are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
@@ -36,15 +36,10 @@ class LinePenalty:
 
     beta: float
     lower: float
-    upper: Floats | float
+    upper: Floats
     tilt: float = 0.0
     end_up: tuple[float, float] = (0.0, 0.0)
     monotone: bool = False
-
-    def upper_at(self, knots: Ints) -> Floats:
-        if isinstance(self.upper, np.ndarray):
-            return self.upper[knots]
-        return np.full(len(knots), float(self.upper))
 
     @property
     def constrains_slopes(self) -> bool:
@@ -61,23 +56,19 @@ class Master:
     values: Floats
     signs: Floats  # (K,) of the interior knots
     slope_signs: Floats  # (K + 1,): -1, 0 (held at zero) or +1; only where slopes carry a cost
-    moments: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    n_steps: int = 0
+    moments: Floats  # (5, K + 1) of the points inside each segment
 
     @classmethod
     def start(cls, data: LineData, penalty: LinePenalty) -> Master:
         knots = np.array([0, data.size - 1], dtype=np.intp)
-        master = cls(data, penalty, knots, np.zeros(2), np.zeros(0), np.zeros(1))
-        master.moments = data.segment_moments(knots[:-1], knots[1:])
-        return master
+        moments = data.segment_moments(knots[:-1], knots[1:])
+        return cls(data, penalty, knots, np.zeros(2), np.zeros(0), np.zeros(1), moments)
 
     def moved_to(self, data: LineData, knots: Ints, penalty: LinePenalty) -> Master:
         """The same function and signs on other data (finer, coarser) where its knots are ``knots``."""
-        other = Master(
-            data, penalty, knots, self.values.copy(), self.signs.copy(), self.slope_signs.copy()
-        )
-        other.moments = data.segment_moments(knots[:-1], knots[1:])
-        return other
+        moments = data.segment_moments(knots[:-1], knots[1:])
+        state = [array.copy() for array in (self.values, self.signs, self.slope_signs)]
+        return Master(data, penalty, knots, *state, moments)
 
     def charge(self, penalty: LinePenalty) -> None:
         """Another penalty; end slopes that cost nothing before get the sign that they have."""
@@ -130,9 +121,8 @@ class Master:
             z[0] += mass[0]
             z *= self.data.divergence
         z[0] -= self.penalty.tilt
-        kink_costs = np.where(
-            self.signs > 0, -self.penalty.lower, -self.penalty.upper_at(self.knots[1:-1])
-        )
+        upper = self.penalty.upper[self.knots[1:-1]]
+        kink_costs = -np.where(self.signs > 0, self.penalty.lower, upper)
         z[1:] += kink_costs
         z[:-1] -= kink_costs
         if self.penalty.constrains_slopes:
@@ -197,7 +187,6 @@ class Master:
     def solve(self, max_steps: int = 100_000) -> None:
         """Minimise over the knots; knots whose kink vanishes are dropped."""
         for _ in range(max_steps):
-            self.n_steps += 1
             target = self.minimiser()
             step, kinks_hit, slopes_hit = self._ratio_test(target)
             if step >= 1.0:
