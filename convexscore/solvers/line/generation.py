@@ -45,14 +45,17 @@ class View:
     penalty: LinePenalty
     knots: Ints
 
+    def gradient(self, master: Master, forces: Floats) -> Floats:
+        """Of every candidate strictly between the ends (one pass over the data)."""
+        score = self.data.evaluate(self.knots, master.values)
+        return self.data.hinge_gradient(score, self.penalty.tilt - float(forces.sum()))[1:-1]
+
 
 def price(master: Master, view: View | None = None) -> Pricing:
-    """Violation of every candidate strictly between the ends (one pass over the data)."""
+    """Violation of every candidate strictly between the ends."""
     view = view or View(master.data, master.penalty, master.knots)
-    score = view.data.evaluate(view.knots, master.values)
     forces = _slope_forces(master)
-    line_gradient = view.penalty.tilt - float(forces.sum())
-    g = view.data.hinge_gradient(score, line_gradient)[1:-1]
+    g = view.gradient(master, forces)
     upper = view.penalty.upper[1:-1]
     partners = np.empty(0, dtype=np.intp)
     if master.penalty.constrains_slopes:
@@ -72,19 +75,16 @@ def _slope_forces(master: Master) -> Floats:
     return np.where(master.held(), master.held_multipliers(), free)
 
 
-def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, Floats]:
+def slope_multipliers(master: Master, view: View) -> tuple[float, Floats]:
     """Total slope multiplier and the part of it to the right of every candidate.
 
     At the extremes the entry is the one that puts the cost of an end slope in the same box as the
     kinks; where slopes are forbidden rather than charged there is nothing to check.
     """
-    view = view or View(master.data, master.penalty, master.knots)
-    penalty = view.penalty
-    forces = _slope_forces(master)
+    penalty, forces = view.penalty, _slope_forces(master)
     total = float(forces.sum())
     out = np.zeros(view.data.size)
-    score = view.data.evaluate(view.knots, master.values)
-    g = view.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
+    g = view.gradient(master, forces)
     upper = penalty.upper[1:-1]
     out[1:-1] = _slope_shift(master, view.knots, g, upper, forces)[0]
     if penalty.monotone:

@@ -67,8 +67,10 @@ class Master:
     def moved_to(self, data: LineData, knots: Ints, penalty: LinePenalty) -> Master:
         """The same function and signs on other data (finer, coarser) where its knots are ``knots``."""
         moments = data.segment_moments(knots[:-1], knots[1:])
-        state = [array.copy() for array in (self.values, self.signs, self.slope_signs)]
-        return Master(data, penalty, knots, *state, moments)
+        values, signs, slope_signs = self.values, self.signs, self.slope_signs
+        return Master(
+            data, penalty, knots, values.copy(), signs.copy(), slope_signs.copy(), moments
+        )
 
     def charge(self, penalty: LinePenalty) -> None:
         """Another penalty; end slopes that cost nothing before get the sign that they have."""
