@@ -116,3 +116,14 @@ def best_of_lbfgs(x, labels, beta, *, activation, skip, divergence, n_neurons, n
         start = rng.normal(size=3 * m + 1 + int(skip))
         best = min(best, minimize(loss, start, jac=True, method="L-BFGS-B").fun)
     return best
+
+
+def fit_with_data(x, objective, *, noise=None, **options):
+    """A fit, the points that it saw and their labels (0 for score matching)."""
+    from convexscore import fit_convex_score
+
+    noise = noise if objective == "denoising" else None
+    fit = fit_convex_score(x, objective=objective, noise=noise, **options)
+    if noise is None:
+        return fit, x, np.zeros(len(x))
+    return fit, fit.noisy_points_, fit.noise_labels_
