@@ -58,6 +58,11 @@ class LineData:
         cell_mass = 0.0 if self.cells is None else float(self.cells[0].sum())
         return float(self.mass.sum()) + cell_mass
 
+    @property
+    def label_sums(self) -> Floats:
+        """Label sum at every candidate, also where all labels are zero."""
+        return np.zeros(self.size) if self.label_mass is None else self.label_mass
+
     def knot_labels(self, knots: Ints) -> Floats:
         """Label sums at some candidates."""
         if self.label_mass is None:

@@ -69,8 +69,7 @@ def _with_margin(problem: LineProblem, case: LineCase, beta: float, tol: float) 
     gains the constant :math:`\eta` times the total weight.
     """
     margin, data = _TAIL_MARGIN / problem.variance, problem.data
-    labels = np.zeros(data.size) if data.label_mass is None else data.label_mass
-    shifted = replace(data, label_mass=labels + margin * data.mass * data.x)
+    shifted = replace(data, label_mass=data.label_sums + margin * data.mass * data.x)
     fit = _solve(replace(problem, data=shifted), case, beta, tol=tol)
     network, score, certificate = fit.network, fit.score, fit.certificate
     assert network.skip is not None
