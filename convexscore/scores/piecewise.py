@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.exceptions import NotIntegrableError
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_array
 from convexscore.scores.knot_lookup import KnotLookup
 from convexscore.scores.law import QUIET, PiecewiseLaw, cut_at_zeros
 
@@ -90,14 +91,15 @@ class PiecewiseLinearScore:
     _slopes: Array = field(init=False)  # of the K + 1 pieces
 
     def __post_init__(self) -> None:
-        knots, values = _vector("knots", self.knots), _vector("values", self.values)
+        knots, values = (
+            check_array(getattr(self, name), name=name, shape="(K,)", ndim=(1,))
+            for name in ("knots", "values")
+        )
         if knots.shape != values.shape:
             raise ValueError(
                 f"values must hold one score per knot: got {values.size} values for "
                 f"{knots.size} knots"
             )
-        if knots.size == 0:
-            raise ValueError("knots must hold at least one position; got none")
         step = np.diff(knots)
         if not (step > 0).all():
             i = int(np.argmin(step > 0))
@@ -331,16 +333,6 @@ def _evaluate(
     with np.errstate(**QUIET):
         out[finite] = function(x[finite])
     return out[()]
-
-
-def _vector(name: str, given: ArrayLike) -> Array:
-    array = np.array(given, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, of shape (K,); got shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = float(array[~np.isfinite(array)][0])
-        raise ValueError(f"{name} must be finite numbers; got {bad!r}")
-    return array
 
 
 def _number(name: str, given: float) -> float:
