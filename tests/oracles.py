@@ -141,3 +141,14 @@ def slope_at(function, array, index, step=1e-6):
         values.append(function())
     array[index] = kept
     return (values[0] - values[1]) / (2 * step)
+
+
+def fit_with_data(x, objective, *, noise=None, **options):
+    """A fit, the points that it saw and their labels (0 for score matching)."""
+    from convexscore import fit_convex_score
+
+    noise = noise if objective == "denoising" else None
+    fit = fit_convex_score(x, objective=objective, noise=noise, **options)
+    if noise is None:
+        return fit, x, np.zeros(len(x))
+    return fit, fit.noisy_points_, fit.noise_labels_

@@ -6,9 +6,17 @@ import itertools
 
 import numpy as np
 import pytest
-from oracles import ACTIVATIONS, conic_optimum, dense_columns, network_objective, sigma, slope
+from oracles import (
+    ACTIVATIONS,
+    conic_optimum,
+    dense_columns,
+    fit_with_data,
+    network_objective,
+    sigma,
+    slope,
+)
 
-from convexscore import TwoLayerNetwork, certify, fit_convex_score
+from convexscore import TwoLayerNetwork, certify
 
 CASES = list(itertools.product(["score_matching", "denoising"], ACTIVATIONS, [True, False]))
 
@@ -60,38 +68,16 @@ def test_any_network_is_bounded_below(objective, activation, skip, reference):
 @pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
 def test_fitted_networks_certify_again_from_scratch(objective, activation, skip):
     x, _, _ = _problem(objective, seed=3)
-    noise = 0.4 if objective == "denoising" else None
-    fit = fit_convex_score(
-        x,
-        objective=objective,
-        activation=activation,
-        skip=skip,
-        beta=4.0,
-        noise=noise,
-        random_state=0,
+    fit, points, _ = fit_with_data(
+        x, objective, activation=activation, skip=skip, beta=4.0, noise=0.4, random_state=0
     )
-    points = x if fit.noisy_points_ is None else fit.noisy_points_
-    again = certify(
-        fit.network_,
-        points,
-        beta=4.0,
-        objective=objective,
-        labels=fit.noise_labels_,
-        skip=skip,
-        reference="residual",
-    )
+    given = {"beta": 4.0, "objective": objective, "labels": fit.noise_labels_, "skip": skip}
+    again = certify(fit.network_, points, reference="residual", **given)
     assert again.optimal
     assert again.relative_gap <= 1e-8
     assert again.max_violation <= 1e-8
     # the balanced form is the same network: kinks within rounding of a point count as beside it
-    balanced = certify(
-        fit.network_.balanced(),
-        points,
-        beta=4.0,
-        objective=objective,
-        labels=fit.noise_labels_,
-        skip=skip,
-    )
+    balanced = certify(fit.network_.balanced(), points, **given)
     assert balanced.objective == pytest.approx(again.objective, rel=1e-9)
 
 
@@ -150,18 +136,17 @@ def test_dual_value_from_the_residual_equals_the_lasso_gap():
 def test_bad_arguments_are_named():
     x, labels, _ = _problem("denoising")
     network = _random_network("relu", False, 0)
-    with pytest.raises(ValueError, match="network must be a TwoLayerNetwork"):
-        certify("net", x, beta=3.0)
-    with pytest.raises(ValueError, match="labels must be given"):
-        certify(network, x, beta=3.0, objective="denoising")
-    with pytest.raises(ValueError, match=r"^labels = .* has no effect"):
-        certify(network, x, beta=3.0, labels=labels)
-    with pytest.raises(ValueError, match="labels must be finite with the shape of X"):
-        certify(network, x, beta=3.0, objective="denoising", labels=labels[:-1])
-    with pytest.raises(ValueError, match="skip=False but"):
-        certify(_random_network("relu", True, 0), x, beta=3.0, skip=False)
-    with pytest.raises(ValueError, match="beta must be"):
-        certify(network, x, beta=0.0)
+    skipping = _random_network("relu", True, 0)
+    for given, changes, message in [
+        ("net", {}, "network must be a TwoLayerNetwork"),
+        (network, {"objective": "denoising"}, "labels must be given"),
+        (network, {"labels": labels}, "^labels = .* has no effect"),
+        (network, {"objective": "denoising", "labels": labels[:-1]}, "labels must be finite with"),
+        (skipping, {"skip": False}, "skip=False but"),
+        (network, {"beta": 0.0}, "beta must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            certify(given, x, **{"beta": 3.0, **changes})
 
 
 @pytest.mark.parametrize("shift", [0.0, 1e3])

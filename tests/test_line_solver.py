@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles import ACTIVATIONS, best_of_lbfgs, conic_optimum, negative_slope, network_objective
+from oracles import (
+    ACTIVATIONS,
+    best_of_lbfgs,
+    conic_optimum,
+    fit_with_data,
+    negative_slope,
+    network_objective,
+)
 
 from convexscore import fit_convex_score, smallest_beta
 from convexscore._tools.exceptions import (
@@ -45,24 +52,10 @@ def test_equals_the_conic_program(objective, activation, skip, kind):
     limit = smallest_beta(x, activation=activation, skip=skip)
     options = {"activation": activation, "skip": skip}
     for factor in (1.3, 3.0, 0.4 * len(x)):
-        if objective == "score_matching":
-            beta = factor * limit
-            fit = fit_convex_score(x, beta=beta, **options)
-            program = univariate_program(x, beta=beta, **options)
-        else:
-            beta = 0.22 * factor
-            fit = fit_convex_score(
-                x,
-                objective=objective,
-                noise=0.4,
-                beta=beta,
-                random_state=seed + 100,  # not the stream the data came from
-                **options,
-            )
-            program = univariate_program(
-                fit.noisy_points_, beta=beta, labels=fit.noise_labels_, **options
-            )
-        reference = program.value
+        options["beta"] = factor * (limit if objective == "score_matching" else 0.22)
+        # not the stream the data came from
+        fit, points, _ = fit_with_data(x, objective, noise=0.4, random_state=seed + 100, **options)
+        reference = univariate_program(points, labels=fit.noise_labels_, **options).value
         ours, certificate = fit.certificate_.objective, fit.certificate_
         # the conic solver's tolerance is absolute where the optimum is zero
         unit = max(abs(reference), 1e-3 * len(x) / x.var())
@@ -83,41 +76,30 @@ def test_constrained_fits_equal_the_conic_program(objective, activation, skip, c
         -rng.exponential(size=12),
         rng.standard_t(2.5, size=12),
     ):
-        options = {"constraint": constraint}
+        options = {"constraint": constraint, "activation": activation, "skip": skip}
         for factor in (1.6, 4.0):
             limit = smallest_beta(x, activation=activation, skip=skip)
             beta = factor * limit if objective == "score_matching" else 0.3 * factor
-            if objective == "denoising":
-                # single draws: the labels of pairs already point inwards
-                options.update(objective=objective, noise=0.5, n_draws=1)
+            # single draws: the labels of pairs already point inwards
+            draws = {"n_draws": 1} if objective == "denoising" else {}
             with warnings.catch_warnings():
                 # an exactly flat tail may point outwards; the optimum is compared, not its law
                 warnings.filterwarnings("ignore", ".*does not|.*without pointing", DataWarning)
-                fit = fit_convex_score(
-                    x, activation=activation, skip=skip, beta=beta, random_state=1, **options
+                fit, points, labels = fit_with_data(
+                    x, objective, noise=0.5, beta=beta, random_state=1, **draws, **options
                 )
-            points = x if fit.noisy_points_ is None else fit.noisy_points_
-            labels = np.zeros(len(x)) if fit.noise_labels_ is None else fit.noise_labels_
-            margin = 0.0
-            if skip and max(fit.piecewise_.left_slope, fit.piecewise_.right_slope) < 0.0:
+            law, margin = fit.piecewise_, 0.0
+            outer = max(law.left_slope, law.right_slope)
+            if skip and -1.001e-3 < outer * points.var() < 0.0:
                 # where a flat tail would not point inwards the constraint is strict
-                strict = -max(fit.piecewise_.left_slope, fit.piecewise_.right_slope) * points.var()
-                margin = 1e-3 / points.var() if strict < 1.001e-3 else 0.0
+                margin = 1e-3 / points.var()
+            divergence = objective == "score_matching"
             reference = conic_optimum(
-                points,
-                labels,
-                beta,
-                activation=activation,
-                skip=skip,
-                divergence=objective == "score_matching",
-                constraint=constraint,
-                margin=margin,
+                points, labels, beta, divergence=divergence, margin=margin, **options
             )
-            if skip:
-                assert fit.piecewise_.is_integrable
+            assert law.is_integrable or not skip
             assert fit.certificate_.relative_gap <= 1e-8
-            law = fit.piecewise_
-            assert max(law.left_slope, law.right_slope) <= 0.0
+            assert outer <= 0.0
             if constraint == "log-concave":
                 values = fit.score_function(np.linspace(x.min() - 1, x.max() + 1, 997))
                 assert np.all(np.diff(values) <= 1e-9 * np.abs(values).max())
@@ -132,27 +114,11 @@ def test_constrained_fits_equal_the_conic_program(objective, activation, skip, c
 @pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
 def test_never_above_nonconvex_training(objective, activation, skip):
     x = np.random.default_rng(1).normal(size=12)
-    fit = fit_convex_score(
-        x,
-        objective=objective,
-        activation=activation,
-        skip=skip,
-        beta=3.0,
-        noise=0.5 if objective == "denoising" else None,
-        random_state=0,
-    )
-    points = x if fit.noisy_points_ is None else fit.noisy_points_
-    labels = np.zeros(12) if fit.noise_labels_ is None else fit.noise_labels_
+    options = {"activation": activation, "skip": skip}
+    fit, *data = fit_with_data(x, objective, noise=0.5, beta=3.0, random_state=0, **options)
+    divergence = float(objective == "score_matching")
     trained = best_of_lbfgs(
-        points,
-        labels,
-        3.0,
-        activation=activation,
-        skip=skip,
-        divergence=float(objective == "score_matching"),
-        n_neurons=10,
-        n_starts=12,
-        seed=2,
+        *data, 3.0, divergence=divergence, n_neurons=10, n_starts=12, seed=2, **options
     )
     assert fit.certificate_.objective <= trained + 1e-9 * abs(trained)
     if objective == "denoising":
@@ -164,17 +130,9 @@ def test_never_above_nonconvex_training(objective, activation, skip):
 @pytest.mark.parametrize(("objective", "activation", "skip"), CASES)
 def test_network_reproduces_the_certified_objective(objective, activation, skip):
     x = np.round(np.random.default_rng(7).normal(size=60), 1)
-    fit = fit_convex_score(
-        x,
-        objective=objective,
-        activation=activation,
-        skip=skip,
-        beta=15.0,
-        noise=0.3 if objective == "denoising" else None,
-        random_state=0,
+    fit, points, labels = fit_with_data(
+        x, objective, activation=activation, skip=skip, beta=15.0, noise=0.3, random_state=0
     )
-    points = x if fit.noisy_points_ is None else fit.noisy_points_
-    labels = np.zeros(60) if fit.noise_labels_ is None else fit.noise_labels_
     value = network_objective(
         fit.network_, points, labels, 15.0, float(objective == "score_matching")
     )
@@ -187,23 +145,17 @@ def test_network_reproduces_the_certified_objective(objective, activation, skip)
 @pytest.mark.parametrize("scale", [1e-8, 1e8, 3.7])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_equivariance_under_affine_maps(scale, activation):
-    x = np.r_[
-        np.random.default_rng(2).normal(size=40), 5 + np.random.default_rng(3).normal(size=40)
-    ]
+    halves = [np.random.default_rng(seed).normal(size=40) for seed in (2, 3)]
+    x = np.r_[halves[0], 5 + halves[1]]
     base = fit_convex_score(x, activation=activation, beta=9.0)
     shift = 2.5 * scale
     moved = fit_convex_score(scale * x + shift, activation=activation, beta=9.0)
     grid = np.linspace(-4, 9, 301)
     expected = base.score_function(grid) / scale
-    assert np.allclose(
-        moved.score_function(scale * grid + shift),
-        expected,
-        rtol=1e-7,
-        atol=1e-7 * np.abs(expected).max(),
-    )
-    assert moved.certificate_.objective * scale**2 == pytest.approx(
-        base.certificate_.objective, rel=1e-9
-    )
+    got = moved.score_function(scale * grid + shift)
+    assert np.allclose(got, expected, rtol=1e-7, atol=1e-7 * np.abs(expected).max())
+    value = moved.certificate_.objective * scale**2
+    assert value == pytest.approx(base.certificate_.objective, rel=1e-9)
     assert moved.certificate_.n_neurons == base.certificate_.n_neurons
     flipped = fit_convex_score(-x, activation=activation, beta=9.0)
     assert np.allclose(flipped.score_function(-grid), -base.score_function(grid), atol=1e-8)
@@ -215,19 +167,17 @@ def test_integer_weights_are_repetitions_and_order_is_irrelevant(objective, acti
     x, weights = rng.normal(size=30), rng.integers(0, 4, size=30)
     order = rng.permutation(30)
     options = {"activation": activation, "skip": skip, "beta": 8.0}
-    if objective == "score_matching":
-        weighted = fit_convex_score(x, sample_weight=weights, **options)
-        repeated = fit_convex_score(np.repeat(x, weights), **options)
-        shuffled = fit_convex_score(x[order], sample_weight=weights[order], **options)
-    else:
-        # the noise must be the same: compare on given noisy points through the programs' solver
-        weighted = _denoise_given(x, weights, options)
-        repeated = _denoise_given(np.repeat(x, weights), None, options)
-        shuffled = _denoise_given(x[order], weights[order], options)
+
+    def score_of(x, weights):
+        if objective == "score_matching":
+            return fit_convex_score(x, sample_weight=weights, **options).score_function
+        # the noise must be the same: compare on given noisy points through the solver
+        return _denoise_given(x, weights, options)
+
     grid = np.linspace(-3, 3, 101)
-    reference = weighted(grid) if callable(weighted) else weighted.score_function(grid)
-    for other in (repeated, shuffled):
-        value = other(grid) if callable(other) else other.score_function(grid)
+    reference = score_of(x, weights)(grid)
+    for other in (score_of(np.repeat(x, weights), None), score_of(x[order], weights[order])):
+        value = other(grid)
         assert np.allclose(value, reference, atol=1e-9 * (1 + np.abs(reference).max()))
 
 
@@ -310,15 +260,8 @@ def test_certificate_on_arbitrary_data(x, case, size):
     if np.ptp(x) == 0:
         return
     beta = max(size * len(x), 1.2 * smallest_beta(x, activation=activation, skip=skip))
-    fit = fit_convex_score(
-        x,
-        objective=objective,
-        activation=activation,
-        skip=skip,
-        beta=beta,
-        noise=0.3 * np.ptp(x) if objective == "denoising" else None,
-        random_state=0,
-    )
+    options = {"activation": activation, "skip": skip, "beta": beta}
+    fit, _, _ = fit_with_data(x, objective, noise=0.3 * np.ptp(x), random_state=0, **options)
     certificate = fit.certificate_
     assert certificate.relative_gap <= 1e-8
     assert certificate.max_violation <= 1e-7
@@ -355,37 +298,24 @@ def test_large_constrained_fits_are_certified(constraint, activation, skip):
 def test_flat_tails_get_a_margin_and_so_a_density(activation, constraint):
     """Strong penalty on noisy labels: the best slope is zero and the score a constant."""
     rng = np.random.default_rng(0)
-    strict = 0
+    strict, options = 0, {"activation": activation, "constraint": constraint}
     for _ in range(12):
         x = rng.normal(size=10)
-        fit = fit_convex_score(
-            x,
-            objective="denoising",
-            noise=0.2,
-            n_draws=1,
-            beta=8.0,
-            activation=activation,
-            random_state=rng,
-            constraint=constraint,
+        fit, points, labels = fit_with_data(
+            x, "denoising", noise=0.2, n_draws=1, beta=8.0, random_state=rng, **options
         )
-        law, points = fit.piecewise_, fit.noisy_points_
+        law = fit.piecewise_
         assert law.is_integrable
         assert np.isfinite(fit.entropy())
         assert fit.certificate_.relative_gap <= 1e-8
-        value = network_objective(fit.network_, points, fit.noise_labels_, 8.0, 0.0)
+        value = network_objective(fit.network_, points, labels, 8.0, 0.0)
         assert value == pytest.approx(fit.certificate_.objective, rel=1e-9)
         # a tail at the margin: others point inwards by themselves, however flat
         steepness = max(law.left_slope, law.right_slope) * points.var()
         if steepness == pytest.approx(-1e-3, rel=0.01):
+            margin = 1e-3 / points.var()
             reference = conic_optimum(
-                points,
-                fit.noise_labels_,
-                8.0,
-                activation=activation,
-                skip=True,
-                divergence=0.0,
-                constraint=constraint,
-                margin=1e-3 / points.var(),
+                points, labels, 8.0, skip=True, divergence=0.0, margin=margin, **options
             )
             if reference is None:  # the conic solver gave up at every tolerance
                 continue

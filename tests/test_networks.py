@@ -97,24 +97,21 @@ def test_jacobian_is_not_transposed():
     np.testing.assert_array_equal(net.jacobian([0.0, 0.0]), [[3.0, 6.0], [5.0, 10.0]])
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (5, 1), (2, 3), (2, 3, 4), (0,), (0, 1)])
-def test_shapes_in_one_dimension(rng, shape):
-    net = random_network(rng, 1)
+@pytest.mark.parametrize(
+    ("dim", "shape", "points"),
+    [
+        *((1, shape, shape) for shape in [(), (5,), (2, 3), (2, 3, 4), (0,)]),
+        *((1, (n, 1), (n,)) for n in (5, 0)),
+        *((2, (*lead, 2), lead) for lead in [(), (4,), (2, 3)]),
+    ],
+)
+def test_shapes(rng, dim, shape, points):
+    net = random_network(rng, dim)
     x = rng.normal(size=shape)
-    points = (5,) if shape == (5, 1) else (0,) if shape == (0, 1) else shape
     assert net(x).shape == shape
     assert net.divergence(x).shape == points
-    assert net.jacobian(x).shape == (*points, 1, 1)
-    np.testing.assert_allclose(net(x).ravel(), net(x.reshape(-1, 1))[:, 0])
-
-
-@pytest.mark.parametrize("lead", [(), (4,), (2, 3)])
-def test_shapes_in_the_plane(rng, lead):
-    net = random_network(rng, 2)
-    x = rng.normal(size=(*lead, 2))
-    assert net(x).shape == (*lead, 2)
-    assert net.divergence(x).shape == lead
-    assert net.jacobian(x).shape == (*lead, 2, 2)
+    assert net.jacobian(x).shape == (*points, dim, dim)
+    np.testing.assert_allclose(net(x).reshape(-1, dim), net(x.reshape(-1, dim)))
 
 
 def test_integer_input_is_evaluated_in_floating_point():
@@ -279,11 +276,6 @@ def test_arrays_are_private_copies_and_read_only():
         net.w = w
 
 
-def test_repr_is_short():
-    net = TwoLayerNetwork(np.ones(50), np.ones(50), np.zeros(50), offset=0.0)
-    assert repr(net) == "TwoLayerNetwork(dim=1, n_neurons=50, activation='relu', skip=False)"
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -304,11 +296,12 @@ def test_wrong_arguments_are_named(changes, message):
         TwoLayerNetwork(**arguments)
 
 
-def test_points_of_the_wrong_dimension_are_refused(rng):
+@pytest.mark.parametrize("x", [0.0, np.zeros(2), np.zeros((5, 2))])
+def test_points_of_the_wrong_dimension_are_refused(rng, x):
     net = random_network(rng, 3)
-    for x in (0.0, np.zeros(2), np.zeros((5, 2))):
+    for method in (net, net.log_density):
         with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 3\)"):
-            net(x)
+            method(x)
 
 
 @pytest.mark.parametrize("method", ["breakpoints", "to_piecewise"])

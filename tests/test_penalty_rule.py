@@ -41,10 +41,8 @@ def replicate_residuals(x, objective, weights, seed):
         # the derivative of the label in the weights of the points, by central differences
         h = 1e-4
         up, down = (
-            smoothed_score(
-                x, built.points, noise=noise, sample_weight=weights * (1 + sign * h * xi)
-            )
-            for sign in (1.0, -1.0)
+            smoothed_score(x, built.points, noise=noise, sample_weight=weights * (1 + step * xi))
+            for step in (h, -h)
         )
         residuals.append((up - down) / (2 * h))
     return built.points, mass, residuals
@@ -74,12 +72,8 @@ def largest_gradient(y, mass, residual, activation, skip, directions):
 
 def brute_force(x, problem, weights=None, seed=0, directions=((1.0,),)):
     y, mass, residuals = replicate_residuals(x, problem.objective, weights, seed)
-    return np.median([
-        largest_gradient(
-            y, mass, r, problem.case.activation.name, problem.case.skip, np.asarray(directions)
-        )
-        for r in residuals
-    ])  # fmt: skip
+    rest = problem.case.activation.name, problem.case.skip, np.asarray(directions)
+    return np.median([largest_gradient(y, mass, r, *rest) for r in residuals])
 
 
 @pytest.mark.parametrize("labels", ["smoothed", "noisy"])
@@ -136,16 +130,15 @@ def test_a_part_of_many_points_stands_for_all(monkeypatch):
 
 def test_noise_has_no_unit_and_the_scale_of_the_weights():
     x = np.random.default_rng(0).normal(size=(60, 1))
-    base = gradient_noise(x, problem_of(0.3, n_draws=2), rng=np.random.default_rng(0))
+
+    def noise(scale, **weights):
+        problem = problem_of(0.3 * scale, n_draws=2)
+        return gradient_noise(scale * x, problem, rng=np.random.default_rng(0), **weights)
+
     for scale in (1e-8, 1e8):
-        scaled = gradient_noise(
-            scale * x, problem_of(0.3 * scale, n_draws=2), rng=np.random.default_rng(0)
-        )
-        assert scaled == pytest.approx(base, rel=1e-6)
-    heavy = gradient_noise(
-        x, problem_of(0.3, n_draws=2), sample_weight=np.full(60, 7.0), rng=np.random.default_rng(0)
-    )
-    assert heavy == pytest.approx(7.0 * base, rel=1e-9)
+        assert noise(scale) == pytest.approx(noise(1.0), rel=1e-6)
+    heavy = noise(1.0, sample_weight=np.full(60, 7.0))
+    assert heavy == pytest.approx(7.0 * noise(1.0), rel=1e-9)
 
 
 def test_noisy_labels_are_noisier_until_the_draws_average_them():
@@ -204,17 +197,16 @@ def test_anchors_span_the_ladder(one_column):
 @pytest.mark.slow
 def test_cross_validation_wants_more_neurons_where_there_are_modes():
     three = targets.GaussianMixture([1, 1, 1], [-4.0, 0.0, 4.0], 0.25)
-    laws = {"gaussian": targets.Gaussian([0.0], [[1.0]]), "modes": three}
-    factors = {}
-    for name, law in laws.items():
-        chosen = [
-            ConvexDiffusion(n_levels=5, n_draws=2, random_state=seed)
-            .fit(law.sample(200, random_state=seed))
-            .factor_selection_.factor
-            for seed in range(3)
-        ]
-        factors[name] = np.exp(np.mean(np.log(chosen)))
-    assert factors["modes"] < 0.7 * factors["gaussian"], factors
+
+    def factor(law, seed):
+        model = ConvexDiffusion(n_levels=5, n_draws=2, random_state=seed)
+        return model.fit(law.sample(200, random_state=seed)).factor_selection_.factor
+
+    one, many = (
+        np.exp(np.mean([np.log(factor(law, seed)) for seed in range(3)]))
+        for law in (targets.Gaussian([0.0], [[1.0]]), three)
+    )
+    assert many < 0.7 * one
 
 
 def test_selection_says_what_it_saw():
@@ -233,11 +225,11 @@ def test_selection_says_what_it_saw():
     np.testing.assert_allclose(model.betas_ / seen.factor, rule.betas_ / RULE_FACTOR, rtol=1e-12)
 
 
-def test_few_points_fall_back_to_the_rule():
-    x = np.random.default_rng(0).normal(size=19)
-    for data, cv in ((x, 3), (np.random.default_rng(0).normal(size=30), 16)):
-        model = ConvexDiffusion(n_levels=2, n_draws=2, cv=cv, random_state=0).fit(data)
-        assert model.factor_selection_ is None
+@pytest.mark.parametrize(("n", "cv"), [(19, 3), (30, 16)])
+def test_few_points_fall_back_to_the_rule(n, cv):
+    x = np.random.default_rng(0).normal(size=n)
+    model = ConvexDiffusion(n_levels=2, n_draws=2, cv=cv, random_state=0).fit(x)
+    assert model.factor_selection_ is None
 
 
 def test_a_fold_may_hold_one_point_many_times():

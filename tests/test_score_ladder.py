@@ -29,12 +29,12 @@ def exact_ladder(law, levels):
 
 def rms_denoiser_error(score, law, sigmas, n=400):
     """Root mean square of sigma^2 (s - s*) at noised samples: the error of the denoiser."""
-    total = 0.0
+    squares = []
     for k, sigma in enumerate(sigmas):
         y = np.reshape(law.noised(1.0, sigma).sample(n, random_state=k), (n, law.dim))
         error = sigma**2 * (score(y, sigma) - at_level(law, sigma)(y))
-        total += np.mean(np.sum(error**2, axis=1))
-    return np.sqrt(total / len(sigmas))
+        squares.append(np.mean(np.sum(error**2, axis=1)))
+    return np.sqrt(np.mean(squares))
 
 
 # Negative controls: two other ways to join the same exact scores.
@@ -103,9 +103,8 @@ def test_a_level_is_hit_exactly_with_one_score(law):
         calls.clear()
         through_time = vp_score_to_ve(ve_score_to_vp(ladder.score))(y, float(sigma))
         np.testing.assert_allclose(through_time, at_level(law, sigma)(y), rtol=1e-9)
-        assert calls == [sigma] or not calls  # the largest may come out above the ladder
-        if sigma != levels[0]:
-            assert calls == [sigma]
+        # the largest may come out above the ladder
+        assert calls == [sigma] or (not calls and sigma == levels[0])
     between = float(np.sqrt(levels[2] * levels[3]))
     calls.clear()
     ladder.score(y, between)
@@ -173,17 +172,14 @@ def test_below_the_ladder_is_the_score_of_the_last_level():
 
 def test_singular_covariance():
     """Data on a line in the plane: the Gaussian above the ladder still has a score."""
-    ladder = ScoreLadder(
-        np.array([2.0, 1.0]), [lambda y: -y, lambda y: -y], np.zeros(2), np.ones((2, 2))
-    )
+    ladder = ScoreLadder(np.array([2.0, 1.0]), [np.negative] * 2, np.zeros(2), np.ones((2, 2)))
     y = np.array([[1.0, -1.0], [1.0, 1.0]])
     np.testing.assert_allclose(ladder.score(y, 3.0), [[-1 / 9, 1 / 9], [-1 / 11, -1 / 11]])
     np.testing.assert_allclose(ladder.denoise(y, 3.0), [[0, 0], [2 / 11, 2 / 11]], atol=1e-15)
 
 
 def test_vp_and_ve_are_the_same_family():
-    law = LINE
-    ladder = exact_ladder(law, geometric_levels(TOP, LOW, 129))
+    law, ladder = LINE, exact_ladder(LINE, geometric_levels(TOP, LOW, 129))
     score = ve_score_to_vp(ladder.score)
     for t in (0.01, 0.1, 0.5, 1.5, 3.0):
         scale, sigma = vp(t)

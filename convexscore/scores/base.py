@@ -31,24 +31,19 @@ class Score(Protocol):
     @property
     def dim(self) -> int:
         """Number of columns d."""
-        ...
 
     @property
     def natural(self) -> Callable[[ArrayLike], Floats]:
         """The same as a public function: of one column in any shape, of several on (n, d)."""
-        ...
 
     def __call__(self, X: Floats) -> Floats:
         """s at the rows, (n, d)."""
-        ...
 
     def divergence(self, X: Floats) -> Floats:
         """tr grad s at the rows, (n,)."""
-        ...
 
     def jacobian_asymmetry(self, X: Floats) -> Floats:
         """|J - J'| / |J| at the rows, (n,); 0 for gradients."""
-        ...
 
     def log_density(self, X: Floats) -> Floats:
         """Log-density at the rows, (n,); normalised where the law is known exactly.
@@ -58,7 +53,6 @@ class Score(Protocol):
         NotIntegrableError
             If the score is not known to be a gradient, or has no density.
         """
-        ...
 
     def law(self) -> PiecewiseLinearScore:
         """The exact law.
@@ -68,20 +62,16 @@ class Score(Protocol):
         NotIntegrableError
             Where there is none, or none in closed form.
         """
-        ...
 
     @property
     def samples_exactly(self) -> bool:
         """Whether exact sampling is the natural way (one column)."""
-        ...
 
     def starts(self, n: int, rng: np.random.Generator) -> tuple[Floats, float]:
         """Rows (n, d) where chains start, and a Langevin step well inside the stability limit."""
-        ...
 
     def warn_if_rotational(self) -> None:
         """Warn where Langevin's stationary law would not be the one of the score."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@ r"""One score for all noise levels from scores at some of them: the denoiser is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,15 +56,12 @@ class ScoreLadder:
     scores: Sequence[Callable[[Floats], Floats]]
     mean: Floats
     covariance: Floats
-    _heights: Floats = field(init=False, repr=False)
-    _variances: Floats = field(init=False, repr=False)
-    _axes: Floats = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_heights", -np.log(self.levels))
+    @cached_property
+    def _spectrum(self) -> tuple[Floats, Floats]:
+        """Variances of the data along their principal axes, and the axes, in columns."""
         variances, axes = np.linalg.eigh(self.covariance)
-        object.__setattr__(self, "_variances", variances.clip(min=0.0))
-        object.__setattr__(self, "_axes", axes)
+        return variances.clip(min=0.0), axes
 
     def score(self, y: Floats, sigma: Level) -> Floats:
         """Score of the law of X + sigma G at y (n, d); sigma >= 0, one number or (n,), one a row."""
@@ -112,7 +110,7 @@ class ScoreLadder:
         """
         noise = np.maximum(sigma, self.levels[-1])
         count = np.arange(len(self.levels))
-        at = np.interp(-np.log(noise), self._heights, count)
+        at = np.interp(-np.log(noise), -np.log(self.levels), count)
         whole = np.rint(at)
         at = np.where(np.abs(at - whole) < _AT_A_LEVEL, whole, at)
         hats = np.maximum(1.0 - np.abs(at[:, None] - count), 0.0)
@@ -124,13 +122,14 @@ class ScoreLadder:
 
     def _gaussian_score(self, y: Floats, sigma: Level) -> Floats:
         along, noise, total = self._along_axes(y, sigma)
-        score: Floats = -(along / noise / total) @ self._axes.T
+        score: Floats = -(along / noise / total) @ self._spectrum[1].T
         return score
 
     def _gaussian_mean(self, y: Floats, sigma: Level) -> Floats:
         """Not y + sigma^2 s: far above the data the two terms cancel to nothing but rounding."""
         along, noise, total = self._along_axes(y, sigma)
-        mean: Floats = self.mean + (along * (self._variances / noise / total)) @ self._axes.T
+        variances, axes = self._spectrum
+        mean: Floats = self.mean + (along * (variances / noise / total)) @ axes.T
         return mean
 
     def _along_axes(self, y: Floats, sigma: Level) -> tuple[Floats, Level, Floats]:
@@ -138,5 +137,5 @@ class ScoreLadder:
 
         No square of sigma is formed: it may be beyond what a float holds.
         """
-        noise = by_row(sigma, y)
-        return (y - self.mean) @ self._axes, noise, self._variances / noise + noise
+        noise, (variances, axes) = by_row(sigma, y), self._spectrum
+        return (y - self.mean) @ axes, noise, variances / noise + noise

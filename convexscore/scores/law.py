@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ from convexscore.scores.segment_law import (
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
+# Overflow to -inf is the right answer far out in a tail, and log(0) that of an empty part.
+QUIET: Any = {"over": "ignore", "under": "ignore", "divide": "ignore"}
 _LARGEST = np.finfo(np.float64).max
 # Where the second segment of a piece with one segment starts.
 _NEVER = (np.inf, 0.0)
@@ -130,20 +133,9 @@ def cut_at_zeros(knots: Array, values: Array, slopes: Array) -> Segments:
     sign, anchor, far, width, fall, far_fall, slope = map(np.array, zip(*rows, strict=True))
     split = np.array([cut for _, cut in pieces])
     counts = np.array([len(piece_rows) for piece_rows, _ in pieces])
-    return Segments(
-        sign=sign,
-        base=anchor[:, 0],
-        offset=anchor[:, 1],
-        far_base=far[:, 0],
-        far_offset=far[:, 1],
-        width=width,
-        fall=fall,
-        far_fall=far_fall,
-        slope=slope,
-        first=np.cumsum(counts) - counts,
-        split_base=split[:, 0],
-        split_offset=split[:, 1],
-    )
+    first = np.cumsum(counts) - counts
+    columns = (sign, *anchor.T, *far.T, width, fall, far_fall, slope, first, *split.T)
+    return Segments(*columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,16 +170,15 @@ class PiecewiseLaw:
         return np.concatenate([left, [0.0], np.cumsum(rise[top:])])
 
     @cached_property
-    def _height(self) -> Array:
+    def _heights(self) -> Array:
+        """Log-density at the anchor and at the far end of each segment, (2, N)."""
         h = self._boundary_heights
         before, after = np.concatenate([[-np.inf], h]), np.concatenate([h, [-np.inf]])
-        return np.where(self.segments.sign > 0, before, after)
+        return np.where(self.segments.sign > 0, [before, after], [after, before])
 
-    @cached_property
-    def _far_height(self) -> Array:
-        h = self._boundary_heights
-        before, after = np.concatenate([[-np.inf], h]), np.concatenate([h, [-np.inf]])
-        return np.where(self.segments.sign > 0, after, before)
+    @property
+    def _height(self) -> Array:
+        return self._heights[0]
 
     @cached_property
     def _log_raw_mass(self) -> Array:
@@ -297,7 +288,7 @@ class PiecewiseLaw:
         from_anchor = near <= far
         # A large part of the mass up to a far end deep below the anchor is better seen from the
         # anchor, with that part small and the far end close it is better seen from the far end.
-        depth = 0.5 * (self._height - self._far_height)
+        depth = 0.5 * (self._height - self._heights[1])
         rest = ~from_anchor & (far - self._log_raw_mass[j] > -depth[j])
         x = np.empty_like(log_lower)
         for solve, log_part, use in ((solve_length, near, from_anchor), (solve_rest, far, rest)):
@@ -308,14 +299,16 @@ class PiecewiseLaw:
             x[k] = g.base[i] + (g.offset[i] + g.sign[i] * u)
         k = np.flatnonzero(~from_anchor & ~rest)
         i = j[k]
-        d = solve_length(far[k] - self._far_height[i], g.width[i], g.far_fall[i], g.slope[i])
+        d = solve_length(far[k] - self._heights[1][i], g.width[i], g.far_fall[i], g.slope[i])
         x[k] = g.far_base[i] + (g.far_offset[i] - g.sign[i] * d)
         return x
 
     # ---- summaries ---------------------------------------------------------------------------
 
     @cached_property
-    def _summary(self) -> tuple[float, float, float]:
+    @np.errstate(**QUIET)
+    def summary(self) -> tuple[float, float, float]:
+        """Mean, variance and entropy."""
         g = self.segments
         weight = np.exp(self._log_raw_mass - self.log_total)
         some = weight > 0  # a segment without mass must not contribute 0 * inf
@@ -329,15 +322,3 @@ class PiecewiseLaw:
         spread = float(weight @ ((where - centre) ** 2 + var))
         entropy = self.log_total + float(weight @ (drop - self._height[some]))
         return float(base[main] + (offset[main] + centre)), spread, entropy
-
-    @property
-    def mean(self) -> float:
-        return self._summary[0]
-
-    @property
-    def var(self) -> float:
-        return self._summary[1]
-
-    @property
-    def entropy(self) -> float:
-        return self._summary[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -98,19 +98,17 @@ class TwoLayerNetwork:
         offset: ArrayLike,
         activation: str | Activation = RELU,
     ) -> None:
+        given = {"u": (u, 2), "w": (w, 2), "b": (b, 1), "offset": (offset, 1), "skip": (skip, 2)}
         arrays = {
-            "u": _as_floats("u", u, 2),
-            "w": _as_floats("w", w, 2),
-            "b": _as_floats("b", b, 1),
-            "offset": _as_floats("offset", offset, 1),
+            name: _as_floats(name, value, ndim)
+            for name, (value, ndim) in given.items()
+            if value is not None
         }
         n_neurons, dim = arrays["u"].shape[0], arrays["offset"].shape[0]
         expected = {"u": (n_neurons, dim), "w": (n_neurons, dim), "b": (n_neurons,)}
-        if skip is not None:
-            arrays["skip"] = _as_floats("skip", skip, 2)
-            expected["skip"] = (dim, dim)
+        expected["skip"] = (dim, dim)
         for name, shape in expected.items():
-            if arrays[name].shape != shape:
+            if name in arrays and arrays[name].shape != shape:
                 raise ValueError(
                     f"{name} must have shape {shape} (u has {n_neurons} rows, offset has {dim} "
                     f"entries), got {arrays[name].shape}."
@@ -174,7 +172,7 @@ class TwoLayerNetwork:
 
     @cached_property
     def _evaluator(self) -> Evaluator:
-        return Evaluator(self.u, self.w, self.b, self.skip, self.offset, self.activation)
+        return Evaluator(self)
 
     def jacobian(self, x: ArrayLike) -> Floats:
         r"""Return :math:`\nabla s(x) = \sum_j \sigma'(u_j^\top x + b_j)\, w_j u_j^\top + V`.
@@ -390,21 +388,17 @@ class TwoLayerNetwork:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor, so that copies and unpickled networks are read-only too.
-        return _rebuilt, (self.u, self.w, self.b, self.skip, self.offset, self.activation)
-
-
-def _rebuilt(
-    u: Floats, w: Floats, b: Floats, skip: Floats | None, offset: Floats,
-    activation: Activation,
-) -> TwoLayerNetwork:  # fmt: skip
-    return TwoLayerNetwork(u, w, b, skip=skip, offset=offset, activation=activation)
+        rest: dict[str, Any] = {
+            "skip": self.skip,
+            "offset": self.offset,
+            "activation": self.activation,
+        }
+        return partial(TwoLayerNetwork, **rest), (self.u, self.w, self.b)
 
 
 def _row_norms(rows: Floats) -> Floats:
     """Euclidean norms of the rows, safe for entries whose squares over- or underflow."""
-    if rows.size == 0:
-        return np.zeros(len(rows))
-    largest = np.max(np.abs(rows), axis=1, keepdims=True)
+    largest = np.max(np.abs(rows), axis=1, keepdims=True, initial=0.0)
     scale = np.where(largest > 0, largest, 1.0)
     norms: Floats = scale[:, 0] * np.sqrt(np.sum((rows / scale) ** 2, axis=1))
     return norms

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.exceptions import NotIntegrableError
 from convexscore._tools.random import RandomState, check_random_state
+from convexscore._tools.validation import check_array
 from convexscore.scores.knot_lookup import KnotLookup
-from convexscore.scores.law import PiecewiseLaw, cut_at_zeros
+from convexscore.scores.law import QUIET, PiecewiseLaw, cut_at_zeros
 
 Array = NDArray[np.float64]
 
@@ -90,14 +91,15 @@ class PiecewiseLinearScore:
     _slopes: Array = field(init=False)  # of the K + 1 pieces
 
     def __post_init__(self) -> None:
-        knots, values = _vector("knots", self.knots), _vector("values", self.values)
+        knots, values = (
+            check_array(getattr(self, name), name=name, shape="(K,)", ndim=(1,))
+            for name in ("knots", "values")
+        )
         if knots.shape != values.shape:
             raise ValueError(
                 f"values must hold one score per knot: got {values.size} values for "
                 f"{knots.size} knots"
             )
-        if knots.size == 0:
-            raise ValueError("knots must hold at least one position; got none")
         step = np.diff(knots)
         if not (step > 0).all():
             i = int(np.argmin(step > 0))
@@ -119,13 +121,8 @@ class PiecewiseLinearScore:
         slopes = np.concatenate([[left], inner, [right]])
         for array in (knots, values, slopes):
             array.setflags(write=False)
-        for name, value in (
-            ("knots", knots),
-            ("values", values),
-            ("left_slope", left),
-            ("right_slope", right),
-            ("_slopes", slopes),
-        ):
+        fields = zip(self.__dataclass_fields__, (knots, values, left, right, slopes), strict=True)
+        for name, value in fields:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
@@ -279,26 +276,24 @@ class PiecewiseLinearScore:
                 f"q must hold probabilities in [0, 1]; got {float(q[outside].flat[0])!r}"
             )
         law = self._law  # a missing law is reported for any q, also 0 and 1
-
-        def inverse(inner: Array) -> Array:
-            return law.quantile(np.log(inner), np.log1p(-inner))
-
         out = np.where(q == 0, -np.inf, np.where(q == 1, np.inf, np.nan))
         between = (q > 0) & (q < 1)
-        out[between] = _quietly(inverse, q[between])
+        inner = q[between]
+        with np.errstate(**QUIET):
+            out[between] = law.quantile(np.log(inner), np.log1p(-inner))
         return out[()]
 
     def entropy(self) -> float:
         """Differential entropy -E log p, in nats."""
-        return _quietly_get(lambda: self._law.entropy)
+        return self._law.summary[2]
 
     def mean(self) -> float:
         """Expectation of X."""
-        return _quietly_get(lambda: self._law.mean)
+        return self._law.summary[0]
 
     def var(self) -> float:
         """Variance of X."""
-        return _quietly_get(lambda: self._law.var)
+        return self._law.summary[1]
 
     def sample(self, size: int | tuple[int, ...], random_state: RandomState = None) -> Array:
         """Draw independent exact samples: the quantile function of uniform numbers.
@@ -335,29 +330,9 @@ def _evaluate(
     out = np.where(x < 0, at_left, np.where(x > 0, at_right, np.nan))
     finite = np.isfinite(x)
     out[np.isnan(x)] = np.nan
-    out[finite] = _quietly(function, x[finite])
+    with np.errstate(**QUIET):
+        out[finite] = function(x[finite])
     return out[()]
-
-
-def _quietly(function: Callable[[Array], Array], x: Array) -> Array:
-    # Overflow to -inf is the right answer far out in a tail, and log(0) that of an empty part.
-    with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        return function(x)
-
-
-def _quietly_get(getter: Callable[[], float]) -> float:
-    with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        return getter()
-
-
-def _vector(name: str, given: ArrayLike) -> Array:
-    array = np.array(given, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one-dimensional, of shape (K,); got shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = float(array[~np.isfinite(array)][0])
-        raise ValueError(f"{name} must be finite numbers; got {bad!r}")
-    return array
 
 
 def _number(name: str, given: float) -> float:

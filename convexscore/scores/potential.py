@@ -147,13 +147,10 @@ class RidgePotential:
 
 def _directions(rows: FloatArray) -> FloatArray:
     """Rows of length one; zero rows stay."""
-    if not rows.size:
-        return rows
-    largest = np.abs(rows).max(axis=1, keepdims=True)
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
     rows = rows / np.where(largest > 0.0, largest, 1.0)
     length = np.linalg.norm(rows, axis=1, keepdims=True)
-    directions: FloatArray = rows / np.where(length > 0.0, length, 1.0)
-    return directions
+    return np.divide(rows, length, where=length > 0.0, out=rows)
 
 
 def middle_of_kinks(u: FloatArray, b: FloatArray, V: FloatArray, c: FloatArray) -> FloatArray:

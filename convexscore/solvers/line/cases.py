@@ -71,7 +71,7 @@ class LineCase:
         return LinePenalty(
             beta,
             lower,
-            (cost - data.divergence * data.mass if data.divergence else cost) + fall,
+            (cost - data.divergence * data.mass) + fall,
             tilt,
             end_up=end_up if self.constraint == "density" else (0.0, 0.0),
             monotone=self.constraint == "log-concave",

@@ -56,9 +56,7 @@ def primal_value(
     limits of networks with the kink beside the value.
     """
     data = problem.data
-    residual = score * problem.scale
-    if data.label_mass is not None:
-        residual = residual - data.label_mass / data.mass
+    residual = score * problem.scale - data.label_sums / data.mass
     value = 0.5 * float(np.dot(data.mass, residual * residual)) + data.constant
     value += beta * network.path_norm() / problem.objective_unit
     if data.divergence:
@@ -130,12 +128,8 @@ def dual_point(
 ) -> DualPoint:
     """Best feasible point on the segment (score matching) or ray (denoising) of the residual."""
     data = problem.data
-    raw = score * problem.scale
-    labels: Floats | float = 0.0
-    if data.label_mass is not None:
-        labels = data.label_mass / data.mass
-        raw -= labels
-    residual, gradient, tilt = _project(problem, case, beta, raw, hint)
+    labels = data.label_sums / data.mass
+    residual, gradient, tilt = _project(problem, case, beta, score * problem.scale - labels, hint)
     shift: Floats | float = 0.0 if hint is None else hint.slope_shift
     g = data.hinge_sums(data.mass * residual, gradient)
     low, high = _extremes(data, case, g, tilt, shift)
@@ -144,14 +138,13 @@ def dual_point(
     if not data.divergence:
         limit = beta / worst if worst > 0.0 else np.inf
         square = float(np.dot(data.mass * residual, residual))
-        best = -float(np.dot(data.mass * residual, np.broadcast_to(labels, residual.shape)))
+        best = -float(np.dot(data.mass * residual, labels))
         residual *= float(np.clip(best / square, -limit, limit)) if square > 0.0 else 0.0
     elif worst > beta:
         _mix(data, case, beta, residual, low, high)
     weighted = data.mass * residual
     value = data.constant - 0.5 * float(np.dot(weighted, residual))
-    if data.label_mass is not None:
-        value -= float(np.dot(weighted, labels))
+    value -= float(np.dot(weighted, labels))
     return DualPoint(value, worst / beta - 1.0, residual, columns)
 
 

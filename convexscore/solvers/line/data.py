@@ -14,7 +14,7 @@ that is how a million points are solved on a few thousand cells first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,21 +28,6 @@ _FEW_SEGMENTS = 48
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Moments of the points strictly between candidates j and j + 1, local coordinate in [0, 1].
-
-    ``mass, first, second`` are the sums of m, m t, m t^2 and ``label, label_first`` those of m l,
-    m l t, with t = (x - x_j) / (x_{j+1} - x_j).
-    """
-
-    mass: Floats
-    first: Floats
-    second: Floats
-    label: Floats
-    label_first: Floats
-
-
-@dataclass(frozen=True)
 class LineData:
     """Distinct sorted points with masses, label sums and the divergence weight.
 
@@ -53,7 +38,8 @@ class LineData:
     label_mass : (P,) sum of weight times label at each value, or None when all labels are zero.
     divergence : float, 1 for score matching and 0 for denoising.
     constant : float, 1/2 sum of weight times (label - mean label)^2 over points sharing a value.
-    cells : moments of points between the candidates, or None when every point is a candidate.
+    cells : (5, P - 1) moments of the points strictly between candidates j and j + 1, as of
+        :meth:`segment_moments`, or None when every point is a candidate.
     """
 
     x: Floats
@@ -61,7 +47,7 @@ class LineData:
     label_mass: Floats | None
     divergence: float
     constant: float
-    cells: Cells | None = None
+    cells: Floats | None = None
 
     @property
     def size(self) -> int:
@@ -69,8 +55,13 @@ class LineData:
 
     @property
     def total_mass(self) -> float:
-        cell_mass = 0.0 if self.cells is None else float(self.cells.mass.sum())
+        cell_mass = 0.0 if self.cells is None else float(self.cells[0].sum())
         return float(self.mass.sum()) + cell_mass
+
+    @property
+    def label_sums(self) -> Floats:
+        """Label sum at every candidate, also where all labels are zero."""
+        return np.zeros(self.size) if self.label_mass is None else self.label_mass
 
     def knot_labels(self, knots: Ints) -> Floats:
         """Label sums at some candidates."""
@@ -92,7 +83,7 @@ class LineData:
         else:
             out = self._many_segments(left, right)
         if self.cells is not None:
-            out = out + self._cell_moments(left, right)
+            out = out + self._cell_moments(self.cells, left, right)
         return out
 
     def _one_segment(self, a: int, b: int) -> tuple[float, float, float, float, float]:
@@ -129,9 +120,7 @@ class LineData:
             out[row, filled] = np.add.reduceat(values, starts[filled])
         return out
 
-    def _cell_moments(self, left: Ints, right: Ints) -> Floats:
-        assert self.cells is not None
-        c = self.cells
+    def _cell_moments(self, cells: Floats, left: Ints, right: Ints) -> Floats:
         counts = right - left
         starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
         index = np.arange(int(counts.sum())) + np.repeat(left - starts, counts)
@@ -139,15 +128,15 @@ class LineData:
         width = np.repeat(self.x[right] - a, counts)
         shift = (self.x[index] - np.repeat(a, counts)) / width
         ratio = (self.x[index + 1] - self.x[index]) / width
-        mass, first = c.mass[index], c.first[index]
+        mass, first, second, label, label_first = cells[:, index]
         rows = (
             mass,
             shift * mass + ratio * first,
-            shift * shift * mass + 2.0 * shift * ratio * first + ratio * ratio * c.second[index],
-            c.label[index],
-            shift * c.label[index] + ratio * c.label_first[index],
+            shift * shift * mass + 2.0 * shift * ratio * first + ratio * ratio * second,
+            label,
+            shift * label + ratio * label_first,
         )
-        return np.array([np.add.reduceat(row, starts) for row in rows])
+        return np.add.reduceat(rows, starts, axis=1)
 
     # ------------------------------------------------------------------ oracle
     def evaluate(self, knots: Ints, values: Floats) -> Floats:
@@ -179,42 +168,38 @@ class LineData:
             residual -= self.label_mass
         if self.cells is None:
             return self.hinge_sums(residual, line_gradient)
-        cell0, cell1 = self._cell_residuals(score)
-        residual[1:] += cell0
+        mass, first, second, label, label_first = self.cells
+        rise = np.diff(score)
+        cell0 = score[:-1] * mass + rise * first - label
+        cell1 = score[:-1] * first + rise * second - label_first
         # residual[k] now sums the value k and the cell to its left; a point at local t in the
         # cell (k, k + 1) has been passed for the last (1 - t) h of the way
+        residual[1:] += cell0
+        return self.hinge_sums(residual, line_gradient, cell0 - cell1, mass)
+
+    def hinge_sums(
+        self,
+        residual: Floats,
+        line_gradient: float,
+        late: Floats | float = 0.0,
+        passed: Floats | float = 0.0,
+    ) -> Floats:
+        """The same from any residual masses m_i r_i that sum to zero (overwritten).
+
+        ``late`` and ``passed`` are what the points inside each cell add to residual and mass.
+        """
         np.cumsum(residual, out=residual)
         steps = np.empty(self.size)
         steps[0] = line_gradient - self.divergence * self.mass[0]
-        np.multiply(np.diff(self.x), residual[:-1] + (cell0 - cell1), out=steps[1:])
+        np.add(residual[:-1], late, out=steps[1:])
+        steps[1:] *= np.diff(self.x)
         if self.divergence:
-            steps[1:] -= self.divergence * (self.cells.mass + self.mass[1:])
+            steps[1:] -= self.divergence * (passed + self.mass[1:])
         return np.cumsum(steps, out=steps)
-
-    def hinge_sums(self, residual: Floats, line_gradient: float) -> Floats:
-        """The same from any residual masses m_i r_i that sum to zero (overwritten), no cells."""
-        np.cumsum(residual, out=residual)
-        steps = np.empty(self.size)
-        steps[0] = line_gradient - self.divergence * self.mass[0]
-        np.multiply(np.diff(self.x), residual[:-1], out=steps[1:])
-        if self.divergence:
-            steps[1:] -= self.divergence * self.mass[1:]
-        return np.cumsum(steps, out=steps)
-
-    def _cell_residuals(self, score: Floats) -> tuple[Floats, Floats]:
-        assert self.cells is not None
-        c = self.cells
-        rise = np.diff(score)
-        return (
-            score[:-1] * c.mass + rise * c.first - c.label,
-            score[:-1] * c.first + rise * c.second - c.label_first,
-        )
 
 
 def compress(data: LineData, candidates: Ints) -> LineData:
     """The same problem with kinks allowed at ``candidates`` only (first and last included).  O(P)."""
-    if data.cells is not None:
-        raise ValueError("compress: data are already compressed")
     x, mass = data.x, data.mass
     left, counts = candidates[:-1], np.diff(candidates)
     # reduceat over [candidate, next candidate): the candidate itself has t = 0 and adds to sums of
@@ -231,9 +216,8 @@ def compress(data: LineData, candidates: Ints) -> LineData:
         label = np.add.reduceat(data.label_mass[:-1], left) - data.label_mass[left]
         np.multiply(data.label_mass[:-1], t, out=weighted)
         label_first = np.add.reduceat(weighted, left)
-    return _at_candidates(
-        data, candidates, np.array([inner_mass, first, second, label, label_first])
-    )
+    moments = np.array([inner_mass, first, second, label, label_first])
+    return _at_candidates(data, candidates, moments)
 
 
 def refine(data: LineData, coarse: LineData, old: Ints, opened: Ints) -> tuple[LineData, Ints]:
@@ -241,24 +225,19 @@ def refine(data: LineData, coarse: LineData, old: Ints, opened: Ints) -> tuple[L
 
     ``opened`` lists every point of the opened cells; all other cells keep their moments.  O(cells).
     """
-    if coarse.cells is None:
-        raise ValueError("refine: data are not compressed")
+    assert coarse.cells is not None
     candidates = np.union1d(old, opened)
     kept = np.diff(candidates) > 1
-    source = np.searchsorted(old, candidates[:-1][kept])
     moments = np.zeros((5, len(candidates) - 1))
-    c = coarse.cells
-    for row, values in enumerate((c.mass, c.first, c.second, c.label, c.label_first)):
-        moments[row, kept] = values[source]
+    moments[:, kept] = coarse.cells[:, np.searchsorted(old, candidates[:-1][kept])]
     return _at_candidates(data, candidates, moments), candidates
 
 
 def _at_candidates(data: LineData, candidates: Ints, moments: Floats) -> LineData:
-    return LineData(
+    return replace(
+        data,
         x=data.x[candidates],
         mass=data.mass[candidates],
         label_mass=None if data.label_mass is None else data.label_mass[candidates],
-        divergence=data.divergence,
-        constant=data.constant,
-        cells=Cells(*moments),
+        cells=moments,
     )

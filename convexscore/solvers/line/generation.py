@@ -45,15 +45,18 @@ class View:
     penalty: LinePenalty
     knots: Ints
 
+    def gradient(self, master: Master, forces: Floats) -> Floats:
+        """Of every candidate strictly between the ends (one pass over the data)."""
+        score = self.data.evaluate(self.knots, master.values)
+        return self.data.hinge_gradient(score, self.penalty.tilt - float(forces.sum()))[1:-1]
+
 
 def price(master: Master, view: View | None = None) -> Pricing:
-    """Violation of every candidate strictly between the ends (one pass over the data)."""
+    """Violation of every candidate strictly between the ends."""
     view = view or View(master.data, master.penalty, master.knots)
-    score = view.data.evaluate(view.knots, master.values)
     forces = _slope_forces(master)
-    line_gradient = view.penalty.tilt - float(forces.sum())
-    g = view.data.hinge_gradient(score, line_gradient)[1:-1]
-    upper = _inner(view.penalty.upper)
+    g = view.gradient(master, forces)
+    upper = view.penalty.upper[1:-1]
     partners = np.empty(0, dtype=np.intp)
     if master.penalty.constrains_slopes:
         shift, partners = _slope_shift(master, view.knots, g, upper, forces)
@@ -61,10 +64,6 @@ def price(master: Master, view: View | None = None) -> Pricing:
     upward = view.penalty.lower - g
     downward = np.subtract(g, upper, out=g)
     return Pricing(upward, downward, partners)
-
-
-def _inner(upper: Floats | float) -> Floats | float:
-    return upper[1:-1] if isinstance(upper, np.ndarray) else upper
 
 
 def _slope_forces(master: Master) -> Floats:
@@ -76,20 +75,17 @@ def _slope_forces(master: Master) -> Floats:
     return np.where(master.held(), master.held_multipliers(), free)
 
 
-def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, Floats]:
+def slope_multipliers(master: Master, view: View) -> tuple[float, Floats]:
     """Total slope multiplier and the part of it to the right of every candidate.
 
     At the extremes the entry is the one that puts the cost of an end slope in the same box as the
     kinks; where slopes are forbidden rather than charged there is nothing to check.
     """
-    view = view or View(master.data, master.penalty, master.knots)
-    penalty = view.penalty
-    forces = _slope_forces(master)
+    penalty, forces = view.penalty, _slope_forces(master)
     total = float(forces.sum())
     out = np.zeros(view.data.size)
-    score = view.data.evaluate(view.knots, master.values)
-    g = view.data.hinge_gradient(score, penalty.tilt - total)[1:-1]
-    upper = _inner(penalty.upper)
+    g = view.gradient(master, forces)
+    upper = penalty.upper[1:-1]
     out[1:-1] = _slope_shift(master, view.knots, g, upper, forces)[0]
     if penalty.monotone:
         out[0] = total
@@ -98,7 +94,7 @@ def slope_multipliers(master: Master, view: View | None = None) -> tuple[float, 
     return total, out
 
 
-def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Floats) -> float:
+def _right_share(master: Master, g: Floats, upper: Floats, forces: Floats) -> float:
     """Part of the multipliers that belongs to the slope at the right end (end costs only)."""
     penalty = master.penalty
     if len(forces) > 1:
@@ -115,7 +111,7 @@ def _right_share(master: Master, g: Floats, upper: Floats | float, forces: Float
 
 
 def _slope_shift(
-    master: Master, knots: Ints, g: Floats, upper: Floats | float, forces: Floats
+    master: Master, knots: Ints, g: Floats, upper: Floats, forces: Floats
 ) -> tuple[Floats, Ints]:
     """T(t): total slope multiplier to the right of each candidate, chosen to violate least.
 
@@ -141,7 +137,7 @@ def _slope_shift(
                 best = np.maximum.accumulate(need[::-1])[::-1]
                 best = np.minimum(np.maximum(best, floor), ceiling)
                 shift[inside] = best
-                over = g[inside] + best - _inside(upper, inside)
+                over = g[inside] + best - upper[inside]
                 at = int(np.argmax(over))
                 if over[at] > 0.0 and best[at] > floor:
                     # a dip: the kink downwards at `at` pays only together with one upwards later
@@ -153,10 +149,6 @@ def _slope_shift(
         if j > 0:
             shift[a - 1] = to_right
     return shift, np.array(sorted(set(partners)), dtype=np.intp)
-
-
-def _inside(upper: Floats | float, inside: slice) -> Floats | float:
-    return upper[inside] if isinstance(upper, np.ndarray) else upper
 
 
 def violators(pricing: Pricing, threshold: float) -> tuple[Ints, Ints]:

@@ -15,7 +15,7 @@ the mass near each knot, however close the kinks are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
@@ -36,15 +36,10 @@ class LinePenalty:
 
     beta: float
     lower: float
-    upper: Floats | float
+    upper: Floats
     tilt: float = 0.0
     end_up: tuple[float, float] = (0.0, 0.0)
     monotone: bool = False
-
-    def upper_at(self, knots: Ints) -> Floats:
-        if isinstance(self.upper, np.ndarray):
-            return self.upper[knots]
-        return np.full(len(knots), float(self.upper))
 
     @property
     def constrains_slopes(self) -> bool:
@@ -61,23 +56,21 @@ class Master:
     values: Floats
     signs: Floats  # (K,) of the interior knots
     slope_signs: Floats  # (K + 1,): -1, 0 (held at zero) or +1; only where slopes carry a cost
-    moments: Floats = field(default_factory=lambda: np.empty((0, 0)))
-    n_steps: int = 0
+    moments: Floats  # (5, K + 1) of the points inside each segment
 
     @classmethod
     def start(cls, data: LineData, penalty: LinePenalty) -> Master:
         knots = np.array([0, data.size - 1], dtype=np.intp)
-        master = cls(data, penalty, knots, np.zeros(2), np.zeros(0), np.zeros(1))
-        master.moments = data.segment_moments(knots[:-1], knots[1:])
-        return master
+        moments = data.segment_moments(knots[:-1], knots[1:])
+        return cls(data, penalty, knots, np.zeros(2), np.zeros(0), np.zeros(1), moments)
 
     def moved_to(self, data: LineData, knots: Ints, penalty: LinePenalty) -> Master:
         """The same function and signs on other data (finer, coarser) where its knots are ``knots``."""
-        other = Master(
-            data, penalty, knots, self.values.copy(), self.signs.copy(), self.slope_signs.copy()
+        moments = data.segment_moments(knots[:-1], knots[1:])
+        values, signs, slope_signs = self.values, self.signs, self.slope_signs
+        return Master(
+            data, penalty, knots, values.copy(), signs.copy(), slope_signs.copy(), moments
         )
-        other.moments = data.segment_moments(knots[:-1], knots[1:])
-        return other
 
     def charge(self, penalty: LinePenalty) -> None:
         """Another penalty; end slopes that cost nothing before get the sign that they have."""
@@ -94,11 +87,11 @@ class Master:
 
     @property
     def slopes(self) -> Floats:
-        return np.diff(self.values) / np.diff(self.positions)
+        return _diff(self.values) / _diff(self.positions)
 
     @property
     def kinks(self) -> Floats:
-        return np.diff(self.slopes)
+        return _diff(self.slopes)
 
     def slope_costs(self) -> Floats:
         """Cost per unit of positive slope, for each segment."""
@@ -130,9 +123,8 @@ class Master:
             z[0] += mass[0]
             z *= self.data.divergence
         z[0] -= self.penalty.tilt
-        kink_costs = np.where(
-            self.signs > 0, -self.penalty.lower, -self.penalty.upper_at(self.knots[1:-1])
-        )
+        upper = self.penalty.upper[self.knots[1:-1]]
+        kink_costs = -np.where(self.signs > 0, self.penalty.lower, upper)
         z[1:] += kink_costs
         z[:-1] -= kink_costs
         if self.penalty.constrains_slopes:
@@ -141,7 +133,7 @@ class Master:
         return z
 
     def _linear(self, z: Floats) -> Floats:
-        per_rise = z / np.diff(self.positions)
+        per_rise = z / _diff(self.positions)
         out = np.zeros(len(self.knots))
         out[1:] += per_rise
         out[:-1] -= per_rise
@@ -186,7 +178,7 @@ class Master:
         held = self.held()
         out = np.zeros(len(held))
         running = 0.0
-        h = np.diff(self.positions)
+        h = _diff(self.positions)
         for j in range(len(held)):
             running = running + gradient[j] if (j > 0 and held[j - 1]) else gradient[j]
             if held[j]:
@@ -197,7 +189,6 @@ class Master:
     def solve(self, max_steps: int = 100_000) -> None:
         """Minimise over the knots; knots whose kink vanishes are dropped."""
         for _ in range(max_steps):
-            self.n_steps += 1
             target = self.minimiser()
             step, kinks_hit, slopes_hit = self._ratio_test(target)
             if step >= 1.0:
@@ -215,9 +206,9 @@ class Master:
                 self.drop(np.flatnonzero(kinks_hit))
 
     def _ratio_test(self, target: Floats) -> tuple[float, Bools, Bools]:
-        h = np.diff(self.positions)
-        p_now, p_new = np.diff(self.values) / h, np.diff(target) / h
-        k_now, k_new = np.diff(p_now) * self.signs, np.diff(p_new) * self.signs
+        h = _diff(self.positions)
+        p_now, p_new = _diff(self.values) / h, _diff(target) / h
+        k_now, k_new = _diff(p_now) * self.signs, _diff(p_new) * self.signs
         k_now = np.maximum(k_now, 0.0)
         wrong = k_new < 0.0
         kink_steps = np.full(len(k_new), np.inf)
@@ -268,32 +259,27 @@ class Master:
             x = self.positions
             a, b = x[node] - x[node - 1], x[node + 1] - x[node]
             sa, sb = a / (a + b), b / (a + b)
-            left, right = self.moments[:, node - 1], self.moments[:, node]
+            saa, sab, sbb = sa * sa, 2.0 * sa * sb, sb * sb
+            (m0, n0), (m1, n1), (m2, n2), (y0, z0), (y1, z1) = self.moments[:, node - 1 : node + 1]
             mass = self.data.mass[self.knots[node]]
             label = self.data.knot_labels(self.knots[node : node + 1])[0]
-            merged = np.array(
-                [
-                    left[0] + right[0] + mass,
-                    sa * left[1] + sa * right[0] + sb * right[1] + sa * mass,
-                    sa * sa * left[2]
-                    + sa * sa * right[0]
-                    + 2.0 * sa * sb * right[1]
-                    + sb * sb * right[2]
-                    + sa * sa * mass,
-                    left[3] + right[3] + label,
-                    sa * left[4] + sa * right[3] + sb * right[4] + sa * label,
-                ]
+            merged = (
+                m0 + n0 + mass,
+                sa * m1 + sa * n0 + sb * n1 + sa * mass,
+                saa * m2 + saa * n0 + sab * n1 + sbb * n2 + saa * mass,
+                y0 + z0 + label,
+                sa * y1 + sa * z0 + sb * z1 + sa * label,
             )
-            self.moments = np.delete(self.moments, node, axis=1)
+            keep = np.arange(len(self.knots)) != node
+            self.moments = self.moments[:, keep[:-1]]
             self.moments[:, node - 1] = merged
             # both neighbours have the same slope when a vanished kink is dropped; where rounding
             # says that one is flat and the other not, the sign of the sloping one is kept
             merged_sign = self.slope_signs[node - 1] or self.slope_signs[node]
-            self.slope_signs = np.delete(self.slope_signs, node)
+            self.slope_signs = self.slope_signs[keep[:-1]]
             self.slope_signs[node - 1] = merged_sign
-            self.knots = np.delete(self.knots, node)
-            self.values = np.delete(self.values, node)
-            self.signs = np.delete(self.signs, k)
+            self.knots, self.values = self.knots[keep], self.values[keep]
+            self.signs = self.signs[keep[1:-1]]
 
     def insert(self, candidates: Ints, signs: Floats) -> None:
         """Add knots (not yet present) with the sign their kink should take."""
@@ -330,6 +316,11 @@ def _worst_of_runs(mask: Bools, badness: Floats) -> Bools:
     for run in np.split(index, breaks):
         out[run[np.argmin(badness[run])]] = True
     return out
+
+
+def _diff(values: Floats) -> Floats:
+    """numpy.diff, which takes longer than the few differences that are needed here."""
+    return values[1:] - values[:-1]
 
 
 def _solve_tridiagonal(diag: Floats, off: Floats, rhs: Floats) -> Floats:

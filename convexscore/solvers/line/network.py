@@ -15,6 +15,8 @@ the weights.  The choices made here are deterministic:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from convexscore.scores.network import TwoLayerNetwork
@@ -112,28 +114,15 @@ def assemble(
     """The network in original units and its score as a piecewise-linear function."""
     where, u, weight, kinks = _placed(problem, solution)
     score = _piecewise(problem, solution, where, kinks, weight)
-    unit = problem.objective_unit
-    skip: float | None = None
-    w = weight * unit
+    sigma, skip = solution.case.activation, None
+    w = weight * problem.objective_unit
     if solution.case.skip:
         # slope left of everything, minus what the neurons contribute there
-        sigma = solution.case.activation
         skip = score.left_slope - float(np.sum((sigma.odd * u - sigma.even * np.abs(u)) * w))
-    bare = TwoLayerNetwork(
-        u,
-        w,
-        -u * kinks,
-        skip=None if skip is None else [[skip]],
-        offset=[0.0],
-        activation=solution.case.activation,
-    )
+    bare = TwoLayerNetwork(u, w, -u * kinks, skip=skip, offset=0.0, activation=sigma)
     anchor = problem.values[solution.knots]
     target = solution.values / problem.scale
-    offset = float(np.median(target - bare(anchor)))
-    network = TwoLayerNetwork(
-        bare.u, bare.w, bare.b, skip=bare.skip, offset=[offset], activation=bare.activation
-    )
-    return network, score
+    return replace(bare, offset=np.median(target - bare(anchor), keepdims=True)), score
 
 
 def score_of(problem: LineProblem, solution: LineSolution) -> PiecewiseLinearScore:
@@ -145,24 +134,16 @@ def score_of(problem: LineProblem, solution: LineSolution) -> PiecewiseLinearSco
 def _placed(problem: LineProblem, solution: LineSolution) -> tuple[Ints, Floats, Floats, Floats]:
     """Data point, direction, weight (standard units) and kink (original units) of each neuron."""
     neurons = sorted(neurons_of(problem, solution))
-    where = np.array([n[0] for n in neurons], dtype=np.intp)
-    u = np.array([n[1] for n in neurons])
-    weight = np.array([n[2] for n in neurons])
-    side = np.array([n[3] for n in neurons])
-    kinks = problem.values[where]
-    kinks = np.where(side > 0, np.nextafter(kinks, np.inf), kinks)
-    kinks = np.where(side < 0, np.nextafter(kinks, -np.inf), kinks)
-    return where, u, weight, kinks
+    where, u, weight, side = np.array(neurons).reshape(-1, 4).T
+    kinks = problem.values[where.astype(np.intp)]
+    beside = np.nextafter(kinks, np.copysign(np.inf, side))
+    return where.astype(np.intp), u, weight, np.where(side == 0, kinks, beside)
 
 
 def _piecewise(
-    problem: LineProblem,
-    solution: LineSolution,
-    where: Ints,
-    kinks: Floats,
-    weight: Floats,
+    problem: LineProblem, solution: LineSolution, where: Ints, kinks: Floats, weight: Floats
 ) -> PiecewiseLinearScore:
-    x, scale, unit = problem.values, problem.scale, problem.objective_unit
+    unit = problem.objective_unit
     inner_slopes = np.diff(solution.values) / np.diff(problem.data.x[solution.knots])
     jump = solution.case.activation.slope_jump * weight
     last = problem.data.size - 1
@@ -172,11 +153,10 @@ def _piecewise(
     knots, knot_values = [], []
     for index, position in zip(solution.knots, solution.values, strict=True):
         here = kinks[where == index]
-        ends = index in (0, last)
-        if ends and not len(here) and 2 < len(solution.knots):
+        if index in (0, last) and not len(here) and len(solution.knots) > 2:
             continue
-        knots.append(float(here[0]) if len(here) else float(x[index]))
-        knot_values.append(float(position) / scale)
+        knots.append(float(here[0]) if len(here) else float(problem.values[index]))
+        knot_values.append(float(position) / problem.scale)
     return PiecewiseLinearScore(np.array(knots), np.array(knot_values), left * unit, right * unit)
 
 

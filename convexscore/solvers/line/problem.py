@@ -38,11 +38,6 @@ class LineProblem:
 
 def prepare(objective: ScoreObjective) -> LineProblem:
     """Sort, merge ties, standardise.  O(n log n) time for the sort, O(n) memory."""
-    if objective.points.shape[1] != 1:
-        raise ValueError(
-            f"x must have shape (n,) or (n, 1) here; got shape {objective.points.shape}. "
-            "Pass one column, for example x[:, 0]."
-        )
     x = objective.points[:, 0]
     weights = objective.sample_weight
     labels = None if objective.labels is None else objective.labels[:, 0]

@@ -7,7 +7,6 @@ own cost.  Its multiplier, the tilt, is found by safeguarded Newton steps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 import numpy as np
 
@@ -35,7 +34,6 @@ class LineSolution:
     tilt: float
     line_weight: float  # q: slope carried by neurons at the ends (no skip)
     progress: Progress
-    seconds: float
 
 
 def excess_slope(master: Master, case: LineCase, side: float) -> float:
@@ -151,7 +149,6 @@ def solve_line(
     priced only when the cells have nothing left to gain; cells with a violation are opened.
     ``warm`` is the end of a solve for a neighbouring beta on the same data.
     """
-    started = perf_counter()
     state = warm or _start(data, case, beta)
     rounds = 0
     tilt_range = case.tilt_range(data, beta)
@@ -172,7 +169,6 @@ def solve_line(
                 break
             opened = _cells_around(state, np.concatenate(violators(pricing, tol * beta)))
         state = _open(state, data, case, beta, opened)
-    low, high = tilt_range
     solution = LineSolution(
         case=case,
         beta=beta,
@@ -180,9 +176,8 @@ def solve_line(
         values=state.master.values.copy(),
         signs=state.master.signs.copy(),
         tilt=state.tilt,
-        line_weight=_line_weight(search, state.tilt, low, high),
+        line_weight=_line_weight(search, state.tilt, *tilt_range),
         progress=replace(progress, n_rounds=rounds),
-        seconds=perf_counter() - started,
     )
     return solution, state
 

@@ -17,13 +17,15 @@ from convexscore.solvers.line.certificate import DualHint, dual_point, primal_va
 from convexscore.solvers.line.generation import slope_multipliers
 from convexscore.solvers.line.network import assemble, score_of
 from convexscore.solvers.line.problem import LineProblem
-from convexscore.solvers.line.search import LineSolution, WarmStart, solve_line
-from convexscore.solvers.line.tail_margin import back, shifted_problem
+from convexscore.solvers.line.search import WarmStart, solve_line
 
 # A gap of tol takes a violation (in units of beta) of about this share of it; where that was not
 # enough the fit goes on to a violation this much smaller, down to rounding.
 _VIOLATION_SHARE = 1e-2
 _LEAST_VIOLATION = 1e-13
+# Slope of tails that would be flat and point outwards, in units of 1 / variance of the points: no wider
+# than about 30 standard deviations.
+_TAIL_MARGIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,6 @@ class LineFit:
     network: TwoLayerNetwork
     score: PiecewiseLinearScore
     certificate: Certificate
-    solution: LineSolution
     warm: WarmStart
     hint: DualHint | None
 
@@ -49,18 +50,50 @@ def solve(
     """Global optimum to a relative gap, with network and certificate.  O(n) per round, memory O(n).
 
     Constrained fits with skip connection always have a density: where slopes <= 0 leave a flat tail
-    that does not point inwards, they are solved again with a small margin (see tail_margin).
+    that does not point inwards, they are solved again with a small margin.
     """
     fit = _solve(problem, case, beta, tol=tol, warm=warm)
     if case.constraint is None or not case.skip or fit.score.is_integrable:
         return fit
-    shifted, margin = shifted_problem(problem)
-    strict = _solve(shifted, case, beta, tol=tol)
-    network, score, certificate = back(
-        problem, margin, strict.network, strict.score, strict.certificate
-    )
     # the warm state must stay one of the problem as given
-    return replace(strict, network=network, score=score, certificate=certificate, warm=fit.warm)
+    return replace(_with_margin(problem, case, beta, tol), warm=fit.warm)
+
+
+def _with_margin(problem: LineProblem, case: LineCase, beta: float, tol: float) -> LineFit:
+    r"""The fit with strict slope constraints, for optima whose tails are flat the wrong way.
+
+    Slopes <= 0 do not make a density where the optimum is flat at an end and does not point inwards;
+    the infimum over the integrable scores is then not attained.  Slopes <= -margin always do.  With a
+    skip connection that is the same problem again: in :math:`\tilde s = s + \eta z` the labels become
+    :math:`l + \eta z`, the slopes gain :math:`\eta`, the penalty does not change, and score matching
+    gains the constant :math:`\eta` times the total weight.
+    """
+    margin, data = _TAIL_MARGIN / problem.variance, problem.data
+    shifted = replace(data, label_mass=data.label_sums + margin * data.mass * data.x)
+    fit = _solve(replace(problem, data=shifted), case, beta, tol=tol)
+    network, score, certificate = fit.network, fit.score, fit.certificate
+    assert network.skip is not None
+    slope = margin * problem.objective_unit
+    constant = data.divergence * data.total_mass * slope
+    return replace(
+        fit,
+        network=replace(
+            network,
+            skip=np.asarray(network.skip - slope),
+            offset=np.asarray(network.offset + slope * problem.center),
+        ),
+        score=replace(
+            score,
+            values=score.values - slope * (score.knots - problem.center),
+            left_slope=score.left_slope - slope,
+            right_slope=score.right_slope - slope,
+        ),
+        certificate=replace(
+            certificate,
+            objective=certificate.objective - constant,
+            dual_objective=certificate.dual_objective - constant,
+        ),
+    )
 
 
 def _solve(
@@ -100,7 +133,7 @@ def _solve(
         warnings.warn(
             f"column generation stopped early: {certificate}", ConvergenceWarning, stacklevel=4
         )
-    return LineFit(network, score, certificate, solution, state, hint)
+    return LineFit(network, score, certificate, state, hint)
 
 
 def certificate_of(

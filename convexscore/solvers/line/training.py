@@ -88,7 +88,7 @@ class LineTraining:
         problem, case = self.problem, self.case
         data = problem.data
         # above what any hinge derivative can be: nothing but the line is left
-        labels = 0.0 if data.label_mass is None else float(np.abs(data.label_mass).sum())
+        labels = float(np.abs(data.label_sums).sum())
         huge = 4.0 * (data.total_mass + labels * float(np.ptp(data.x)))
         if case.skip:
             # the linear fit does not depend on beta: its largest hinge derivative is the threshold
@@ -112,8 +112,7 @@ class LineTraining:
         """
         data = self.problem.data
         x, mass, total = data.x, data.mass, data.total_mass
-        force = np.zeros(x.size) if data.label_mass is None else data.label_mass.copy()
-        force -= mass * (force.sum() / total)
+        force = data.label_sums - mass * (data.label_sums.sum() / total)
         if self.case.skip:
             away = x - self.problem.mean
             force -= mass * away * (np.dot(force, away) / np.dot(mass, away * away))
