@@ -1,6 +1,7 @@
 """Globally optimal two-layer score networks by convex optimisation, each with a certificate."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from convexscore._tools.exceptions import NotIntegrableError as NotIntegrableError
     from convexscore._tools.exceptions import SolverError as SolverError
     from convexscore._tools.exceptions import UnboundedObjectiveError as UnboundedObjectiveError
-    from convexscore.models import ConvexDiffusion as ConvexDiffusion
     from convexscore.models import ConvexScore as ConvexScore
-    from convexscore.models import fit_convex_diffusion as fit_convex_diffusion
+    from convexscore.models import certify as certify
     from convexscore.models import fit_convex_score as fit_convex_score
     from convexscore.models import regularization_path as regularization_path
     from convexscore.models import smallest_beta as smallest_beta
-    from convexscore.models.certify import certify as certify
+    from convexscore.models.diffusion import ConvexDiffusion as ConvexDiffusion
+    from convexscore.models.diffusion import fit_convex_diffusion as fit_convex_diffusion
     from convexscore.persistence import load as load
     from convexscore.persistence import save as save
     from convexscore.scores import PiecewiseLinearScore as PiecewiseLinearScore
@@ -46,8 +47,8 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "fit_convex_score": "models",
     "ConvexScore": "models",
-    "fit_convex_diffusion": "models",
-    "ConvexDiffusion": "models",
+    "fit_convex_diffusion": "models.diffusion",
+    "ConvexDiffusion": "models.diffusion",
     "certify": "models",
     "smallest_beta": "models",
     "regularization_path": "models",
@@ -63,23 +64,10 @@ _PUBLIC = {
     "SolverError": "_tools.exceptions",
     "UnboundedObjectiveError": "_tools.exceptions",
 }
-_SUBPACKAGES = (
-    "arrangements",
-    "ddpm_errors",
-    "denoisers",
-    "metrics",
-    "models",
-    "objectives",
-    "persistence",
-    "plotting",
-    "programs",
-    "samplers",
-    "schedules",
-    "scores",
-    "selection",
-    "solvers",
-    "targets",
-    "training",
+_SUBPACKAGES = tuple(
+    room.name
+    for room in iter_modules(__path__)
+    if room.name not in ("_tools", "cli") and room.ispkg
 )
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]

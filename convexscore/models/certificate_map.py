@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.models.certify import network_problem
+from convexscore.objectives.options import GivenProblem
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.oracles.exact import in_memory
@@ -56,13 +58,9 @@ def certificate_map(
     X: ArrayLike,
     *,
     beta: float,
-    objective: str = "score_matching",
-    labels: ArrayLike | None = None,
-    skip: bool | None = None,
-    sample_weight: ArrayLike | None = None,
-    constraint: str | None = None,
     n_angles: int = 361,
     n_offsets: int = 301,
+    **given: Unpack[GivenProblem],
 ) -> CertificateMap:
     r"""\|\|G\|\| / beta over all lines of the plane, on a grid of directions and offsets.
 
@@ -135,10 +133,7 @@ def certificate_map(
     check_positive(beta, name="beta")
     check_count(n_angles, name="n_angles", minimum=2)
     check_count(n_offsets, name="n_offsets", minimum=2)
-    given, case = network_problem(
-        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
-    )
-    training = training_problem(given, case)
+    training = training_problem(*network_problem(network, X, **given))
     assert isinstance(training, SpaceTraining)
     return _map_of(training.problem, network, float(beta), n_angles, n_offsets)
 

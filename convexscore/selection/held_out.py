@@ -26,15 +26,6 @@ _PAIRS = 4
 _NODES, _REACH = 24, 4.2
 
 
-@dataclass(frozen=True)
-class Displacement:
-    """One displacement xi (broadcast to rows) with the weights of the square and of the slope."""
-
-    xi: Floats
-    square: float
-    slope: float
-
-
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """Held-out rows and the width over which their loss is taken.
@@ -42,7 +33,7 @@ class HeldOut:
     Attributes
     ----------
     rows : (n, d) in the units of the data.
-    weight : (n,)
+    weight : (n,), or None for ones
     width : h in standardised units: the noise level, or a fraction of a bandwidth.
     noise : the noise level of denoising, None for score matching.
     to_z : the map to standardised units, in which loss and width are measured.
@@ -51,7 +42,7 @@ class HeldOut:
     """
 
     rows: Floats
-    weight: Floats
+    weight: Floats | None
     width: float
     noise: float | None
     to_z: Standardization
@@ -61,12 +52,12 @@ class HeldOut:
         """Loss of each row, (n,), in standardised units; for denoising the expected squared error."""
         back = self.to_z.inverse
         losses = np.zeros(len(self.rows))
-        for displaced in self._displacements():
-            at = score(self.rows + self.width * (displaced.xi @ back.T)) @ back
-            losses += 0.5 * displaced.square * np.einsum("nd,nd->n", at, at)
-            if displaced.slope:
-                slope = np.einsum("nd,nd->n", at, np.broadcast_to(displaced.xi, at.shape))
-                losses += displaced.slope * slope / self.width
+        for xi, square, slope in self._displacements():
+            at = score(self.rows + self.width * (xi @ back.T)) @ back
+            losses += 0.5 * square * np.einsum("nd,nd->n", at, at)
+            if slope:
+                along = np.einsum("nd,nd->n", at, np.broadcast_to(xi, at.shape))
+                losses += slope * along / self.width
         if self.noise is not None:  # the constant that makes it the expected denoising loss
             losses += 0.5 * self.rows.shape[1] / self.noise**2
         return losses
@@ -75,15 +66,16 @@ class HeldOut:
         """Weighted mean of the losses."""
         return float(np.average(self.losses(score), weights=self.weight))
 
-    def _displacements(self) -> Iterator[Displacement]:
+    def _displacements(self) -> Iterator[tuple[Floats, float, float]]:
+        """Displacements xi (broadcast to rows) with the weights of the square and of the slope."""
         n, d = self.rows.shape
         if d > 1:
             rng = np.random.default_rng(self.seed)
             share = 0.5 / _PAIRS
             for _ in range(_PAIRS):
                 draw = rng.standard_normal((n, d))
-                yield Displacement(draw, share, share)
-                yield Displacement(-draw, share, share)
+                yield draw, share, share
+                yield -draw, share, share
         elif self.noise is not None:
             # no random numbers on the line: the trapezoidal rule, which is exact up to 1e-3 across
             # kinks, scaled to variance one so that it is exact for scores that are linear
@@ -91,11 +83,8 @@ class HeldOut:
             mass: Floats = np.exp(-0.5 * xi**2)
             mass /= mass.sum()
             for value, weight in zip(xi / np.sqrt(mass @ xi**2), mass, strict=True):
-                yield Displacement(np.array([[value]]), weight, weight)
+                yield np.array([[value]]), weight, weight
         else:
             # spread evenly over [x - h, x + h]: the square by Simpson's rule, the slope exactly
-            for value, square in zip(
-                (-1.0, -0.5, 0.0, 0.5, 1.0), (1.0, 4.0, 2.0, 4.0, 1.0), strict=True
-            ):
-                slope = 0.5 if abs(value) == 1.0 else 0.0
-                yield Displacement(np.array([[value]]), square / 12.0, slope)
+            for value, square in {-1.0: 1.0, -0.5: 4.0, 0.0: 2.0, 0.5: 4.0, 1.0: 1.0}.items():
+                yield np.array([[value]]), square / 12.0, 0.5 if abs(value) == 1.0 else 0.0
