@@ -44,26 +44,18 @@ if TYPE_CHECKING:
     from convexscore.solvers import Certificate as Certificate
     from convexscore.solvers import Outcome as Outcome
 
-_PUBLIC = {
-    "fit_convex_score": "models",
-    "ConvexScore": "models",
-    "fit_convex_diffusion": "models.diffusion",
-    "ConvexDiffusion": "models.diffusion",
-    "certify": "models",
-    "smallest_beta": "models",
-    "regularization_path": "models",
-    "Certificate": "solvers",
-    "Outcome": "solvers",
-    "TwoLayerNetwork": "scores",
-    "PiecewiseLinearScore": "scores",
-    "load": "persistence",
-    "save": "persistence",
-    "ConvergenceWarning": "_tools.exceptions",
-    "DataWarning": "_tools.exceptions",
-    "NotIntegrableError": "_tools.exceptions",
-    "SolverError": "_tools.exceptions",
-    "UnboundedObjectiveError": "_tools.exceptions",
-}
+_HOMES = {
+    "_tools.exceptions": (
+        "ConvergenceWarning", "DataWarning", "NotIntegrableError", "SolverError",
+        "UnboundedObjectiveError",
+    ),
+    "models": ("ConvexScore", "certify", "fit_convex_score", "regularization_path", "smallest_beta"),
+    "models.diffusion": ("ConvexDiffusion", "fit_convex_diffusion"),
+    "persistence": ("load", "save"),
+    "scores": ("PiecewiseLinearScore", "TwoLayerNetwork"),
+    "solvers": ("Certificate", "Outcome"),
+}  # fmt: skip
+_PUBLIC = {name: home for home, names in _HOMES.items() for name in names}
 _SUBPACKAGES = tuple(
     room.name
     for room in iter_modules(__path__)

@@ -11,11 +11,11 @@ from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_positive
 from convexscore.models.certify import network_problem
 from convexscore.objectives.options import GivenProblem
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.scores import TwoLayerNetwork
+from convexscore.solvers import training_problem
 from convexscore.solvers.line.certificate import dual_point
 from convexscore.solvers.line.solve import solve
 from convexscore.solvers.line.training import LineTraining
-from convexscore.solvers.training_problem import training_problem
 
 
 class CertificateCurve(NamedTuple):

@@ -9,14 +9,13 @@ from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.threads import threads_for
-from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
     check_points,
     check_positive,
     check_weights,
 )
-from convexscore.objectives.objective import ScoreObjective, score_matching
+from convexscore.objectives import ScoreObjective, score_matching
 from convexscore.objectives.options import (
     OBJECTIVES,
     Case,
@@ -25,10 +24,9 @@ from convexscore.objectives.options import (
     make_case,
     refuse_without_effect,
 )
-from convexscore.scores.activations import Activation
-from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.training_problem import refuse_idle_starts, training_problem
+from convexscore.scores import Activation, TwoLayerNetwork
+from convexscore.solvers import Certificate, training_problem
+from convexscore.solvers.training_problem import refuse_idle_starts
 
 # Local searches of a certificate: four times those of a fit.
 _N_STARTS = 256
@@ -140,13 +138,19 @@ def network_problem(
     case = make_case(network.activation, skip, constraint)
     if not case.skip and network.skip is not None and network.skip.any():
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    made = _given_objective(X, objective, labels, sample_weight)
+    check_choice(objective, OBJECTIVES, name="objective")
+    if objective == "score_matching":
+        refuse_without_effect(
+            "labels", labels, "objective='score_matching'", "objective='denoising'"
+        )
+        made = score_matching(X, sample_weight=sample_weight)
+    else:
+        made = _labelled(X, labels, sample_weight)
     if made.dim != network.dim:
         raise ValueError(
             f"X must have {network.dim} columns, like the network; got {made.dim}. Pass the points that "
             "the network was fitted to."
         )
-    case.check_dimension(made.dim)
     if constraint is not None and network.dim > 1 and not network.is_conservative():
         raise ValueError(
             f"constraint={constraint!r} but the network is no gradient: every w_j must be parallel to "
@@ -155,23 +159,17 @@ def network_problem(
     return made, case
 
 
-def _given_objective(
-    X: ArrayLike, objective: str, labels: ArrayLike | None, sample_weight: ArrayLike | None
+def _labelled(
+    X: ArrayLike, labels: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> ScoreObjective:
-    """The training objective of given points, for denoising with given labels."""
-    check_choice(objective, OBJECTIVES, name="objective")
-    if objective == "score_matching":
-        refuse_without_effect(
-            "labels", labels, "objective='score_matching'", "objective='denoising'"
-        )
-        return score_matching(X, sample_weight=sample_weight)
+    """The denoising objective of given noisy points and labels."""
     if labels is None:
         raise ValueError(
             "labels must be given with objective='denoising': pass X=fit.noisy_points_ and "
             "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
         )
     points = check_points(X)
-    target: Floats = np.asarray(labels, dtype=np.float64)
+    target = np.asarray(labels, dtype=np.float64)
     if target.size != points.size or not np.isfinite(target).all():
         raise ValueError(
             f"labels must be finite with the shape of X, {points.shape}; got {target.shape}."

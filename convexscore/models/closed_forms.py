@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_positive
-from convexscore.objectives.objective import score_matching
-from convexscore.scores.activations import RELU, Activation, get_activation
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives import score_matching
+from convexscore.scores import Activation, TwoLayerNetwork, get_activation
+from convexscore.scores.activations import RELU
 from convexscore.solvers.line.cases import boundedness_limit
 from convexscore.solvers.line.problem import prepare
 

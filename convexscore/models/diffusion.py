@@ -24,18 +24,13 @@ from convexscore.models.diffusion_sampling import DiffusionMethods
 from convexscore.models.estimator import Estimator
 from convexscore.models.ladder_plan import moments, noise_levels, noisy_copies
 from convexscore.models.levels import LevelTable, fit_level, warn_of_levels
-from convexscore.objectives.options import (
-    DiffusionOptions,
-    check_effort,
-    make_problem,
-    refuse_without_effect,
-)
-from convexscore.objectives.standardization import Standardization, standardization
-from convexscore.scores.activations import Activation
-from convexscore.scores.ladder import ScoreLadder
-from convexscore.selection.ladder import FactorSelection
+from convexscore.objectives import DiffusionOptions, Standardization, standardization
+from convexscore.objectives.options import check_effort, make_problem, refuse_without_effect
+from convexscore.scores import Activation, ScoreLadder
+from convexscore.selection import FactorSelection
 from convexscore.selection.ladder_betas import choose_betas
-from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
+from convexscore.solvers import problem_on
+from convexscore.solvers.training_problem import refuse_idle_starts
 
 STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
 _FOLDS = 3

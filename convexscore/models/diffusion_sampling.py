@@ -22,15 +22,14 @@ from convexscore.models.door import (
     row_levels,
     squeezed,
 )
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import refuse_without_effect
-from convexscore.objectives.standardization import Standardization
 from convexscore.samplers import DiffusionResult, RunOptions
 from convexscore.samplers.options import NOT_OF_LEVELS, read_options
 from convexscore.schedules import TimeGrid, exponential_grid, geometric_levels, vp, vp_time
 from convexscore.schedules.levels import Level, LevelScore, by_row, check_level, check_levels
 from convexscore.schedules.time_grids import as_time_grid
-from convexscore.scores.ladder import ScoreLadder
-from convexscore.scores.noised import ve_score_to_vp
+from convexscore.scores import ScoreLadder, ve_score_to_vp
 
 METHODS: dict[str, Callable[..., DiffusionResult]] = {
     sampler.__name__: sampler

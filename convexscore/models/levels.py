@@ -16,10 +16,8 @@ from convexscore._tools.tables import aligned
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
 from convexscore.objectives.options import Problem
-from convexscore.scores.base import Score, SpaceScore
-from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.training_problem import problem_on
+from convexscore.scores import Score, SpaceScore, TwoLayerNetwork
+from convexscore.solvers import Certificate, problem_on
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,18 +20,13 @@ from convexscore._tools.validation import (
     check_points,
     check_weighted_points,
 )
-from convexscore.objectives.options import (
-    PathOptions,
-    check_effort,
-    make_problem,
-    refuse_without_effect,
-)
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives import PathOptions
+from convexscore.objectives.options import check_effort, make_problem, refuse_without_effect
+from convexscore.scores import TwoLayerNetwork
+from convexscore.selection import HeldOut
 from convexscore.selection.cross_validation import beta_grid, held_out_width
-from convexscore.selection.held_out import HeldOut
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.interface import Fit
-from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
+from convexscore.solvers import Certificate, Fit, problem_on
+from convexscore.solvers.training_problem import refuse_idle_starts
 
 # Size of the grid and the factor below the first kink at which it ends.  Several columns: far into
 # over-fitting there are hundreds of neurons, and each further value costs a multiple of all before.

@@ -15,10 +15,10 @@ from convexscore._tools.validation import check_choice, check_positive, check_we
 from convexscore.models.door import squeezed
 from convexscore.models.estimator import Estimator
 from convexscore.models.score_methods import ScoreMethods
+from convexscore.objectives import ScoreOptions
 from convexscore.objectives.options import (
     Problem,
     ProblemOptions,
-    ScoreOptions,
     check_effort,
     make_problem,
     refuse_without_effect,

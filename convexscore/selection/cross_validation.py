@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import Problem
-from convexscore.objectives.standardization import Standardization
 from convexscore.selection.held_out import HeldOut
 from convexscore.selection.rules import FOLD_EXPONENT, SelectionRule, fold_statistics, rule_for
-from convexscore.solvers.interface import TrainingProblem
-from convexscore.solvers.training_problem import problem_on
+from convexscore.solvers import TrainingProblem, problem_on
 
 # The grid ends at least this factor above the boundedness limit where that is known.
 _ABOVE_LIMIT = 1.15
@@ -66,17 +65,6 @@ def beta_grid(problem: TrainingProblem, n_betas: int, ratio: float) -> Floats:
     top = problem.largest_beta()
     bottom = max(ratio * top, _ABOVE_LIMIT * problem.known_limit)
     return np.geomspace(max(1.02 * top, 2.0 * bottom), bottom, n_betas)
-
-
-def check_folds(n: int, cv: int) -> int:
-    """Number of folds, at least two with two samples each."""
-    cv = check_count(cv, name="cv", minimum=2)
-    if n < 2 * cv:
-        raise ValueError(
-            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
-            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
-        )
-    return cv
 
 
 def held_out_width(problem: TrainingProblem, noise: float | None) -> float:
@@ -205,12 +193,17 @@ def select_beta(
     ``cv`` paths of up to ``n_betas`` rough fits.
     """
     rule = rule_for(X.shape[1])
-    cv = check_folds(len(X), cv)
+    n, cv = len(X), check_count(cv, name="cv", minimum=2)
+    if n < 2 * cv:
+        raise ValueError(
+            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
+            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
+        )
     count = rule.n_betas if n_betas is None else check_count(n_betas, name="n_betas", minimum=2)
     searched = full.searching(rng.spawn(1)[0], rough=True)
     betas = beta_grid(searched, count, rule.grid_ratio)
-    held, held_weight = split(rng.permutation(len(X)), cv, sample_weight)
-    total = len(X) if sample_weight is None else sample_weight.sum()
+    held, held_weight = split(rng.permutation(n), cv, sample_weight)
+    total = n if sample_weight is None else sample_weight.sum()
     shares = (1.0 - held_weight / total) ** FOLD_EXPONENT
     how: dict[str, Any] = {
         "to_z": full.standardization,
@@ -250,12 +243,5 @@ def select_beta(
             DataWarning,
             stacklevel=4,
         )
-    best = int(np.nanargmin(loss))
-    return BetaSelection(
-        beta=float(betas[chosen]),
-        betas=betas,
-        loss=loss,
-        standard_error=error,
-        n_folds=cv,
-        beta_min=float(betas[best]),
-    )
+    best = float(betas[int(np.nanargmin(loss))])
+    return BetaSelection(float(betas[chosen]), betas, loss, error, n_folds=cv, beta_min=best)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexscore._tools.typing import Floats
-from convexscore.objectives.standardization import Standardization
+from convexscore.objectives import Standardization
 
 # Several columns: pairs of opposite normal displacements of each row.
 _PAIRS = 4

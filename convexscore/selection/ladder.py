@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from convexscore._tools.parallel import RunJobs
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import Problem
-from convexscore.objectives.standardization import Standardization
 from convexscore.selection.cross_validation import Fold, follow, make_fold, split
 from convexscore.selection.rules import FOLD_EXPONENT, LADDER_RULE, fold_statistics
 

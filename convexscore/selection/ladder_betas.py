@@ -17,7 +17,7 @@ from convexscore.objectives.options import Problem
 from convexscore.selection.cross_validation import select_beta
 from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.selection.ladder import FactorSelection, anchors, select_factor
-from convexscore.solvers.training_problem import problem_on
+from convexscore.solvers import problem_on
 
 RULES = ("cv", "cv-per-level", "rule")
 # The documented factor: the best single one over the laws of benchmarks/diffusion_beta.py, nearly.
