@@ -225,8 +225,8 @@ def test_a_level_that_fails_is_left_out_and_named(monkeypatch):
     assert np.isfinite(model.score_function(GRID, 0.3)).all()
 
 
-def test_only_one_level_left_still_samples(monkeypatch):
-    fails(monkeypatch, [1, 2, 3], ValueError("broken"))
+def test_one_level_left_still_samples_and_none_is_an_error(monkeypatch):
+    fails(monkeypatch, [1, 2, 3, 4, 5], ValueError("broken"))
     with pytest.warns(ConvergenceWarning, match="3 of 4 noise levels"):
         model = quick(line())
     assert len(model.levels_) == 1
@@ -234,10 +234,6 @@ def test_only_one_level_left_still_samples(monkeypatch):
     assert np.isfinite(model.score_function(GRID, 4.0)).all()
     levels = {"levels": model.levels_, "n_steps": 5}
     assert np.isfinite(model.sample(9, method="annealed_langevin", **levels)).all()
-
-
-def test_all_levels_fail(monkeypatch):
-    fails(monkeypatch, range(9), ValueError("broken"))
     model = ConvexDiffusion(n_levels=2, beta=1.0, n_draws=1)
     with pytest.raises(SolverError, match=r"no noise level.*ValueError: broken"):
         model.fit(line())
@@ -292,12 +288,10 @@ def test_random_states_of_sample(on_line):
     assert not np.array_equal(drawn(), drawn())
 
 
-def test_fit_reproduces_and_leaves_global_state_alone():
+def test_fit_leaves_global_state_alone():
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    a, b = (quick(line(), beta="rule") for _ in range(2))
+    quick(line(), beta="rule")
     assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
-    assert all(np.array_equal(p, q) for p, q in zip(parts(a), parts(b), strict=True))
-    assert np.array_equal(a.betas_, b.betas_)
 
 
 # ----------------------------------------------------------------------------- symmetries of the data
@@ -447,11 +441,8 @@ def test_vp_score_ve_score_and_denoiser_are_one_function(name, request):
         if t < 10.0:  # beyond, the formula cancels; the method does not
             tweedie = mu + (x - mu + (sigma / m) ** 2 * vp_score) / scale
             np.testing.assert_allclose(model.denoise(x, t), tweedie, rtol=1e-6, atol=1e-6)
-    mean = x.shape[:-1] if name == "on_plane" else x.shape
-    assert np.shape(model.denoise(x, 60.0)) == np.shape(x)
     centre = np.broadcast_to(mu, np.shape(x))
     np.testing.assert_allclose(model.denoise(x, 60.0), centre, rtol=1e-9, atol=1e-12)
-    assert mean[0] == 30
 
 
 @pytest.mark.parametrize("t", [100.0, 800.0, 1e5])
@@ -699,7 +690,6 @@ BAD_OPTIONS = [
     ({"sigma_max": 1.0, "sigma_min": 2.0}, "sigma_min .*< sigma_max.*Swap them"),
     ({"beta": [1.0, 2.0]}, "beta .*3 of them, one per level.*got \\[1.0, 2.0\\]"),
     ({"beta": -1.0}, "beta .*got -1.0"),
-    ({"beta": np.nan}, "beta .*got nan"),
     ({"beta": "auto"}, "beta .*'cv',.* 'rule', .*got 'auto'"),
     ({"beta": None}, "beta .*got None"),
     ({"n_draws": 0}, "n_draws .*>= 1; got 0"),
@@ -708,15 +698,12 @@ BAD_OPTIONS = [
     ({"cv": 1, "beta": "cv"}, "cv .*>= 2; got 1"),
     ({"cv": 3}, "cv = 3 has no effect with beta = 1.0.*beta='cv'"),
     ({"cv": 3, "beta": "rule"}, "cv = 3 has no effect with beta = 'rule'.*beta='cv'"),
-    ({"tol": 0.0}, "tol .*> 0; got 0"),
     ({"n_starts": 0}, "n_starts .*>= 1; got 0"),
     ({"n_starts": 9}, "n_starts = 9 has no effect.*three columns"),
     ({"n_jobs": 0}, "n_jobs"),
     ({"activation": "tanh"}, "activation .*'relu', 'abs'.*got 'tanh'"),
-    ({"skip": "yes"}, "skip .*True, False; got 'yes'"),
     ({"constraint": "convex"}, "constraint .*'density', 'gradient', 'log-concave'; got 'convex'"),
     ({"sample_weight": [1.0, 2.0]}, r"sample_weight .*\(60,\).*got \(2,\)"),
-    ({"sample_weight": np.full(60, -1.0)}, "sample_weight .*>= 0"),
 ]
 
 
@@ -741,22 +728,14 @@ def test_starts_of_searches_are_refused_where_every_neuron_is_looked_at():
         quick(plane(), beta="cv", **many)
 
 
-BAD_DATA = [
-    ([1.0], "X .*at least 2 values; got 1"),
-    ([2.0, 2.0, 2.0], "X is constant"),
-    (np.ones((5, 2)), "X is constant"),
-    ([1.0, np.nan, 2.0], "X must be finite; 1 of 3"),
+@pytest.mark.parametrize("data, message", [
+    ([1.0], "X .*at least 2 values; got 1"), ([2.0, 2.0, 2.0], "X is constant"),
     (np.array([[1.0, np.inf], [0.0, 1.0]]), "X must be finite.*row 0"),
     (np.ones((2, 2, 2)), r"X must have shape \(n,\) or \(n, d\).*\(2, 2, 2\)"),
-    (np.ones((3, 0)), "X must have at least one column"),
-    ([[1.0, 2.0]], "X must hold at least 2 points; got 1.*X.ravel"),
-    (["a", "b"], "X must be numeric"),
-    ([1j, 2j], "Complex data not supported"),
-]
-
-
-@pytest.mark.parametrize("data, message", BAD_DATA, ids=[str(m)[:30] for _, m in BAD_DATA])
+    (["a", "b"], "X must be numeric"), ([1j, 2j], "Complex data not supported"),
+])  # fmt: skip
 def test_bad_data_are_refused(data, message):
+    """As by ConvexScore; all of them: test_validation.py."""
     with pytest.raises(ValueError, match=message):
         quick(data)
 
