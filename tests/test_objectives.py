@@ -140,11 +140,11 @@ def test_noise_is_not_the_data_drawn_with_the_same_seed():
 
 
 def test_noise_in_the_plane_is_stacked_draw_after_draw():
-    X = np.random.default_rng(0).gamma(2.0, size=(1500, 2))
+    X = np.random.default_rng(0).gamma(2.0, size=(6000, 2))
     problem = denoising(X, noise=0.3, n_draws=2, random_state=1)
-    delta = noise_of(1).standard_normal((1500, 2))
+    delta = noise_of(1).standard_normal((6000, 2))
     assert np.array_equal(problem.points, np.r_[X + 0.3 * delta, X - 0.3 * delta])
-    assert np.array_equal(problem.labels[:1500], -delta / 0.3)
+    assert np.array_equal(problem.labels[:6000], -delta / 0.3)
     assert kstest(-0.3 * problem.labels.ravel(), "norm").pvalue > 0.01
     assert kstest(-0.33 * problem.labels.ravel(), "norm").pvalue < 1e-6  # negative control
     assert problem.divergence == 0.0 and problem.sample_weight is None

@@ -31,18 +31,12 @@ from convexscore.schedules.levels import Level, LevelScore, by_row, check_level,
 from convexscore.schedules.time_grids import as_time_grid
 from convexscore.scores import ScoreLadder, ve_score_to_vp
 
+SAMPLERS = (
+    "ddpm", "ancestral", "probability_flow", "heun", "annealed_langevin", "predictor_corrector",
+)  # fmt: skip
 METHODS: dict[str, Callable[..., DiffusionResult]] = {
-    sampler.__name__: sampler
-    for sampler in (
-        samplers.ddpm,
-        samplers.ancestral,
-        samplers.probability_flow,
-        samplers.heun,
-        samplers.annealed_langevin,
-        samplers.predictor_corrector,
-    )
+    name: getattr(samplers, name) for name in SAMPLERS
 }
-SAMPLERS = tuple(METHODS)
 # What each takes, a grid of times or a ladder of levels among it.
 _TAKES = {name: frozenset(signature(sampler).parameters) for name, sampler in METHODS.items()}
 # Steps along the grid; steps at each level for annealed Langevin.

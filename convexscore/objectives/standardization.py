@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools.typing import Floats
-from convexscore._tools.validation import check_choice, check_points, check_weights
+from convexscore._tools.validation import check_choice, check_weighted_points
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
 
@@ -170,14 +170,11 @@ def standardization(
     True
     """
     check_choice(mode, MODES, name="standardize")
-    points = check_points(X)
-    weights = check_weights(sample_weight, len(points))
+    points, weights = check_weighted_points(X, sample_weight)
     n, d = points.shape
     if mode is None:
         return Standardization.identity(d)
     share = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
-    if weights is not None and not (weights > 0).all():
-        points, share = points[weights > 0], share[weights > 0]
     # Relative to a data point, so that a large offset costs the mean no digits.
     centre = points[0] + share @ (points - points[0])
     standard = points - centre
