@@ -185,7 +185,7 @@ class ConvexDiffusion(DiffusionMethods, Estimator):
         self._check_options()
         points, weights = check_weighted_points(X, sample_weight)
         words = check_random_state(self.random_state).integers(2**63, size=3)
-        noise_seed, fold_seed, level_seed = (np.random.SeedSequence(int(word)) for word in words)
+        noise_seed, fold_seed, level_seed = (int(word) for word in words)
         mode = self.standardize
         if mode == "auto":
             mode = "scale" if self.schedule == "vp" else None
@@ -224,17 +224,10 @@ class ConvexDiffusion(DiffusionMethods, Estimator):
             run=run,
         )
         tol = _SPACE_TOL if self.tol is None and z.shape[1] > 1 else self.tol
+        # one seed for every level: the same displacements, the same search starts
+        how = {"tol": tol, "n_starts": self.n_starts, "seed": level_seed}
         jobs = [
-            # every level spawns the same children: the same displacements, the same search starts
-            delayed(fit_level)(
-                z,
-                weights,
-                problem.at_level(level),
-                float(beta),
-                tol=tol,
-                n_starts=self.n_starts,
-                seed=np.random.SeedSequence(level_seed.entropy),
-            )
+            delayed(fit_level)(z, weights, problem.at_level(level), float(beta), **how)
             for level, beta in zip(levels, betas, strict=True)
         ]
         fits = run(jobs, description="noise levels")

@@ -60,7 +60,7 @@ def fit_level(
     *,
     tol: float | None,
     n_starts: int | None,
-    seed: np.random.SeedSequence,
+    seed: int,
 ) -> LevelFit:
     """Fit one level; an exception becomes the ``error`` of the result, warnings its ``messages``.
 
@@ -76,7 +76,8 @@ def fit_level(
     found: dict[str, Any] = {}
     with recorded_warnings() as messages, threads_for(X.size):
         try:
-            noise, searches = (np.random.default_rng(child) for child in seed.spawn(2))
+            children = np.random.SeedSequence(seed).spawn(2)
+            noise, searches = (np.random.default_rng(child) for child in children)
             training = problem_on(
                 X, problem, sample_weight, rng=noise, searches=searches, n_starts=n_starts
             )

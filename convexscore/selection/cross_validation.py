@@ -83,7 +83,7 @@ def split(
 
 def follow(
     grid: Floats,
-    fold_losses: Callable[[int, float], Floats],
+    fold_losses: Callable[[float], Floats],
     held_weight: Floats,
     rule: SelectionRule,
 ) -> tuple[Floats, int | None]:
@@ -91,7 +91,7 @@ def follow(
 
     Parameters
     ----------
-    fold_losses : index and value of a penalty to the loss of every fold, (folds,).
+    fold_losses : from a penalty to the loss of every fold, (folds,).
 
     Returns
     -------
@@ -100,7 +100,7 @@ def follow(
     losses = np.full((len(held_weight), len(grid)), np.nan)
     for b, value in enumerate(grid):
         try:
-            losses[:, b] = fold_losses(b, float(value))
+            losses[:, b] = fold_losses(float(value))
         except UnboundedObjectiveError:
             return losses, b
         mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
@@ -205,18 +205,16 @@ def select_beta(
     held, held_weight = split(rng.permutation(n), cv, sample_weight)
     total = n if sample_weight is None else sample_weight.sum()
     shares = (1.0 - held_weight / total) ** FOLD_EXPONENT
-    how: dict[str, Any] = {
-        "to_z": full.standardization,
-        "width": held_out_width(full, problem.noise),
-    }
-    how |= {"n_starts": n_starts, "rng": rng, "rough": not searched.exact}
+    width = held_out_width(full, problem.noise)
+    how: dict[str, Any] = {"to_z": full.standardization, "width": width, "n_starts": n_starts}
+    how |= {"rng": rng, "rough": not searched.exact}
     folds = [make_fold(X, sample_weight, rows, problem, **how) for rows in held]
 
     def path(grid: Floats) -> tuple[Floats, int | None]:
         for fold in folds:
             fold.warm = None
 
-        def losses(_: int, beta: float) -> Floats:
+        def losses(beta: float) -> Floats:
             pairs = zip(folds, shares, strict=True)
             return np.array([fold.loss(beta * share) for fold, share in pairs])
 
@@ -241,7 +239,7 @@ def select_beta(
             "reward kinks at single values, or with few points. The fit uses it; give beta, or noise "
             "of the size of the rounding with objective='denoising'.",
             DataWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     best = float(betas[int(np.nanargmin(loss))])
     return BetaSelection(float(betas[chosen]), betas, loss, error, n_folds=cv, beta_min=best)

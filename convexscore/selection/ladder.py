@@ -120,7 +120,7 @@ def select_factor(
     ]
     betas = [scale * np.sqrt(size / n) * share for share in shares for scale in noise]
 
-    def losses_of(_: int, factor: float) -> Floats:
+    def losses_of(factor: float) -> Floats:
         jobs = [
             delayed(_advance)(fold, factor * beta) for fold, beta in zip(folds, betas, strict=True)
         ]

@@ -37,8 +37,8 @@ def choose_betas(
     sample_weight: Floats | None,
     cv: int,
     n_starts: int | None,
-    noise_seed: np.random.SeedSequence,
-    fold_seed: np.random.SeedSequence,
+    noise_seed: int,
+    fold_seed: int,
     run: RunJobs,
 ) -> tuple[Floats, FactorSelection | None]:
     """Beta of each level, and what cross-validation of one factor saw.
@@ -56,7 +56,7 @@ def choose_betas(
     problems = [problem.at_level(level) for level in levels]
     how: dict[str, Any] = {"sample_weight": sample_weight, "cv": cv}
     if beta == "cv-per-level" and enough:
-        words = fold_seed.generate_state(len(levels))
+        words = np.random.SeedSequence(fold_seed).generate_state(len(levels))
         jobs = [
             delayed(cross_validated_beta)(X, each, n_starts=n_starts, seed=int(word), **how)
             for each, word in zip(problems, words, strict=True)
