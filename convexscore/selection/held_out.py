@@ -18,12 +18,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from convexscore._tools.typing import Floats
-from convexscore.objectives import Standardization
+from convexscore.objectives.standardization import Standardization
 
 # Several columns: pairs of opposite normal displacements of each row.
 _PAIRS = 4
 # One column, denoising: points of the trapezoidal rule for the normal law, and how far they reach.
 _NODES, _REACH = 24, 4.2
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """One displacement xi (broadcast to rows) with the weights of the square and of the slope."""
+
+    xi: Floats
+    square: float
+    slope: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +61,12 @@ class HeldOut:
         """Loss of each row, (n,), in standardised units; for denoising the expected squared error."""
         back = self.to_z.inverse
         losses = np.zeros(len(self.rows))
-        for xi, square, slope in self._displacements():
-            at = score(self.rows + self.width * (xi @ back.T)) @ back
-            losses += 0.5 * square * np.einsum("nd,nd->n", at, at)
-            if slope:
-                along = np.einsum("nd,nd->n", at, np.broadcast_to(xi, at.shape))
-                losses += slope * along / self.width
+        for displaced in self._displacements():
+            at = score(self.rows + self.width * (displaced.xi @ back.T)) @ back
+            losses += 0.5 * displaced.square * np.einsum("nd,nd->n", at, at)
+            if displaced.slope:
+                slope = np.einsum("nd,nd->n", at, np.broadcast_to(displaced.xi, at.shape))
+                losses += displaced.slope * slope / self.width
         if self.noise is not None:  # the constant that makes it the expected denoising loss
             losses += 0.5 * self.rows.shape[1] / self.noise**2
         return losses
@@ -66,16 +75,15 @@ class HeldOut:
         """Weighted mean of the losses."""
         return float(np.average(self.losses(score), weights=self.weight))
 
-    def _displacements(self) -> Iterator[tuple[Floats, float, float]]:
-        """Displacements xi (broadcast to rows) with the weights of the square and of the slope."""
+    def _displacements(self) -> Iterator[Displacement]:
         n, d = self.rows.shape
         if d > 1:
             rng = np.random.default_rng(self.seed)
             share = 0.5 / _PAIRS
             for _ in range(_PAIRS):
                 draw = rng.standard_normal((n, d))
-                yield draw, share, share
-                yield -draw, share, share
+                yield Displacement(draw, share, share)
+                yield Displacement(-draw, share, share)
         elif self.noise is not None:
             # no random numbers on the line: the trapezoidal rule, which is exact up to 1e-3 across
             # kinks, scaled to variance one so that it is exact for scores that are linear
@@ -83,8 +91,11 @@ class HeldOut:
             mass: Floats = np.exp(-0.5 * xi**2)
             mass /= mass.sum()
             for value, weight in zip(xi / np.sqrt(mass @ xi**2), mass, strict=True):
-                yield np.array([[value]]), weight, weight
+                yield Displacement(np.array([[value]]), weight, weight)
         else:
             # spread evenly over [x - h, x + h]: the square by Simpson's rule, the slope exactly
-            for value, square in {-1.0: 1.0, -0.5: 4.0, 0.0: 2.0, 0.5: 4.0, 1.0: 1.0}.items():
-                yield np.array([[value]]), square / 12.0, 0.5 if abs(value) == 1.0 else 0.0
+            for value, square in zip(
+                (-1.0, -0.5, 0.0, 0.5, 1.0), (1.0, 4.0, 2.0, 4.0, 1.0), strict=True
+            ):
+                slope = 0.5 if abs(value) == 1.0 else 0.0
+                yield Displacement(np.array([[value]]), square / 12.0, slope)
