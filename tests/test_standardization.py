@@ -163,9 +163,10 @@ def test_labels_are_the_score_of_the_transformed_noise(mode):
     made = standardization(X, mode)
     problem = denoising(X, noise=0.3, n_draws=2, random_state=0)
     covariance = 0.3**2 * made.matrix @ made.matrix.T
-    moved = made.points(problem.points) - made.points(np.tile(X, (2, 1)))
-    expected = -moved @ np.linalg.inv(covariance)
-    assert np.allclose(made.labels(problem.labels), expected, rtol=1e-10, atol=1e-10)
+    image = made.objective(problem)
+    assert image.divergence == 0.0 and image.sample_weight is None
+    moved = image.points - made.points(np.tile(X, (2, 1)))
+    assert np.allclose(image.labels, -moved @ np.linalg.inv(covariance), rtol=1e-10, atol=1e-10)
 
 
 def test_gaussian_score_of_whitened_data_maps_back_to_the_gaussian_score():

@@ -105,6 +105,15 @@ class Standardization:
         moved = replace(network, b=network.b + network.u @ centre, offset=offset)
         return _carried(moved, self.inverse.T, np.zeros(self.dim))
 
+    def objective(self, objective: ScoreObjective) -> ScoreObjective:
+        """The problem of the transformed points and labels, for the score of z.
+
+        The same divergence weight: score matching on z, or denoising with noise of covariance
+        ``noise^2 M M'``.  Its population optimum is the score of z, hence mapped back that of x.
+        """
+        labels = None if objective.labels is None else self.labels(objective.labels)
+        return replace(objective, points=self.points(objective.points), labels=labels)
+
     def objective_back(self, objective: ScoreObjective) -> ScoreObjective:
         """The problem in the units of the data, of one in standard units."""
         if self.name is None:
