@@ -1,6 +1,7 @@
 """Globally optimal two-layer score networks by convex optimisation, each with a certificate."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from convexscore._tools.exceptions import NotIntegrableError as NotIntegrableError
     from convexscore._tools.exceptions import SolverError as SolverError
     from convexscore._tools.exceptions import UnboundedObjectiveError as UnboundedObjectiveError
-    from convexscore.models import ConvexDiffusion as ConvexDiffusion
     from convexscore.models import ConvexScore as ConvexScore
-    from convexscore.models import fit_convex_diffusion as fit_convex_diffusion
+    from convexscore.models import certify as certify
     from convexscore.models import fit_convex_score as fit_convex_score
     from convexscore.models import regularization_path as regularization_path
     from convexscore.models import smallest_beta as smallest_beta
-    from convexscore.models.certify import certify as certify
+    from convexscore.models.diffusion import ConvexDiffusion as ConvexDiffusion
+    from convexscore.models.diffusion import fit_convex_diffusion as fit_convex_diffusion
     from convexscore.persistence import load as load
     from convexscore.persistence import save as save
     from convexscore.scores import PiecewiseLinearScore as PiecewiseLinearScore
@@ -43,43 +44,22 @@ if TYPE_CHECKING:
     from convexscore.solvers import Certificate as Certificate
     from convexscore.solvers import Outcome as Outcome
 
-_PUBLIC = {
-    "fit_convex_score": "models",
-    "ConvexScore": "models",
-    "fit_convex_diffusion": "models",
-    "ConvexDiffusion": "models",
-    "certify": "models",
-    "smallest_beta": "models",
-    "regularization_path": "models",
-    "Certificate": "solvers",
-    "Outcome": "solvers",
-    "TwoLayerNetwork": "scores",
-    "PiecewiseLinearScore": "scores",
-    "load": "persistence",
-    "save": "persistence",
-    "ConvergenceWarning": "_tools.exceptions",
-    "DataWarning": "_tools.exceptions",
-    "NotIntegrableError": "_tools.exceptions",
-    "SolverError": "_tools.exceptions",
-    "UnboundedObjectiveError": "_tools.exceptions",
-}
-_SUBPACKAGES = (
-    "arrangements",
-    "ddpm_errors",
-    "denoisers",
-    "metrics",
-    "models",
-    "objectives",
-    "persistence",
-    "plotting",
-    "programs",
-    "samplers",
-    "schedules",
-    "scores",
-    "selection",
-    "solvers",
-    "targets",
-    "training",
+_HOMES = {
+    "_tools.exceptions": (
+        "ConvergenceWarning", "DataWarning", "NotIntegrableError", "SolverError",
+        "UnboundedObjectiveError",
+    ),
+    "models": ("ConvexScore", "certify", "fit_convex_score", "regularization_path", "smallest_beta"),
+    "models.diffusion": ("ConvexDiffusion", "fit_convex_diffusion"),
+    "persistence": ("load", "save"),
+    "scores": ("PiecewiseLinearScore", "TwoLayerNetwork"),
+    "solvers": ("Certificate", "Outcome"),
+}  # fmt: skip
+_PUBLIC = {name: home for home, names in _HOMES.items() for name in names}
+_SUBPACKAGES = tuple(
+    room.name
+    for room in iter_modules(__path__)
+    if room.name not in ("_tools", "cli") and room.ispkg
 )
 
 __all__ = ["__version__", *_PUBLIC, *_SUBPACKAGES]

@@ -264,7 +264,7 @@ def test_clouds_share_their_axes(monkeypatch):
         (["--out", "no/model.npz"], "there is no folder"),
         (["--samples", "no/s.csv"], "there is no folder"),
         (["--plot", "no/s.png"], "there is no folder"),
-        (["--beta", "auto"], "one per level; got 'auto'"),
+        (["--beta", "auto"], "noise down; got 'auto'"),
         (["--levels", "3;1"], "3;1"),
         (["--schedule", "cosine"], "schedule must be one of 'vp', 've'; got 'cosine'"),
         (["--beta", "1,2"], "one per level"),

@@ -80,9 +80,9 @@ def test_gaussian_regime_without_skip(activation):
 def test_zero_score_from_beta_n(activation):
     x = np.random.default_rng(6).normal(size=30)
     fit = fit_convex_score(x, activation=activation, skip=False, beta=30.0)
-    assert np.abs(fit.score_function(x)).max() < 1e-12
+    assert np.abs(fit.score_function(x)).max() < 1e-12 and fit.certificate_.optimal
     assert fit.certificate_.objective == pytest.approx(0.0, abs=1e-12)
-    assert fit.certificate_.optimal
+    assert np.abs(gaussian_regime(x).network(30.0, activation=activation)(x)).max() == 0.0
 
 
 def test_family_of_optima_has_one_objective():
@@ -112,11 +112,9 @@ def test_family_of_optima_has_one_objective():
 
 def test_weights_are_repetitions():
     x, weights = np.array([0.0, 1.0, 2.5, 4.0]), np.array([2, 1, 3, 1])
-    a = gaussian_regime(x, sample_weight=weights)
-    b = gaussian_regime(np.repeat(x, weights))
-    assert a.beta_1 == pytest.approx(b.beta_1)
-    assert a.beta_skip == pytest.approx(b.beta_skip)
-    assert a.mean == pytest.approx(b.mean)
+    a, b = gaussian_regime(x, sample_weight=weights), gaussian_regime(np.repeat(x, weights))
+    for name in ("beta_1", "beta_skip", "mean", "variance"):
+        assert getattr(a, name) == pytest.approx(getattr(b, name))
 
 
 def test_out_of_regime_is_refused():

@@ -5,11 +5,13 @@ import re
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+from conftest import bimodal, planar
 
 import convexscore
 from convexscore import ConvexDiffusion, fit_convex_diffusion
@@ -18,22 +20,10 @@ from convexscore._tools.recorded_warnings import recorded_warnings
 pytestmark = pytest.mark.slow
 
 
-def line(n=80):
-    rng = np.random.default_rng(0)
-    return np.concatenate([rng.normal(-2.0, 0.7, n - n // 3), rng.normal(2.0, 0.4, n // 3)])
-
-
-def plane(n=40):
-    rng = np.random.default_rng(1)
-    points = rng.normal(size=(n, 2)) @ [[0.9, 0.3], [0.0, 0.5]]
-    points[: n // 2] += 2.5
-    return points
-
-
 # All three kinds of jobs: gradient noise, folds (which carry their state from job to job), levels.
 CASES = {
-    "column": (line(), {"n_levels": 4, "n_draws": 5}),
-    "plane": (plane(), {"n_levels": 3, "n_draws": 2, "tol": 0.05}),
+    "column": (bimodal(80), {"n_levels": 4, "n_draws": 5}),
+    "plane": (planar(), {"n_levels": 3, "n_draws": 2, "tol": 0.05}),
 }
 
 
@@ -68,7 +58,7 @@ def assert_bitwise_equal(a, b):
 
 def test_another_seed_gives_other_numbers(serial):
     """The comparison can fail."""
-    other = fit("column", n_jobs=1).set_params(random_state=6).fit(line())
+    other = fit("column", n_jobs=1).set_params(random_state=6).fit(bimodal(80))
     with pytest.raises(AssertionError):
         assert_bitwise_equal(serial["column"], other)
 
@@ -121,7 +111,7 @@ def test_levels_do_run_on_the_cluster(cluster, monkeypatch):
 
     monkeypatch.setattr(convexscore.models.diffusion, "run_jobs", run_jobs)
     with joblib.parallel_config(backend="dask"):
-        ConvexDiffusion(n_levels=4, beta="rule", random_state=0).fit(line())
+        ConvexDiffusion(n_levels=4, beta="rule", random_state=0).fit(bimodal(80))
     workers = set(client.scheduler_info()["workers"])
     assert {address for _, address in ran} <= workers
     assert [name for name, _ in ran] == 4 * ["gradient noise"] + 4 * ["noise levels"]
@@ -141,7 +131,7 @@ def test_the_cluster_of_the_docs(serial, cluster):
     [block] = re.findall(r"^```py\n(.*?)^```$", text, re.M | re.S)
     assert 'Client("tcp://scheduler:8786")' in block
     block = block.replace("tcp://scheduler:8786", client.scheduler.address)
-    names = {"X": line(18)}  # too few to cross-validate: quick
+    names = {"X": bimodal(18)}  # too few to cross-validate: quick
     try:
         exec(compile(block, "cluster.md", "exec"), names)
         expected = fit_convex_diffusion(names["X"], n_levels=10, random_state=0)
@@ -160,29 +150,20 @@ def test_threads_leave_the_warning_filters_alone():
     filters, shown = list(warnings.filters), warnings.showwarning
     for _ in range(5):
         with joblib.parallel_config(backend="threading", n_jobs=3):
-            ConvexDiffusion(n_levels=6, n_draws=2, beta=3.0, tol=0.05, random_state=0).fit(plane())
+            ConvexDiffusion(n_levels=6, n_draws=2, beta=3.0, tol=0.05, random_state=0).fit(planar())
         assert warnings.filters == filters and warnings.showwarning is shown
 
 
 def in_threads(block, n=8):
-    """Starts all at once, each to end after another time; re-raises what failed."""
-    failures = []
+    """Starts all at once, each to end after another time; raises what failed."""
     barrier = threading.Barrier(n)
 
     def run(k):
-        try:
-            barrier.wait()
-            block(k)
-        except BaseException as error:
-            failures.append(error)
+        barrier.wait()
+        block(k)
 
-    threads = [threading.Thread(target=run, args=(k,)) for k in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(n) as pool:
+        list(pool.map(run, range(n)))
 
 
 def warn_in(recorder, k):
@@ -232,9 +213,5 @@ def test_recording_nests_and_survives_errors():
 
 def test_threads_that_do_not_record_show_their_warnings():
     with pytest.warns(UserWarning, match="from another thread"), recorded_warnings() as messages:
-        other = threading.Thread(
-            target=lambda: warnings.warn("from another thread", UserWarning, stacklevel=1)
-        )
-        other.start()
-        other.join()
+        in_threads(lambda _: warnings.warn("from another thread", UserWarning, stacklevel=1), 1)
     assert messages == []

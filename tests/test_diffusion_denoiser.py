@@ -44,21 +44,17 @@ def good_model():
 
 
 def points(model, n, seed=3):
-    x = LINE.sample(n, random_state=seed) if model.n_features_in_ == 1 else plane(n, seed)
-    return x
+    return LINE.sample(n, random_state=seed) if model.n_features_in_ == 1 else plane(n, seed)
 
 
 # ------------------------------------------------------------------------------------ as a denoiser
 
 
-def test_it_is_a_denoiser(model):
-    assert isinstance(model.denoiser, Denoiser)
-    assert model.denoiser.dim == model.n_features_in_ and model.denoiser.report is None
-
-
 @pytest.mark.parametrize("scale, sigma", PAIRS)
 def test_it_is_tweedie_of_the_models_own_scores(model, scale, sigma):
     """The noise of ve_score is sigma / M: a level of Z, which is ``unit`` times larger in X."""
+    assert isinstance(model.denoiser, Denoiser)
+    assert model.denoiser.dim == model.n_features_in_ and model.denoiser.report is None
     unit = model.standardization_.inverse[0, 0]
     rng = np.random.default_rng(0)
     z = scale * points(model, 30)
@@ -76,14 +72,12 @@ def test_it_is_tweedie_of_the_models_own_scores(model, scale, sigma):
 def test_where_the_units_are_those_of_the_data_it_is_the_models_own_denoiser_and_score():
     model = MODELS["plane-as-it-is"]()
     x = plane(20, seed=4) - 10.0
+    own = ((vp_score, model.score_function), (ve_score, model.ve_score))
     for t in (0.01, 0.3, 2.0):
         np.testing.assert_allclose(model.denoiser(x, *vp(t)), model.denoise(x, t), rtol=1e-9)
-        np.testing.assert_allclose(
-            vp_score(model.denoiser)(x, t), model.score_function(x, t), rtol=1e-7, atol=1e-8
-        )
-        np.testing.assert_allclose(
-            ve_score(model.denoiser)(x, t), model.ve_score(x, t), rtol=1e-7, atol=1e-8
-        )
+        for family, score in own:
+            got = family(model.denoiser)(x, t)
+            np.testing.assert_allclose(got, score(x, t), rtol=1e-7, atol=1e-8)
 
 
 @pytest.mark.parametrize("d", [1, 2])
@@ -130,25 +124,17 @@ def test_noised_laws_take_it(good_model):
 
 
 GRID, LEVELS = exponential_grid(6.0, 250, end=2e-3), geometric_levels(80.0, 0.3, 60)
-RUNS = {
-    "ddpm": lambda score, **run: samplers.ddpm(score, None, GRID, **run),
-    "ancestral": lambda score, **run: samplers.ancestral(score, None, GRID, **run),
-    "probability_flow": lambda score, **run: samplers.probability_flow(score, None, GRID, **run),
-    "heun": lambda score, **run: samplers.heun(score, None, GRID, **run),
-    "annealed_langevin": lambda score, **run: samplers.annealed_langevin(
-        score, None, LEVELS, step=0.01, n_steps=10, **run
-    ),
-    "predictor_corrector": lambda score, **run: samplers.predictor_corrector(
-        score, None, LEVELS, **run
-    ),
-}
+RUNS = dict.fromkeys(("ddpm", "ancestral", "probability_flow", "heun"), (vp_score, GRID, {}))
+RUNS["annealed_langevin"] = (ve_score, LEVELS, {"step": 0.01, "n_steps": 10})
+RUNS["predictor_corrector"] = (ve_score, LEVELS, {})
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_sampler_runs_on_it(good_model, name):
     n = 1000
-    family = ve_score if name in ("annealed_langevin", "predictor_corrector") else vp_score
-    y = RUNS[name](family(good_model.denoiser), n_samples=n, random_state=1).samples
+    family, path, how = RUNS[name]
+    sampler, score = getattr(samplers, name), family(good_model.denoiser)
+    y = sampler(score, None, path, n_samples=n, random_state=1, **how).samples
     floor = metrics.noise_floor(metrics.kolmogorov_smirnov, LINE.sample, n, random_state=0)
     truth = LINE.sample(n, random_state=3)
     assert metrics.kolmogorov_smirnov(y, truth) < 2.0 * floor.upper
@@ -195,10 +181,8 @@ def test_times_by_row_are_the_loop_over_the_rows(model):
     times = np.array([0.0, 0.01, 0.3, 0.3, 2.0, 7.0, 60.0, 1e-5, 0.7])
     x = points(model, len(times))
     scale, sigma = vp(times[1:])
-    calls = {
-        "score_function": model.score_function, "denoise": model.denoise, "ve_score": model.ve_score
-    }  # fmt: skip
-    for name, call in calls.items():
+    for name in ("score_function", "denoise", "ve_score"):
+        call = getattr(model, name)
         rows = np.array([call(row, float(t)) for row, t in zip(x, times, strict=True)])
         np.testing.assert_allclose(call(x, times), rows, rtol=1e-9, atol=1e-12, err_msg=name)
         np.testing.assert_allclose(call(x, times.tolist()), rows, rtol=1e-9, atol=1e-12)

@@ -106,7 +106,7 @@ def fitted(kind):
 
 
 def fails_at_one(x, w, options, beta, *, fit=convexscore.models.diffusion.fit_level, **how):
-    seed = None if options.noise == 1.0 else how["seed"]
+    seed = -1 if options.noise == 1.0 else how["seed"]
     return fit(x, w, options, beta, **{**how, "seed": seed})
 
 

@@ -29,6 +29,8 @@ REVEALED = {
 # line: the error that it must be
 ERRORS = {
     "fit_convex_score(x, bta=1.0)": 'Unexpected keyword argument "bta"',
+    "ConvexScore(bta=1.0)": 'Unexpected keyword argument "bta"',
+    "ConvexDiffusion(bta=1.0)": 'Unexpected keyword argument "bta"',
     "fit_convex_score(x, beta=None)": 'Argument "beta" to "fit_convex_score" has incompatible type',
     "regularization_path(x, beta=1.0)": 'Unexpected keyword argument "beta"',
     "fit.sample(3, random_sate=0)": 'Unexpected keyword argument "random_sate"',

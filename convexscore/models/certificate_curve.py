@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_positive
 from convexscore.models.certify import network_problem
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives.options import GivenProblem
+from convexscore.scores import TwoLayerNetwork
+from convexscore.solvers import training_problem
 from convexscore.solvers.line.certificate import dual_point
 from convexscore.solvers.line.solve import solve
 from convexscore.solvers.line.training import LineTraining
-from convexscore.solvers.training_problem import training_problem
 
 
 class CertificateCurve(NamedTuple):
@@ -29,11 +30,7 @@ def certificate_curve(
     X: ArrayLike,
     *,
     beta: float,
-    objective: str = "score_matching",
-    labels: ArrayLike | None = None,
-    skip: bool | None = None,
-    sample_weight: ArrayLike | None = None,
-    constraint: str | None = None,
+    **given: Unpack[GivenProblem],
 ) -> CertificateCurve:
     r"""Largest \|G\| of the neurons with their kink at t, for every data value t.
 
@@ -81,10 +78,7 @@ def certificate_curve(
     >>> curve.G_abs.round(3).tolist()
     [4.0, 3.364, 2.727, 3.061, 4.0]
     """
-    given, case = network_problem(
-        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
-    )
-    training = training_problem(given, case)
+    training = training_problem(*network_problem(network, X, **given))
     if not isinstance(training, LineTraining):
         raise ValueError(
             f"network must be of one dimension; got {network!r}. certificate_map looks at two columns."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,12 +11,12 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count, check_positive
 from convexscore.models.certify import network_problem
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives.options import GivenProblem
+from convexscore.scores import TwoLayerNetwork
+from convexscore.solvers import training_problem
 from convexscore.solvers.oracles.base import NeuronSet
 from convexscore.solvers.oracles.exact import in_memory
-from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.training import SpaceTraining
-from convexscore.solvers.training_problem import training_problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,9 @@ def certificate_map(
     X: ArrayLike,
     *,
     beta: float,
-    objective: str = "score_matching",
-    labels: ArrayLike | None = None,
-    skip: bool | None = None,
-    sample_weight: ArrayLike | None = None,
-    constraint: str | None = None,
     n_angles: int = 361,
     n_offsets: int = 301,
+    **given: Unpack[GivenProblem],
 ) -> CertificateMap:
     r"""\|\|G\|\| / beta over all lines of the plane, on a grid of directions and offsets.
 
@@ -135,17 +132,9 @@ def certificate_map(
     check_positive(beta, name="beta")
     check_count(n_angles, name="n_angles", minimum=2)
     check_count(n_offsets, name="n_offsets", minimum=2)
-    given, case = network_problem(
-        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
-    )
-    training = training_problem(given, case)
+    training = training_problem(*network_problem(network, X, **given))
     assert isinstance(training, SpaceTraining)
-    return _map_of(training.problem, network, float(beta), n_angles, n_offsets)
-
-
-def _map_of(
-    problem: SpaceProblem, network: TwoLayerNetwork, beta: float, n_angles: int, n_offsets: int
-) -> CertificateMap:
+    problem = training.problem
     neurons = in_memory(problem.neurons)
     rows = problem.rows.judge(network, problem.centre, problem.scale).residual
     folded = (not neurons.activation.odd or problem.case.free_skip) and not neurons.sign
@@ -160,19 +149,10 @@ def _map_of(
     place = np.arctan2(columns.u[:, 1], columns.u[:, 0]) % (2.0 * np.pi)
     other_side = folded & (place >= np.pi)
     place = np.where(other_side, place - np.pi, place)
-    along = np.where(other_side, columns.b, -columns.b)
+    along = problem.scale * np.where(other_side, columns.b, -columns.b)
     measure = "u·G" if neurons.sign else "|u·G|" if neurons.conservative else "‖G‖"
-    return CertificateMap(
-        angles,
-        problem.scale * offsets,
-        ratio,
-        problem.centre,
-        place,
-        problem.scale * along,
-        own,
-        beta,
-        measure,
-    )
+    grid = (angles, problem.scale * offsets, ratio)
+    return CertificateMap(*grid, problem.centre, place, along, own, float(beta), measure)
 
 
 def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: Floats) -> Floats:
@@ -184,14 +164,9 @@ def measure_along(neurons: NeuronSet, residual: Floats, angle: float, offsets: F
     position = neurons.points @ u
     # points with k lines at or before them are at or beyond the first k
     lines = np.searchsorted(offsets, position, side="right")
-    terms = (
-        residual[:, 0],
-        residual[:, 1],
-        residual[:, 0] * position,
-        residual[:, 1] * position,
-        neurons.mass,
-    )
-    between = np.stack([np.bincount(lines, t, minlength=len(offsets) + 1) for t in terms], axis=1)
+    moments = np.column_stack([residual, residual * position[:, None], neurons.mass])
+    counts = [np.bincount(lines, part, minlength=len(offsets) + 1) for part in moments.T]
+    between = np.stack(counts, axis=1)
     beyond = np.cumsum(between[::-1], axis=0)[::-1]
     total, active = beyond[0], beyond[1:]
     # slope 1 on the active side, that of negative arguments on the other

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.random import RandomState, check_random_state
 from convexscore._tools.threads import threads_for
-from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
-    check_count,
     check_points,
     check_positive,
     check_weights,
 )
-from convexscore.objectives.objective import ScoreObjective, score_matching
-from convexscore.objectives.options import OBJECTIVES, Case, make_case, refuse_without_effect
-from convexscore.scores.activations import Activation
-from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.interface import TrainingProblem
-from convexscore.solvers.training_problem import refuse_idle_starts, training_problem
+from convexscore.objectives import ScoreObjective, score_matching
+from convexscore.objectives.options import (
+    OBJECTIVES,
+    Case,
+    GivenProblem,
+    check_effort,
+    make_case,
+    refuse_without_effect,
+)
+from convexscore.scores import Activation, TwoLayerNetwork
+from convexscore.solvers import Certificate, training_problem
+from convexscore.solvers.training_problem import refuse_idle_starts
 
-REFERENCES = ("solve", "residual")
 # Local searches of a certificate: four times those of a fit.
-CERTIFY_STARTS = 256
+_N_STARTS = 256
 
 
 def certify(
@@ -33,15 +37,11 @@ def certify(
     X: ArrayLike,
     *,
     beta: float,
-    objective: str = "score_matching",
-    labels: ArrayLike | None = None,
-    skip: bool | None = None,
-    constraint: str | None = None,
-    sample_weight: ArrayLike | None = None,
     reference: str = "solve",
     tol: float | None = None,
     n_starts: int | None = None,
     random_state: RandomState = 0,
+    **given: Unpack[GivenProblem],
 ) -> Certificate:
     r"""Gap of any two-layer network to the global optimum of its training problem.
 
@@ -105,23 +105,14 @@ def certify(
     >>> certify(lazy, x, beta=4.0).optimal
     False
     """
-    check_choice(reference, REFERENCES, name="reference")
-    check_choice(constraint, (None, "gradient"), name="constraint")
+    check_choice(reference, ("solve", "residual"), name="reference")
+    check_choice(given.get("constraint"), (None, "gradient"), name="constraint")
     check_positive(beta, name="beta")
-    if tol is not None:
-        check_positive(tol, name="tol", hint="It is the relative duality gap.")
-    if n_starts is not None:
-        check_count(n_starts, name="n_starts")
-    given, case = network_problem(
-        network, X, objective, labels, sample_weight, skip=skip, constraint=constraint
-    )
-    with threads_for(given.points.size):
-        problem = training_problem(
-            given,
-            case,
-            n_starts=CERTIFY_STARTS if n_starts is None else n_starts,
-            rng=check_random_state(random_state),
-        )
+    check_effort(tol, n_starts)
+    objective, case = network_problem(network, X, **given)
+    rng, starts = check_random_state(random_state), n_starts or _N_STARTS
+    with threads_for(objective.points.size):
+        problem = training_problem(objective, case, n_starts=starts, rng=rng)
         refuse_idle_starts(n_starts, problem, rough=False)
         problem.check_beta(float(beta))
         return problem.certify(network, float(beta), tol=tol, reference=reference)
@@ -130,10 +121,10 @@ def certify(
 def network_problem(
     network: TwoLayerNetwork,
     X: ArrayLike,
-    objective: str,
-    labels: ArrayLike | None,
-    sample_weight: ArrayLike | None,
     *,
+    objective: str = "score_matching",
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
     skip: bool | None = None,
     constraint: str | None = None,
 ) -> tuple[ScoreObjective, Case]:
@@ -143,18 +134,23 @@ def network_problem(
             f"network must be a TwoLayerNetwork; got {network!r}. Pass fit.network_, or build one with "
             "TwoLayerNetwork(u, w, b, skip=..., offset=...)."
         )
-    case = make_case(
-        network.activation, network.skip is not None if skip is None else skip, constraint
-    )
+    skip = network.skip is not None if skip is None else skip
+    case = make_case(network.activation, skip, constraint)
     if not case.skip and network.skip is not None and network.skip.any():
         raise ValueError("skip=False but the network has a skip connection; pass skip=True.")
-    made = given_objective(X, objective, labels, sample_weight)
+    check_choice(objective, OBJECTIVES, name="objective")
+    if objective == "score_matching":
+        refuse_without_effect(
+            "labels", labels, "objective='score_matching'", "objective='denoising'"
+        )
+        made = score_matching(X, sample_weight=sample_weight)
+    else:
+        made = _labelled(X, labels, sample_weight)
     if made.dim != network.dim:
         raise ValueError(
             f"X must have {network.dim} columns, like the network; got {made.dim}. Pass the points that "
             "the network was fitted to."
         )
-    case.check_dimension(made.dim)
     if constraint is not None and network.dim > 1 and not network.is_conservative():
         raise ValueError(
             f"constraint={constraint!r} but the network is no gradient: every w_j must be parallel to "
@@ -163,26 +159,17 @@ def network_problem(
     return made, case
 
 
-def given_objective(
-    X: ArrayLike,
-    objective: str,
-    labels: ArrayLike | None,
-    sample_weight: ArrayLike | None,
+def _labelled(
+    X: ArrayLike, labels: ArrayLike | None, sample_weight: ArrayLike | None
 ) -> ScoreObjective:
-    """The training objective of given points, for denoising with given labels."""
-    check_choice(objective, OBJECTIVES, name="objective")
-    if objective == "score_matching":
-        refuse_without_effect(
-            "labels", labels, "objective='score_matching'", "objective='denoising'"
-        )
-        return score_matching(X, sample_weight=sample_weight)
+    """The denoising objective of given noisy points and labels."""
     if labels is None:
         raise ValueError(
             "labels must be given with objective='denoising': pass X=fit.noisy_points_ and "
             "labels=fit.noise_labels_, or your own noisy points and -delta/noise."
         )
     points = check_points(X)
-    target: Floats = np.asarray(labels, dtype=np.float64)
+    target = np.asarray(labels, dtype=np.float64)
     if target.size != points.size or not np.isfinite(target).all():
         raise ValueError(
             f"labels must be finite with the shape of X, {points.shape}; got {target.shape}."
@@ -276,10 +263,7 @@ def smallest_beta(
     objective = score_matching(X, sample_weight=sample_weight)
     if objective.dim == 1:
         refuse_without_effect("tol", tol, "one column, whose limit is exact", "several columns")
-    problem: TrainingProblem = training_problem(
-        objective,
-        make_case(activation, skip, constraint),
-        rng=check_random_state(random_state),
-    )
+    case, rng = make_case(activation, skip, constraint), check_random_state(random_state)
+    problem = training_problem(objective, case, rng=rng)
     with threads_for(objective.points.size):
         return problem.smallest_beta(tol=1e-3 if tol is None else tol)

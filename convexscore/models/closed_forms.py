@@ -10,17 +10,17 @@ With :math:`n` the total weight, :math:`\mu, v` the weighted mean and variance o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.validation import check_positive
-from convexscore.objectives.objective import score_matching
-from convexscore.scores.activations import RELU, Activation, get_activation
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives import score_matching
+from convexscore.scores import Activation, TwoLayerNetwork, get_activation
+from convexscore.scores.activations import RELU
 from convexscore.solvers.line.cases import boundedness_limit
-from convexscore.solvers.line.problem import LineProblem, prepare
+from convexscore.solvers.line.problem import prepare
 
 
 @dataclass(frozen=True)
@@ -93,21 +93,16 @@ class GaussianRegime:
                 [], [], [], skip=[[slope]], offset=[-slope * self.mean], activation=activation
             )
         kappa = self.kappa(beta)
-        if kappa == 0.0:
-            return TwoLayerNetwork([], [], [], offset=[0.0], activation=activation)
         low, high = np.nextafter(self.x_min, -np.inf), np.nextafter(self.x_max, np.inf)
         u, w = np.array([1.0, -1.0]), np.array([-kappa * (1.0 - t), kappa * t])
         keep = w != 0.0
         b = -u * np.array([low, high])
         bare = TwoLayerNetwork(u[keep], w[keep], b[keep], offset=[0.0], activation=activation)
-        offset = -float(np.asarray(bare(self.mean)))
-        return TwoLayerNetwork(bare.u, bare.w, bare.b, offset=[offset], activation=activation)
+        return replace(bare, offset=0.0 - np.reshape(bare(self.mean), 1))
 
     def _require(self, beta: float, skip: bool, activation: Activation) -> None:
         beta = check_positive(beta, name="beta")
-        limit = self.beta_1
-        if skip:
-            limit = activation.slope_jump * self.beta_skip
+        limit = activation.slope_jump * self.beta_skip if skip else self.beta_1
         if beta < limit:
             raise ValueError(
                 f"beta = {beta:g} is below {limit:g}, where the optimum stops being Gaussian; "
@@ -152,24 +147,17 @@ def gaussian_regime(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> 
     variance = float(np.dot(data.mass, middle * middle)) / n
     deviation = data.hinge_sums(-data.mass * middle / variance, 0.0)  # k - n r, ties not counted
     beyond = n - np.cumsum(data.mass)
-    bounded = boundedness_limit(data, RELU, False)
-    beta_1 = max(bounded, _linear_threshold(deviation, beyond, data.mass, n))
+    threshold = _linear_threshold(deviation, beyond, data.mass, n)
     gap = float(np.maximum(-deviation, deviation + data.mass).max())
-    beta_skip = max(gap, boundedness_limit(data, RELU, True))
     return GaussianRegime(
         n=n,
-        mean=_mean(problem),
+        mean=problem.center + problem.scale * float(np.dot(data.mass, data.x)) / n,
         variance=variance * problem.scale**2,
         x_min=float(problem.values[0]),
         x_max=float(problem.values[-1]),
-        beta_1=beta_1,
-        beta_skip=beta_skip,
+        beta_1=max(boundedness_limit(data, RELU, False), threshold),
+        beta_skip=max(gap, boundedness_limit(data, RELU, True)),
     )
-
-
-def _mean(problem: LineProblem) -> float:
-    data = problem.data
-    return problem.center + problem.scale * float(np.dot(data.mass, data.x)) / data.total_mass
 
 
 def _linear_threshold(

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore.models.door import as_rows, row_levels
 from convexscore.schedules.levels import Level, by_row, check_noise
-from convexscore.scores.ladder import ScoreLadder
+from convexscore.scores import ScoreLadder
 
 # Less signal than this share of the noise changes no digit of the posterior mean.
 _NO_SIGNAL = 1e-100

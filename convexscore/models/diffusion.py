@@ -5,13 +5,11 @@ from __future__ import annotations
 import reprlib
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from joblib import delayed
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 
 from convexscore._tools.exceptions import SolverError
 from convexscore._tools.parallel import run_jobs
@@ -20,26 +18,20 @@ from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_choice,
     check_count,
-    check_positive,
     check_weighted_points,
 )
 from convexscore.models.diffusion_sampling import DiffusionMethods
+from convexscore.models.estimator import Estimator
 from convexscore.models.ladder_plan import moments, noise_levels, noisy_copies
 from convexscore.models.levels import LevelTable, fit_level, warn_of_levels
-from convexscore.objectives.options import (
-    DiffusionOptions,
-    Problem,
-    make_problem,
-    refuse_without_effect,
-)
-from convexscore.objectives.standardization import Standardization, standardization
-from convexscore.scores.activations import Activation
-from convexscore.scores.ladder import ScoreLadder
-from convexscore.selection.ladder import FactorSelection
+from convexscore.objectives import DiffusionOptions, Standardization, standardization
+from convexscore.objectives.options import check_effort, make_problem, refuse_without_effect
+from convexscore.scores import Activation, ScoreLadder
+from convexscore.selection import FactorSelection
 from convexscore.selection.ladder_betas import choose_betas
-from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
+from convexscore.solvers import problem_on
+from convexscore.solvers.training_problem import refuse_idle_starts
 
-SCHEDULES = ("vp", "ve")
 STANDARDIZE = ("auto", "scale", None, "columns", "whitening")
 _FOLDS = 3
 # Relative gap of a level with several columns: far below what sampling noise leaves undecided.
@@ -47,7 +39,7 @@ _SPACE_TOL = 1e-2
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
+class ConvexDiffusion(DiffusionMethods, Estimator):
     r"""Diffusion model whose score at every noise level is a certified global optimum.
 
     At each level :math:`\sigma_1 > \dots > \sigma_L` the denoising problem of
@@ -180,12 +172,6 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
     progress: bool = False
     random_state: RandomState = None
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = True
-        tags.target_tags.required = False
-        return tags
-
     def fit(
         self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None
     ) -> ConvexDiffusion:
@@ -199,23 +185,31 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         self._check_options()
         points, weights = check_weighted_points(X, sample_weight)
         words = check_random_state(self.random_state).integers(2**63, size=3)
-        noise_seed, fold_seed, level_seed = (np.random.SeedSequence(int(word)) for word in words)
-        to_z = standardization(points, self._standardize_mode(), sample_weight=weights)
+        noise_seed, fold_seed, level_seed = (int(word) for word in words)
+        mode = self.standardize
+        if mode == "auto":
+            mode = "scale" if self.schedule == "vp" else None
+        to_z = standardization(points, mode, sample_weight=weights)
         z = to_z.points(points)
         mean, covariance = moments(z, weights)
-        levels = noise_levels(
-            z,
-            weights,
-            np.sqrt(np.trace(covariance) / len(covariance)),
-            levels=self.levels,
-            n_levels=self.n_levels,
-            sigma_max=self.sigma_max,
-            sigma_min=self.sigma_min,
-        )
+        ends = {name: getattr(self, name) for name in ("n_levels", "sigma_max", "sigma_min")}
+        levels = noise_levels(z, weights, covariance, levels=self.levels, **ends)
         draws = noisy_copies(*z.shape, n_draws=self.n_draws)
-        problem = self._problem(levels[0], draws)
+        problem = make_problem(
+            objective="denoising",
+            activation=self.activation,
+            skip=self.skip,
+            constraint=self.constraint,
+            noise=float(levels[0]),
+            n_draws=draws,
+            labels=self.labels,
+        )
         problem.check_dimension(z.shape[1])
-        self._refuse_idle_starts(z, weights, problem)
+        if self.n_starts is not None:
+            # all levels have as many noisy points: what searches at one does at all
+            one = problem_on(z, problem, weights, rng=np.random.default_rng(0))
+            rough = isinstance(self.beta, str) and self.beta == "cv-per-level"
+            refuse_idle_starts(self.n_starts, one, rough=rough)
         run = partial(run_jobs, n_jobs=self.n_jobs, progress=self.progress)
         betas, selection = choose_betas(
             z,
@@ -230,17 +224,10 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
             run=run,
         )
         tol = _SPACE_TOL if self.tol is None and z.shape[1] > 1 else self.tol
+        # one seed for every level: the same displacements, the same search starts
+        how = {"tol": tol, "n_starts": self.n_starts, "seed": level_seed}
         jobs = [
-            # every level spawns the same children: the same displacements, the same search starts
-            delayed(fit_level)(
-                z,
-                weights,
-                problem.at_level(level),
-                float(beta),
-                tol=tol,
-                n_starts=self.n_starts,
-                seed=np.random.SeedSequence(level_seed.entropy),
-            )
+            delayed(fit_level)(z, weights, problem.at_level(level), float(beta), **how)
             for level, beta in zip(levels, betas, strict=True)
         ]
         fits = run(jobs, description="noise levels")
@@ -259,48 +246,19 @@ class ConvexDiffusion(DiffusionMethods, BaseEstimator):  # type: ignore[misc]
         self.ladder_ = ScoreLadder(self.levels_, tuple(fit.score for fit in good), mean, covariance)
         self.n_draws_ = draws
         self.n_features_in_ = z.shape[1]
-        if hasattr(X, "columns"):  # names of a data frame, as scikit-learn keeps them
-            validate_data(self, X, skip_check_array=True)
-        else:
-            self.__dict__.pop("feature_names_in_", None)
+        self._keep_names(X)
         warn_of_levels(self.certificates_)
         return self
 
     def _check_options(self) -> None:
-        check_choice(self.schedule, SCHEDULES, name="schedule")
+        check_choice(self.schedule, ("vp", "ve"), name="schedule")
         check_choice(self.standardize, STANDARDIZE, name="standardize")
-        if self.tol is not None:
-            check_positive(self.tol, name="tol", hint="It is the relative duality gap of a level.")
-        if self.n_starts is not None:
-            check_count(self.n_starts, name="n_starts")
+        check_effort(self.tol, self.n_starts)
         if not isinstance(self.beta, str) or self.beta == "rule":
             where = f"beta = {reprlib.repr(self.beta)}"
             refuse_without_effect("cv", self.cv, where, "beta='cv' or 'cv-per-level'")
         elif self.cv is not None:
             check_count(self.cv, name="cv", minimum=2)
-
-    def _standardize_mode(self) -> str | None:
-        if self.standardize == "auto":
-            return "scale" if self.schedule == "vp" else None
-        return self.standardize
-
-    def _problem(self, level: float, n_draws: int) -> Problem:
-        return make_problem(
-            objective="denoising",
-            activation=self.activation,
-            skip=self.skip,
-            constraint=self.constraint,
-            noise=float(level),
-            n_draws=n_draws,
-            labels=self.labels,
-        )
-
-    def _refuse_idle_starts(self, z: Floats, weights: Floats | None, problem: Problem) -> None:
-        """All levels have as many noisy points, so what searches at one does at all."""
-        if self.n_starts is not None:
-            one = problem_on(z, problem, sample_weight=weights, rng=np.random.default_rng(0))
-            rough = isinstance(self.beta, str) and self.beta == "cv-per-level"
-            refuse_idle_starts(self.n_starts, one, rough=rough)
 
 
 def fit_convex_diffusion(

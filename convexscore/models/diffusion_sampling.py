@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from inspect import signature
 from typing import Any, Unpack
 
@@ -16,29 +15,28 @@ from convexscore._tools.random import check_random_state
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_choice, check_count, check_points
 from convexscore.models.denoiser import LadderDenoiser
-from convexscore.models.door import as_rows, row_levels, squeezed
+from convexscore.models.door import (
+    as_rows,
+    converted,
+    refuse_idle_trajectory,
+    row_levels,
+    squeezed,
+)
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import refuse_without_effect
-from convexscore.objectives.standardization import Standardization
 from convexscore.samplers import DiffusionResult, RunOptions
 from convexscore.samplers.options import NOT_OF_LEVELS, read_options
 from convexscore.schedules import TimeGrid, exponential_grid, geometric_levels, vp, vp_time
 from convexscore.schedules.levels import Level, LevelScore, by_row, check_level, check_levels
 from convexscore.schedules.time_grids import as_time_grid
-from convexscore.scores.ladder import ScoreLadder
-from convexscore.scores.noised import ve_score_to_vp
+from convexscore.scores import ScoreLadder, ve_score_to_vp
 
+SAMPLERS = (
+    "ddpm", "ancestral", "probability_flow", "heun", "annealed_langevin", "predictor_corrector",
+)  # fmt: skip
 METHODS: dict[str, Callable[..., DiffusionResult]] = {
-    sampler.__name__: sampler
-    for sampler in (
-        samplers.ddpm,
-        samplers.ancestral,
-        samplers.probability_flow,
-        samplers.heun,
-        samplers.annealed_langevin,
-        samplers.predictor_corrector,
-    )
+    name: getattr(samplers, name) for name in SAMPLERS
 }
-SAMPLERS = tuple(METHODS)
 # What each takes, a grid of times or a ladder of levels among it.
 _TAKES = {name: frozenset(signature(sampler).parameters) for name, sampler in METHODS.items()}
 # Steps along the grid; steps at each level for annealed Langevin.
@@ -47,10 +45,6 @@ _N_STEPS, _STEPS_PER_LEVEL = 250, 50
 _LANGEVIN_STEP = 0.1
 # OU time beyond which nothing changes, and before exp(-t) leaves the range of floats.
 _ALL_NOISE = 100.0
-_MEANING = {
-    "vp": "With schedule='vp' it is the Ornstein-Uhlenbeck time.",
-    "ve": "With schedule='ve' it is the noise sigma.",
-}
 
 
 class DiffusionMethods:
@@ -75,17 +69,14 @@ class DiffusionMethods:
             M^{-1}G`, with :math:`\mu` and M of ``standardization_`` (zero and the identity for
             ``standardize=None``).  ``"ve"``: noise sigma of :math:`X + \sigma M^{-1} G`.
         """
-        z, shape, t = self._rows(X, t, "t", _MEANING[self.schedule])
-        scale, sigma = self._noise(t)
-        factor = by_row(scale, z)
-        score = self.ladder_.score(z / factor, sigma / scale) / factor
+        z, shape, scale, sigma = self._noised(X, t)
+        score = self.ladder_.score(z / scale, sigma) / scale
         return self.standardization_.labels_back(score).reshape(shape)
 
     def denoise(self, X: ArrayLike, t: Level) -> Floats:
         r"""E[X | X_t = x] by Tweedie's formula, in the shape and units of ``X``; t as above."""
-        z, shape, t = self._rows(X, t, "t", _MEANING[self.schedule])
-        scale, sigma = self._noise(t)
-        clean = self.ladder_.denoise(z / by_row(scale, z), sigma / scale)
+        z, shape, scale, sigma = self._noised(X, t)
+        clean = self.ladder_.denoise(z / scale, sigma)
         return self.standardization_.points_back(clean).reshape(shape)
 
     def ve_score(self, X: ArrayLike, sigma: Level) -> Floats:
@@ -116,9 +107,14 @@ class DiffusionMethods:
             )
         return LadderDenoiser(self.ladder_, to_z.centre, float(to_z.inverse[0, 0]))
 
-    def _noise(self, t: Level) -> tuple[Any, Level]:
-        """(scale, sigma) of the second argument."""
-        return (1.0, t) if self.schedule == "ve" else vp(np.minimum(t, _ALL_NOISE))
+    def _noised(self, X: ArrayLike, t: Level) -> tuple[Floats, tuple[int, ...], Any, Level]:
+        """Rows of Z, the shape of X, the factor of Z at time t by row, and the noise over it."""
+        check_is_fitted(self)
+        ve = self.schedule == "ve"
+        meaning = "the noise sigma" if ve else "the Ornstein-Uhlenbeck time"
+        z, shape, t = self._rows(X, t, "t", f"With schedule={self.schedule!r} it is {meaning}.")
+        scale, sigma = (1.0, t) if ve else vp(np.minimum(t, _ALL_NOISE))
+        return z, shape, by_row(scale, z), sigma / scale
 
     def _rows(
         self, X: ArrayLike, level: Level, name: str, hint: str = ""
@@ -193,64 +189,46 @@ class DiffusionMethods:
             Names the step and the chains.
         """
         check_is_fitted(self)
-        check_plan(n, method=method, n_steps=n_steps, step=step)
-        sampler = METHODS[method]
+        own = {"variance": variance, "step": step, "n_corrector": n_corrector}
+        own["corrector_step"] = corrector_step
+        check_plan(n, method=method, n_steps=n_steps, grid=grid, levels=levels, **own)
         options = read_options(self.sample, run, without=(*NOT_OF_LEVELS, "n_samples", "dim"))
-        if options["keep_trajectory"] and not return_result:
-            raise ValueError(
-                "keep_trajectory = True has no effect without return_result=True, which returns the "
-                "trajectory beside the samples."
-            )
-        own = {"variance": variance, "step": step, "n_corrector": n_corrector,
-               "corrector_step": corrector_step}  # fmt: skip
-        _refuse_idle(method, {"grid": grid, "levels": levels, **own})
+        refuse_idle_trajectory(options["keep_trajectory"], return_result)
         start_rng, run["random_state"] = check_random_state(options["random_state"]).spawn(2)
         score, path, noise, plan = self._plan(method, n_steps, grid, levels)
         plan.update((name, value) for name, value in own.items() if value is not None)
-        result = sampler(score, self._start(n, x0, noise, start_rng), path, **plan, **run)
-        samples = self._in_data_units(result.samples)
-        if not return_result:
-            return samples
-        trajectory = result.trajectory
-        if trajectory is not None:
-            trajectory = self._in_data_units(trajectory)
-        return replace(result, samples=samples, trajectory=trajectory)
+        start = self._start(n, x0, noise, start_rng)
+        result = METHODS[method](score, start, path, **plan, **run)
+        result = converted(result, lambda z: squeezed(self.standardization_.points_back(z)))
+        return result if return_result else result.samples
 
     def _plan(
         self, method: str, n_steps: int | None, grid: Any, levels: ArrayLike | None
-    ) -> tuple[LevelScore, Any, tuple[float, float], dict[str, Any]]:
+    ) -> tuple[LevelScore, Any, tuple[Any, Any], dict[str, Any]]:
         """The score, the grid or levels, (scale, sigma) of the start, and options by default."""
         first, last = float(self.levels_[0]), float(self.levels_[-1])
         if "grid" in _TAKES[method]:
             if grid is None:
                 grid = exponential_grid(vp_time(first), n_steps or _N_STEPS, end=vp_time(last))
             else:
-                refuse_without_effect(
-                    "n_steps", n_steps, "grid, which has its own steps", "grid=None"
-                )
+                refuse_without_effect("n_steps", n_steps, "grid, which has its own", "grid=None")
             times = as_time_grid(grid)
             noise = vp(min(times.horizon, _ALL_NOISE))
             return ve_score_to_vp(self.ladder_.score), times, noise, {}
         plan: dict[str, Any] = {}
-        annealed = method == "annealed_langevin"
-        if levels is None:
-            levels = (
-                self.levels_ if annealed else geometric_levels(first, last, n_steps or _N_STEPS)
-            )
-        elif not annealed:
-            refuse_without_effect("n_steps", n_steps, "levels, one of each step", "levels=None")
-        ladder = check_levels(levels)
-        if annealed:
+        if method == "annealed_langevin":
+            ladder = check_levels(self.levels_ if levels is None else levels)
             plan["step"] = _LANGEVIN_STEP * float(ladder[-1]) ** 2
             plan["n_steps"] = n_steps or _STEPS_PER_LEVEL
+        elif levels is None:
+            ladder = geometric_levels(first, last, n_steps or _N_STEPS)
+        else:
+            refuse_without_effect("n_steps", n_steps, "levels, one of each step", "levels=None")
+            ladder = check_levels(levels)
         return self.ladder_.score, ladder, (1.0, float(ladder[0])), plan
 
     def _start(
-        self,
-        n: int,
-        x0: ArrayLike | None,
-        noise: tuple[float, float],
-        rng: np.random.Generator,
+        self, n: int, x0: ArrayLike | None, noise: tuple[Any, Any], rng: np.random.Generator
     ) -> Floats:
         """Initial states of Z: given ones, or the Gaussian with the moments of scale Z + sigma G."""
         d = self.n_features_in_
@@ -267,14 +245,9 @@ class DiffusionMethods:
         root = np.linalg.cholesky(scale**2 * covariance + sigma**2 * np.eye(d))
         return scale * mean + rng.standard_normal((n, d)) @ root.T
 
-    def _in_data_units(self, z: Floats) -> Floats:
-        return squeezed(self.standardization_.points_back(z))
 
-
-def check_plan(
-    n: int, *, method: str, n_steps: int | None = None, step: float | None = None
-) -> None:
-    """Refuse what no model samples, whatever it was fitted to.
+def check_plan(n: int, *, method: str, n_steps: int | None = None, **own: Any) -> None:
+    """Refuse what no model samples, whatever it was fitted to, and options that the method does not read.
 
     Raises
     ------
@@ -285,13 +258,7 @@ def check_plan(
     check_choice(method, SAMPLERS, name="method")
     if n_steps is not None:
         check_count(n_steps, name="n_steps")
-    _refuse_idle(method, {"step": step})
-
-
-def _refuse_idle(method: str, given: dict[str, Any]) -> None:
-    """Refuse options that the method does not read, naming those that do."""
-    for name, value in given.items():
+    for name, value in own.items():
         if name not in _TAKES[method]:
-            reads = [key for key, names in _TAKES.items() if name in names]
-            needs = "method=" + " or ".join(map(repr, reads))
-            refuse_without_effect(name, value, f"method={method!r}", needs)
+            needs = " or ".join(repr(key) for key, names in _TAKES.items() if name in names)
+            refuse_without_effect(name, value, f"method={method!r}", f"method={needs}")

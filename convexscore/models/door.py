@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from convexscore._tools.typing import Floats
+from convexscore.samplers import DiffusionResult, LangevinResult
 from convexscore.schedules.levels import Level, by_row
+
+Result = TypeVar("Result", LangevinResult, DiffusionResult)
 
 
 def as_rows(X: ArrayLike, d: int, *, model: str, name: str = "X") -> tuple[Floats, tuple[int, ...]]:
@@ -55,3 +62,18 @@ def row_levels(level: Level, shape: tuple[int, ...], d: int) -> Level:
 def squeezed(rows: Floats) -> Floats:
     """One column without its axis; several as they are."""
     return rows[..., 0] if rows.shape[-1] == 1 else rows
+
+
+def converted(result: Result, back: Callable[[Floats], Floats]) -> Result:
+    """What a sampler returned, samples and trajectory as users know them."""
+    trajectory = None if result.trajectory is None else back(result.trajectory)
+    return replace(result, samples=back(result.samples), trajectory=trajectory)
+
+
+def refuse_idle_trajectory(keep_trajectory: bool, return_result: bool) -> None:
+    """Refuse to keep what nobody will see."""
+    if keep_trajectory and not return_result:
+        raise ValueError(
+            "keep_trajectory = True has no effect without return_result=True, which returns the "
+            "trajectory beside the samples."
+        )

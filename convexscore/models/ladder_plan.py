@@ -45,14 +45,14 @@ def noisy_copies(n: int, d: int, *, n_draws: int | None) -> int:
 def noise_levels(
     z: Floats,
     weights: Floats | None,
-    spread: float,
+    covariance: Floats,
     *,
     levels: ArrayLike | None,
     n_levels: int | None,
     sigma_max: float | None,
     sigma_min: float | None,
 ) -> Floats:
-    """Decreasing VE noise levels: those given, or a geometric ladder for points of this spread.
+    """Decreasing VE noise levels: those given, or a geometric ladder for points of this covariance.
 
     Raises
     ------
@@ -61,10 +61,11 @@ def noise_levels(
     """
     count = _N_LEVELS if n_levels is None else check_count(n_levels, name="n_levels", minimum=2)
     if levels is not None:
-        given = {"n_levels": n_levels, "sigma_max": sigma_max, "sigma_min": sigma_min}
-        for name, value in given.items():
+        ends = {"n_levels": n_levels, "sigma_max": sigma_max, "sigma_min": sigma_min}
+        for name, value in ends.items():
             refuse_without_effect(name, value, "levels, which say everything", "levels=None")
         return check_levels(levels, at_least=2)
+    spread = np.sqrt(np.trace(covariance) / len(covariance))
     top, low = _LARGEST_LEVEL * spread if sigma_max is None else sigma_max, sigma_min
     if low is None:
         size = len(z) if weights is None else float(weights.sum() ** 2 / (weights**2).sum())

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore._tools.exceptions import ConvergenceWarning, DataWarning
 from convexscore._tools.recorded_warnings import recorded_warnings
@@ -17,10 +16,8 @@ from convexscore._tools.tables import aligned
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
 from convexscore.objectives.options import Problem
-from convexscore.scores.base import Score, SpaceScore
-from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.training_problem import problem_on
+from convexscore.scores import Score, SpaceScore, TwoLayerNetwork
+from convexscore.solvers import Certificate, problem_on
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +44,10 @@ class LevelFit:
 
     level: float
     beta: float
-    network: TwoLayerNetwork | None
-    score: Score | None
-    certificate: Certificate | None
-    seconds: float
+    network: TwoLayerNetwork | None = None
+    score: Score | None = None
+    certificate: Certificate | None = None
+    seconds: float = 0.0
     error: str = ""
     messages: tuple[str, ...] = ()
 
@@ -63,7 +60,7 @@ def fit_level(
     *,
     tol: float | None,
     n_starts: int | None,
-    seed: np.random.SeedSequence,
+    seed: int,
 ) -> LevelFit:
     """Fit one level; an exception becomes the ``error`` of the result, warnings its ``messages``.
 
@@ -76,37 +73,24 @@ def fit_level(
     """
     started = perf_counter()
     assert problem.noise is not None
-    fit = None
-    error = ""
+    found: dict[str, Any] = {}
     with recorded_warnings() as messages, threads_for(X.size):
         try:
-            noise, searches = (np.random.default_rng(child) for child in seed.spawn(2))
+            children = np.random.SeedSequence(seed).spawn(2)
+            noise, searches = (np.random.default_rng(child) for child in children)
             training = problem_on(
-                X,
-                problem,
-                sample_weight=sample_weight,
-                rng=noise,
-                searches=searches,
-                n_starts=n_starts,
+                X, problem, sample_weight, rng=noise, searches=searches, n_starts=n_starts
             )
             fit = training.fit(beta, tol=tol)
+            score = fit.score
+            if isinstance(score, SpaceScore):
+                # no chain of a level starts at the data: a model need not carry them, once per level
+                score = replace(score, rows=score.rows[:0].copy())
+            found = {"network": fit.network, "score": score, "certificate": fit.certificate}
         except Exception as failure:  # the other levels must not be lost
-            error = f"{type(failure).__name__}: {failure}"
-    return LevelFit(
-        level=problem.noise,
-        beta=beta,
-        network=None if fit is None else fit.network,
-        score=None if fit is None else _without_rows(fit.score),
-        certificate=None if fit is None else fit.certificate,
-        seconds=perf_counter() - started,
-        error=error,
-        messages=tuple(messages),
-    )
-
-
-def _without_rows(score: Score) -> Score:
-    """No chain of a level starts at the data: a model need not carry them, once per level."""
-    return replace(score, rows=score.rows[:0].copy()) if isinstance(score, SpaceScore) else score
+            found = {"error": f"{type(failure).__name__}: {failure}"}
+    seconds = perf_counter() - started
+    return LevelFit(problem.noise, beta, seconds=seconds, messages=tuple(messages), **found)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,14 +118,11 @@ class LevelTable(Sequence[LevelFit]):
         return len(self.fits)
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            return self._column(key)
-        return self.fits[key]
-
-    def _column(self, name: str) -> NDArray[Any]:
-        if name not in self.COLUMNS:
-            raise KeyError(f"no column {name!r}; choose from {', '.join(self.COLUMNS)}")
-        return np.array([_cell(fit, name) for fit in self.fits])
+        if not isinstance(key, str):
+            return self.fits[key]
+        if key not in self.COLUMNS:
+            raise KeyError(f"no column {key!r}; choose from {', '.join(self.COLUMNS)}")
+        return np.array([_cells(fit)[key] for fit in self.fits])
 
     @property
     def optimal(self) -> bool:
@@ -155,29 +136,21 @@ class LevelTable(Sequence[LevelFit]):
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Columns as lists: ``pandas.DataFrame(table.to_dict())``."""
-        return {name: self._column(name).tolist() for name in self.COLUMNS}
+        return {name: self[name].tolist() for name in self.COLUMNS}
 
     def __repr__(self) -> str:
-        rows = [list(self.COLUMNS)]
-        for fit in self.fits:
-            rows.append([_shown(_cell(fit, name)) for name in self.COLUMNS])
-        return "\n".join(aligned(rows, numbers=True))
+        rows = [[_shown(cell) for cell in _cells(fit).values()] for fit in self.fits]
+        return "\n".join(aligned([self.COLUMNS, *rows], numbers=True))
 
 
-def _cell(fit: LevelFit, name: str) -> Any:
-    if name in ("level", "beta", "seconds"):
-        return getattr(fit, name)
-    certificate = fit.certificate
-    if certificate is None:
-        empty = {"neurons": 0, "exact": False, "outcome": f"failed: {fit.error}"}
-        return empty.get(name, np.nan)
-    return {
-        "neurons": certificate.n_neurons,
-        "gap": certificate.relative_gap,
-        "violation": certificate.max_violation,
-        "exact": certificate.exact,
-        "outcome": str(certificate.outcome),
-    }[name]
+def _cells(fit: LevelFit) -> dict[str, Any]:
+    """One row of the table, by `LevelTable.COLUMNS`."""
+    proof = fit.certificate
+    cells = [0, np.nan, np.nan, False, fit.seconds, f"failed: {fit.error}"]
+    if proof is not None:
+        cells = [proof.n_neurons, proof.relative_gap, proof.max_violation, proof.exact]
+        cells += [fit.seconds, str(proof.outcome)]
+    return dict(zip(LevelTable.COLUMNS, [fit.level, fit.beta, *cells], strict=True))
 
 
 def _shown(cell: Any) -> str:
@@ -187,29 +160,28 @@ def _shown(cell: Any) -> str:
 def warn_of_levels(table: LevelTable) -> None:
     """One warning for all failed levels, one for all that are not certified, one for the rest."""
     failed = [fit for fit in table if fit.error]
-    if failed:
-        warnings.warn(
-            f"{len(failed)} of {len(table)} noise levels failed and are left out (levels "
-            f"{_listed([fit.level for fit in failed])}): {failed[0].error}. The model interpolates "
-            "over them; see certificates_.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
     loose = [fit for fit in table if fit.certificate and not fit.certificate.converged]
+    said = {m for fit in table for m in fit.messages if not m.startswith("column generation")}
+    texts = []
+    if failed:
+        texts.append(
+            f"{len(failed)} of {len(table)} noise levels failed and are left out (levels "
+            f"{_listed(failed)}): {failed[0].error}. The model interpolates over them; see "
+            "certificates_."
+        )
     if loose:
         worst = max(fit.certificate.relative_gap for fit in loose if fit.certificate)
-        warnings.warn(
+        texts.append(
             f"{len(loose)} of {len(table)} noise levels did not converge to the tolerance (levels "
-            f"{_listed([fit.level for fit in loose])}; largest relative gap {worst:.2g}); see "
-            "certificates_, or use a larger tol or beta.",
-            ConvergenceWarning,
-            stacklevel=3,
+            f"{_listed(loose)}; largest relative gap {worst:.2g}); see certificates_, or use a larger "
+            "tol or beta."
         )
-    said = {m for fit in table for m in fit.messages if not m.startswith("column generation")}
+    for text in texts:
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
     if said:
         warnings.warn(" ".join(sorted(said)), DataWarning, stacklevel=3)
 
 
-def _listed(levels: Sequence[float]) -> str:
-    shown = ", ".join(f"{level:.3g}" for level in levels[:5])
-    return shown + (", ..." if len(levels) > 5 else "")
+def _listed(fits: Sequence[LevelFit]) -> str:
+    shown = ", ".join(f"{fit.level:.3g}" for fit in fits[:5])
+    return shown + (", ..." if len(fits) > 5 else "")

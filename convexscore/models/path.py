@@ -18,16 +18,15 @@ from convexscore._tools.typing import Floats
 from convexscore._tools.validation import (
     check_count,
     check_points,
-    check_positive,
     check_weighted_points,
 )
-from convexscore.objectives.options import PathOptions, SolverOptions, make_problem
-from convexscore.scores.network import TwoLayerNetwork
+from convexscore.objectives import PathOptions
+from convexscore.objectives.options import check_effort, make_problem, refuse_without_effect
+from convexscore.scores import TwoLayerNetwork
+from convexscore.selection import HeldOut
 from convexscore.selection.cross_validation import beta_grid, held_out_width
-from convexscore.selection.held_out import HeldOut
-from convexscore.solvers.certificate import Certificate
-from convexscore.solvers.interface import Fit
-from convexscore.solvers.training_problem import problem_on, refuse_idle_starts
+from convexscore.solvers import Certificate, Fit, problem_on
+from convexscore.solvers.training_problem import refuse_idle_starts
 
 # Size of the grid and the factor below the first kink at which it ends.  Several columns: far into
 # over-fitting there are hundreds of neurons, and each further value costs a multiple of all before.
@@ -145,57 +144,43 @@ def regularization_path(
     >>> bool(plane.n_neurons[0] == 0 < plane.n_neurons[-1]), plane.scores[-1](points).shape
     (True, (80, 2))
     """
-    given_options: dict[str, Any] = dict(options)
-    solver = {name: given_options.pop(name, None) for name in SolverOptions.__annotations__}
-    problem = make_problem(**given_options)
-    tol, n_starts = solver["tol"], solver["n_starts"]
-    if tol is not None:
-        check_positive(tol, name="tol", hint="It is the relative duality gap.")
-    if n_starts is not None:
-        check_count(n_starts, name="n_starts")
+    given: dict[str, Any] = dict(options)
+    tol, n_starts, seed = (given.pop(name, None) for name in ("tol", "n_starts", "random_state"))
+    problem = make_problem(**given)
+    check_effort(tol, n_starts)
     points, weights = check_weighted_points(X, sample_weight)
     default_count, ratio = _LINE_GRID if points.shape[1] == 1 else _SPACE_GRID
-    given = betas is not None
-    if given and n_betas is not None:
-        raise ValueError(f"n_betas = {n_betas!r} has no effect with betas; leave one of them out.")
+    if betas is not None:
+        refuse_without_effect("n_betas", n_betas, "betas, which say everything", "betas=None")
     count = default_count if n_betas is None else check_count(n_betas, name="n_betas", minimum=2)
-    streams = Streams.of(check_random_state(solver["random_state"]))
+    streams = Streams.of(check_random_state(seed))
     held_rows = None if X_held_out is None else _check_held(X_held_out, points.shape[1])
     with threads_for(points.size):
         training = problem_on(
             points,
             problem,
-            sample_weight=weights,
+            weights,
             rng=streams.noise,
             searches=streams.searches,
             n_starts=n_starts,
         )
         refuse_idle_starts(n_starts, training, rough=False)
-        grid = _check_betas(betas) if given else beta_grid(training, count, ratio)
+        grid = beta_grid(training, count, ratio) if betas is None else _check_betas(betas)
         training.check_beta(float(grid[-1]))
         fits: list[Fit] = []
         for beta in grid:
+            warm = fits[-1].warm if fits else None
             try:
-                fits.append(
-                    training.fit(
-                        float(beta), tol=tol, warm=fits[-1].warm if fits else None, effort=1
-                    )
-                )
+                fits.append(training.fit(float(beta), tol=tol, warm=warm, effort=1))
             except UnboundedObjectiveError:
-                if given or not fits:
+                if betas is not None or not fits:
                     raise
                 _warn_of_the_end(grid, len(fits))
                 break
     held_out = None
     if held_rows is not None:
-        held = HeldOut(
-            held_rows,
-            np.ones(len(held_rows)),
-            held_out_width(training, problem.noise),
-            problem.noise,
-            training.standardization,
-            int(streams.held_out.integers(2**63)),
-        )
+        width, seed = held_out_width(training, problem.noise), int(streams.held_out.integers(2**63))
+        held = HeldOut(held_rows, None, width, problem.noise, training.standardization, seed)
         held_out = np.array([held.mean(fit.score) for fit in fits])
     return RegularizationPath(
         betas=grid[: len(fits)],
@@ -209,7 +194,7 @@ def regularization_path(
 
 def _check_betas(betas: Any) -> Floats:
     grid = np.sort(np.atleast_1d(np.asarray(betas, dtype=np.float64)))[::-1]
-    if grid.ndim != 1 or grid.size == 0 or not np.isfinite(grid).all() or (grid <= 0).any():
+    if grid.ndim != 1 or grid.size == 0 or not (np.isfinite(grid) & (grid > 0)).all():
         raise ValueError(f"betas must be positive finite numbers; got {betas!r}.")
     return grid
 

@@ -10,7 +10,7 @@ their labels and :math:`\delta = 0`.  Everything downstream sees only these four
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -102,22 +102,30 @@ class Denoising:
         # seed k would be those very numbers.
         own = np.random.default_rng(rng.integers(2**63))
         delta = _antithetic(own, self.n_draws, (n, d))
-        weights = sample_weight
-        if weights is not None and not (weights > 0).all():
+        weights = repeated = sample_weight
+        if weights is not None:
             # After drawing: the noise of a point does not depend on the weights of others.
             live = weights > 0
             points, delta, weights = points[live], delta[:, live], weights[live]
+            repeated = np.tile(weights, self.n_draws)
         noisy = (points + self.noise * delta).reshape(-1, d)
-        if self.labels == "noisy":
-            target = (-delta / self.noise).reshape(-1, d)
-        else:
+        target = (-delta / self.noise).reshape(-1, d)
+        if self.labels == "smoothed":
             target = smoothed_score(points, noisy, noise=self.noise, sample_weight=weights)
-        return ScoreObjective(
-            noisy, target, 0.0, None if weights is None else np.tile(weights, self.n_draws)
-        )
+        return ScoreObjective(noisy, target, 0.0, repeated)
 
 
 Objective: TypeAlias = ScoreMatching | Denoising
+
+
+def checked_denoising(noise: Any, n_draws: Any, labels: Any) -> Denoising:
+    """The denoising objective that these options name."""
+    hint = "It is in the units of the data, for example 0.3 * X.std()."
+    return Denoising(
+        check_positive(noise, name="noise", hint=hint),
+        check_count(n_draws, name="n_draws"),
+        check_choice(labels, LABELS, name="labels"),
+    )
 
 
 def score_matching(X: ArrayLike, *, sample_weight: ArrayLike | None = None) -> ScoreObjective:
@@ -206,12 +214,7 @@ def denoising(
     (6, 2)
     """
     points = check_points(X)
-    hint = "Give the noise level in the units of the data, e.g. 0.5 * X.std()."
-    kind = Denoising(
-        check_positive(noise, name="noise", hint=hint),
-        check_count(n_draws, name="n_draws"),
-        check_choice(labels, LABELS, name="labels"),
-    )
+    kind = checked_denoising(noise, n_draws, labels)
     weights = check_weights(sample_weight, len(points))
     return kind.build(points, weights, check_random_state(random_state))
 

@@ -13,10 +13,10 @@ from convexscore._tools.random import RandomState
 from convexscore._tools.validation import check_choice, check_count, check_positive
 from convexscore.objectives.objective import (
     DEFAULT_DRAWS,
-    LABELS,
     Denoising,
     Objective,
     ScoreMatching,
+    checked_denoising,
 )
 from convexscore.scores.activations import Activation, get_activation
 
@@ -25,15 +25,20 @@ CONSTRAINTS = (None, "density", "gradient", "log-concave")
 STANDARDIZE = (None, "columns", "whitening")
 
 
-class ProblemOptions(TypedDict, total=False):
-    """What names a training problem; every entry is documented at :class:`convexscore.ConvexScore`."""
+class NetworkOptions(TypedDict, total=False):
+    """Which networks compete, and on how many noisy copies."""
 
-    objective: str
     activation: str | Activation
     skip: bool
     constraint: str | None
-    noise: float | None
     n_draws: int | None
+
+
+class ProblemOptions(NetworkOptions, total=False):
+    """What names a training problem; every entry is documented at :class:`convexscore.ConvexScore`."""
+
+    objective: str
+    noise: float | None
     labels: str | None
     standardize: str | None
 
@@ -59,7 +64,7 @@ class ScoreOptions(PathOptions, total=False):
     one_standard_error: bool
 
 
-class DiffusionOptions(SolverOptions, total=False):
+class DiffusionOptions(NetworkOptions, SolverOptions, total=False):
     """The options of a diffusion model, documented at :class:`convexscore.ConvexDiffusion`."""
 
     schedule: str
@@ -67,16 +72,22 @@ class DiffusionOptions(SolverOptions, total=False):
     levels: ArrayLike | None
     sigma_max: float | None
     sigma_min: float | None
-    activation: str | Activation
-    skip: bool
-    constraint: str | None
     beta: str | float | ArrayLike
-    n_draws: int | None
     labels: str
     standardize: str | None
     cv: int | None
     n_jobs: int | None
     progress: bool
+
+
+class GivenProblem(TypedDict, total=False):
+    """The problem that a given network is an answer to, documented at :func:`convexscore.certify`."""
+
+    objective: str
+    labels: ArrayLike | None
+    skip: bool | None
+    constraint: str | None
+    sample_weight: ArrayLike | None
 
 
 @dataclass(frozen=True)
@@ -186,12 +197,17 @@ def make_problem(
             "noise must be given with objective='denoising'; got None. It is the noise level in the "
             "units of the data, for example noise=0.3 * X.std()."
         )
-    denoising = Denoising(
-        check_positive(noise, name="noise", hint="It is in the units of the data."),
-        DEFAULT_DRAWS if n_draws is None else check_count(n_draws, name="n_draws"),
-        "noisy" if labels is None else check_choice(labels, LABELS, name="labels"),
-    )
-    return Problem(denoising, case, standardize)
+    draws = DEFAULT_DRAWS if n_draws is None else n_draws
+    kind = checked_denoising(noise, draws, "noisy" if labels is None else labels)
+    return Problem(kind, case, standardize)
+
+
+def check_effort(tol: Any, n_starts: Any) -> None:
+    """Refuse what no solver takes."""
+    if tol is not None:
+        check_positive(tol, name="tol", hint="It is the relative duality gap.")
+    if n_starts is not None:
+        check_count(n_starts, name="n_starts")
 
 
 def refuse_without_effect(name: str, value: Any, where: str, needs: str) -> None:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
+
 Indices = NDArray[np.intp]
 
 # Kernel sums are formed in blocks of at most this many numbers (16 MB).

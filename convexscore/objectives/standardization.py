@@ -11,16 +11,16 @@ a problem in z weigh directions differently, which is what standardising is for.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convexscore._tools.validation import check_choice, check_points, check_weights
+from convexscore._tools.typing import Floats
+from convexscore._tools.validation import check_choice, check_weighted_points
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
-
-Floats = NDArray[np.float64]
 
 MODES = (None, "scale", "columns", "whitening")
 
@@ -92,24 +92,17 @@ class Standardization:
         A network with ``w = y u`` and symmetric ``V`` stays one.
         """
         if self.name is None:
-            return self._checked(network)
-        return _carried(self._checked(network), self.matrix.T, -self.centre)
+            return network
+        return _carried(network, self.matrix.T, -self.centre)
 
     def network_forward(self, network: TwoLayerNetwork) -> TwoLayerNetwork:
         """The network in z for a network in x; the inverse of :meth:`network_back`."""
         if self.name is None:
-            return self._checked(network)
+            return network
         # The bias moves first, by the weights of x: b_z = b_x + u_x.mu, c_z = M^-T (c_x + V_x mu).
-        net = self._checked(network)
-        offset = net.offset if net.skip is None else net.offset + net.skip @ self.centre
-        moved = TwoLayerNetwork(
-            net.u,
-            net.w,
-            net.b + net.u @ self.centre,
-            skip=net.skip,
-            offset=offset,
-            activation=net.activation,
-        )
+        centre, skip = self.centre, network.skip
+        offset = network.offset if skip is None else network.offset + skip @ centre
+        moved = replace(network, b=network.b + network.u @ centre, offset=offset)
         return _carried(moved, self.inverse.T, np.zeros(self.dim))
 
     def objective(self, objective: ScoreObjective) -> ScoreObjective:
@@ -122,7 +115,7 @@ class Standardization:
         return replace(objective, points=self.points(objective.points), labels=labels)
 
     def objective_back(self, objective: ScoreObjective) -> ScoreObjective:
-        """The problem in the units of the data, inverse of :meth:`objective`."""
+        """The problem in the units of the data, of one in standard units."""
         if self.name is None:
             return objective
         labels = None if objective.labels is None else self.labels_back(objective.labels)
@@ -137,21 +130,9 @@ class Standardization:
             )
         return array
 
-    def _checked(self, network: TwoLayerNetwork) -> TwoLayerNetwork:
-        if network.dim != self.dim:
-            raise ValueError(
-                f"network must have dimension {self.dim}, as the standardised data; got "
-                f"{network.dim}. Pass a network fitted to these data."
-            )
-        return network
-
 
 def standardization(
-    X: ArrayLike,
-    mode: str | None,
-    *,
-    sample_weight: ArrayLike | None = None,
-    name: str = "X",
+    X: ArrayLike, mode: str | None, *, sample_weight: ArrayLike | None = None
 ) -> Standardization:
     r"""The standardisation of some data.
 
@@ -167,8 +148,6 @@ def standardization(
         root of the correlation matrix C, so that :math:`M\hat\Sigma M^\top = I`.
     sample_weight : array_like of shape (n,), optional
         Weights of mean and covariance.
-    name : str
-        What error messages call the data.
 
     Returns
     -------
@@ -200,14 +179,11 @@ def standardization(
     True
     """
     check_choice(mode, MODES, name="standardize")
-    points = check_points(X, name=name)
-    weights = check_weights(sample_weight, len(points))
+    points, weights = check_weighted_points(X, sample_weight)
     n, d = points.shape
     if mode is None:
         return Standardization.identity(d)
     share = np.full(n, 1.0 / n) if weights is None else weights / weights.sum()
-    if weights is not None and not (weights > 0).all():
-        points, share = points[weights > 0], share[weights > 0]
     # Relative to a data point, so that a large offset costs the mean no digits.
     centre = points[0] + share @ (points - points[0])
     standard = points - centre
@@ -217,7 +193,7 @@ def standardization(
         unit = 2.0 ** round(np.log2(largest.max()))
         scale = unit * float(np.sqrt((share @ (standard / unit) ** 2).mean()))
         return Standardization(centre, np.eye(d) / scale, np.eye(d) * scale, mode)
-    _refuse_constant_columns(points, largest <= _CONSTANT_ULPS * rounding, mode, name)
+    _refuse_constant_columns(points, largest <= _CONSTANT_ULPS * rounding, mode)
     # Powers of two keep the squares of tiny and huge columns in range.
     unit = 2.0 ** np.round(np.log2(largest))
     standard /= unit
@@ -229,7 +205,7 @@ def standardization(
     standard *= np.sqrt(share)[:, None]
     _, spread, axes = np.linalg.svd(np.linalg.qr(standard, mode="r"), full_matrices=False)
     noise = max(len(points), d) * np.finfo(float).eps + 4.0 * float((rounding / deviation).max())
-    _refuse_dependent_columns(points, int((spread > noise * spread[0]).sum()), name)
+    _refuse_dependent_columns(points, int((spread > noise * spread[0]).sum()))
     matrix = (axes.T / spread) @ axes / deviation
     inverse = deviation[:, None] * ((axes.T * spread) @ axes)
     return Standardization(centre, matrix, inverse, mode)
@@ -244,36 +220,24 @@ def _carried(net: TwoLayerNetwork, by: Floats, shift: Floats) -> TwoLayerNetwork
         if np.array_equal(net.skip, net.skip.T):
             skip = 0.5 * (skip + skip.T)
         offset = offset + skip @ shift
-    return TwoLayerNetwork(
-        u, net.w @ by.T, net.b + u @ shift, skip=skip, offset=offset, activation=net.activation
-    )
+    return replace(net, u=u, w=net.w @ by.T, b=net.b + u @ shift, skip=skip, offset=offset)
 
 
-def _refuse_constant_columns(
-    points: Floats, constant: NDArray[np.bool_], mode: str, name: str
-) -> None:
+def _refuse_constant_columns(points: Floats, constant: NDArray[np.bool_], mode: str) -> None:
     if constant.any():
-        index = np.flatnonzero(constant)
-        which = f"column {index[0]}" if index.size == 1 else f"columns {_listed(index)}"
-        rest = f"np.delete({name}, {_listed(index)}, axis=1)"
+        index = np.flatnonzero(constant).tolist()
         raise ValueError(
-            f"standardize={mode!r} needs columns that vary, but {which} of {name} "
-            f"{'is' if index.size == 1 else 'are'} constant up to rounding ({points[0, index[0]]:g}"
-            f"). Drop {'it' if index.size == 1 else 'them'}, for example {rest}, or use "
-            "standardize=None."
+            f"standardize={mode!r} needs columns that vary, but column {index[0]} of X is constant up "
+            f"to rounding ({points[0, index[0]]:g}). Drop what is constant, for example "
+            f"np.delete(X, {reprlib.repr(index)}, axis=1), or use standardize=None."
         )
 
 
-def _refuse_dependent_columns(points: Floats, rank: int, name: str) -> None:
+def _refuse_dependent_columns(points: Floats, rank: int) -> None:
     n, d = points.shape
     if rank < d:
         raise ValueError(
-            f"standardize='whitening' needs linearly independent columns, but {name} "
-            f"({n} rows, {d} columns) has rank {rank} after centring. Use standardize='columns', "
-            f"drop {d - rank} dependent columns, or reduce {name} to {rank} columns by PCA."
+            f"standardize='whitening' needs linearly independent columns, but X ({n} rows, {d} columns) "
+            f"has rank {rank} after centring. Use standardize='columns', drop {d - rank} dependent "
+            f"columns, or reduce X to {rank} columns by PCA."
         )
-
-
-def _listed(index: NDArray[np.intp]) -> str:
-    shown = ", ".join(str(k) for k in index[:5])
-    return f"[{shown}{', ...' if index.size > 5 else ''}]"

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
 from convexscore._tools.typing import Floats
 from convexscore._tools.validation import check_count
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import Problem
 from convexscore.selection.held_out import HeldOut
 from convexscore.selection.rules import FOLD_EXPONENT, SelectionRule, fold_statistics, rule_for
-from convexscore.solvers.interface import TrainingProblem
-from convexscore.solvers.training_problem import problem_on
+from convexscore.solvers import TrainingProblem, problem_on
 
 # The grid ends at least this factor above the boundedness limit where that is known.
 _ABOVE_LIMIT = 1.15
@@ -67,25 +67,23 @@ def beta_grid(problem: TrainingProblem, n_betas: int, ratio: float) -> Floats:
     return np.geomspace(max(1.02 * top, 2.0 * bottom), bottom, n_betas)
 
 
-def check_folds(n: int, cv: int) -> int:
-    """Number of folds, at least two with two samples each."""
-    cv = check_count(cv, name="cv", minimum=2)
-    if n < 2 * cv:
-        raise ValueError(
-            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
-            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
-        )
-    return cv
-
-
 def held_out_width(problem: TrainingProblem, noise: float | None) -> float:
     """Width of the held-out loss in standardised units: the noise level, or a fraction of a bandwidth."""
     return problem.blur if noise is None else noise
 
 
+def split(
+    order: NDArray[np.intp], cv: int, sample_weight: Floats | None
+) -> tuple[list[NDArray[np.intp]], Floats]:
+    """Held-out rows of the folds and their weights."""
+    held = np.array_split(order, cv)
+    weights = np.array([len(f) if sample_weight is None else sample_weight[f].sum() for f in held])
+    return held, weights
+
+
 def follow(
     grid: Floats,
-    fold_losses: Callable[[int, float], Floats],
+    fold_losses: Callable[[float], Floats],
     held_weight: Floats,
     rule: SelectionRule,
 ) -> tuple[Floats, int | None]:
@@ -93,7 +91,7 @@ def follow(
 
     Parameters
     ----------
-    fold_losses : index and value of a penalty to the loss of every fold, (folds,).
+    fold_losses : from a penalty to the loss of every fold, (folds,).
 
     Returns
     -------
@@ -102,7 +100,7 @@ def follow(
     losses = np.full((len(held_weight), len(grid)), np.nan)
     for b, value in enumerate(grid):
         try:
-            losses[:, b] = fold_losses(b, float(value))
+            losses[:, b] = fold_losses(float(value))
         except UnboundedObjectiveError:
             return losses, b
         mean, _ = fold_statistics(losses[:, : b + 1], held_weight)
@@ -131,40 +129,47 @@ def make_fold(
     sample_weight: Floats | None,
     held: NDArray[np.intp],
     problem: Problem,
-    full: TrainingProblem,
     *,
+    to_z: Standardization,
     width: float,
-    rough: bool,
     n_starts: int | None,
     rng: np.random.Generator,
+    rough: bool = True,
+    searches: np.random.Generator | None = None,
+    seed: int | None = None,
 ) -> Fold:
-    """The fold that leaves out the rows ``held``, in the standardised units of all data."""
+    """The fold that leaves out the rows ``held``, in the standardised units of all data.
+
+    ``searches`` and ``seed`` (of the displacements of held-out rows) come from ``rng`` if not given.
+    """
     train = np.ones(len(X), dtype=bool)
     train[held] = False
-    inside = problem_on(
+    inside, outside = (
+        None if sample_weight is None else sample_weight[rows] for rows in (train, held)
+    )
+    training = problem_on(
         X[train],
         problem,
-        sample_weight=None if sample_weight is None else sample_weight[train],
+        inside,
         rng=rng,
-        searches=rng.spawn(1)[0],
+        searches=rng.spawn(1)[0] if searches is None else searches,
         n_starts=n_starts,
-        to_z=full.standardization,
+        to_z=to_z,
         rough=rough,
     )
-    weight = np.ones(len(held)) if sample_weight is None else sample_weight[held]
-    seed = int(rng.integers(2**63))
-    return Fold(inside, HeldOut(X[held], weight, width, problem.noise, full.standardization, seed))
+    seed = int(rng.integers(2**63)) if seed is None else seed
+    return Fold(training, HeldOut(X[held], outside, width, problem.noise, to_z, seed))
 
 
 def select_beta(
     X: Floats,
     full: TrainingProblem,
     problem: Problem,
-    *,
     sample_weight: Floats | None,
+    *,
     cv: int,
-    n_betas: int | None,
-    one_standard_error: bool,
+    n_betas: int | None = None,
+    one_standard_error: bool = False,
     n_starts: int | None,
     rng: np.random.Generator,
 ) -> BetaSelection:
@@ -188,40 +193,32 @@ def select_beta(
     ``cv`` paths of up to ``n_betas`` rough fits.
     """
     rule = rule_for(X.shape[1])
-    cv = check_folds(len(X), cv)
+    n, cv = len(X), check_count(cv, name="cv", minimum=2)
+    if n < 2 * cv:
+        raise ValueError(
+            f"beta='cv' with cv = {cv} needs at least {2 * cv} samples; got {n}. Give a number for "
+            f"beta (sqrt(n) = {np.sqrt(n):.2g} is a common size) or a smaller cv."
+        )
     count = rule.n_betas if n_betas is None else check_count(n_betas, name="n_betas", minimum=2)
     searched = full.searching(rng.spawn(1)[0], rough=True)
     betas = beta_grid(searched, count, rule.grid_ratio)
-    held = np.array_split(rng.permutation(len(X)), cv)
-    weights = np.ones(len(X)) if sample_weight is None else sample_weight
-    held_weight = np.array([weights[fold].sum() for fold in held])
-    shares = (1.0 - held_weight / weights.sum()) ** FOLD_EXPONENT
-    folds = [
-        make_fold(
-            X,
-            sample_weight,
-            fold,
-            problem,
-            full,
-            width=held_out_width(full, problem.noise),
-            rough=not searched.exact,
-            n_starts=n_starts,
-            rng=rng,
-        )
-        for fold in held
-    ]
+    held, held_weight = split(rng.permutation(n), cv, sample_weight)
+    total = n if sample_weight is None else sample_weight.sum()
+    shares = (1.0 - held_weight / total) ** FOLD_EXPONENT
+    width = held_out_width(full, problem.noise)
+    how: dict[str, Any] = {"to_z": full.standardization, "width": width, "n_starts": n_starts}
+    how |= {"rng": rng, "rough": not searched.exact}
+    folds = [make_fold(X, sample_weight, rows, problem, **how) for rows in held]
 
     def path(grid: Floats) -> tuple[Floats, int | None]:
         for fold in folds:
             fold.warm = None
-        return follow(
-            grid,
-            lambda b, beta: np.array(
-                [fold.loss(beta * share) for fold, share in zip(folds, shares, strict=True)]
-            ),
-            held_weight,
-            rule,
-        )
+
+        def losses(beta: float) -> Floats:
+            pairs = zip(folds, shares, strict=True)
+            return np.array([fold.loss(beta * share) for fold, share in pairs])
+
+        return follow(grid, losses, held_weight, rule)
 
     losses, unbounded = path(betas)
     if unbounded is not None and 0 < unbounded < _FEW:
@@ -237,19 +234,12 @@ def select_beta(
     chosen = rule.choose(losses, held_weight, one_standard_error=one_standard_error)
     if chosen == count - 1 and unbounded is None:
         warnings.warn(
-            f"beta='cv': the held-out loss is still falling at the smallest beta of the grid "
-            f"({betas[-1]:.3g}); this happens with tied or discrete data, where score matching "
-            "rewards kinks at single values, or with few points. The fit uses it; give beta, or noise "
+            f"beta='cv': the held-out loss is flat or still falling at the smallest beta of the grid "
+            f"({betas[-1]:.3g}). With score matching this happens with tied or discrete data, which "
+            "reward kinks at single values, or with few points. The fit uses it; give beta, or noise "
             "of the size of the rounding with objective='denoising'.",
             DataWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    best = int(np.nanargmin(loss))
-    return BetaSelection(
-        beta=float(betas[chosen]),
-        betas=betas,
-        loss=loss,
-        standard_error=error,
-        n_folds=cv,
-        beta_min=float(betas[best]),
-    )
+    best = float(betas[int(np.nanargmin(loss))])
+    return BetaSelection(float(betas[chosen]), betas, loss, error, n_folds=cv, beta_min=best)

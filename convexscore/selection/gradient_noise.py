@@ -14,10 +14,10 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from convexscore._tools.typing import Floats
-from convexscore.objectives.objective import Denoising, ScoreObjective
+from convexscore.objectives import ScoreObjective, smoothed_score
+from convexscore.objectives.objective import Denoising
 from convexscore.objectives.options import Case, Problem
-from convexscore.objectives.smoothed_labels import smoothed_score
-from convexscore.solvers.training_problem import training_problem
+from convexscore.solvers import training_problem
 
 # Replicates of the multipliers: their median scatters by a fifth at small noise, by half at large.
 _N_REPLICATES = 9

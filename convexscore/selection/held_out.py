@@ -35,7 +35,7 @@ class HeldOut:
     Attributes
     ----------
     rows : (n, d) in the units of the data.
-    weight : (n,)
+    weight : (n,), or None for ones
     width : h in standardised units: the noise level, or a fraction of a bandwidth.
     noise : the noise level of denoising, None for score matching.
     to_z : the map to standardised units, in which loss and width are measured.
@@ -44,7 +44,7 @@ class HeldOut:
     """
 
     rows: Floats
-    weight: Floats
+    weight: Floats | None
     width: float
     noise: float | None
     to_z: Standardization

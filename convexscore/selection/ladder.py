@@ -7,7 +7,9 @@ than one of beta per level, and far less at the mercy of a fold.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +19,10 @@ from numpy.typing import NDArray
 from convexscore._tools.parallel import RunJobs
 from convexscore._tools.threads import threads_for
 from convexscore._tools.typing import Floats
+from convexscore.objectives import Standardization
 from convexscore.objectives.options import Problem
-from convexscore.objectives.standardization import Standardization
-from convexscore.selection.cross_validation import Fold, check_folds, follow
-from convexscore.selection.held_out import HeldOut
+from convexscore.selection.cross_validation import Fold, follow, make_fold, split
 from convexscore.selection.rules import FOLD_EXPONENT, LADDER_RULE, fold_statistics
-from convexscore.solvers.training_problem import problem_on
 
 # Factors that cross-validation looks at, from "hardly any neuron" to "follows single points".
 FACTORS = np.geomspace(1.5, 1.5 * LADDER_RULE.grid_ratio, LADDER_RULE.n_betas)
@@ -92,26 +92,35 @@ def select_factor(
     run : where the folds are fitted.
     """
     n, one_column = len(X), X.shape[1] == 1
-    cv = check_folds(n, cv)
-    weights = np.ones(n) if sample_weight is None else sample_weight
     size = min(n, _MOST_POINTS[one_column])
     order = rng.permutation(n)[:size]
-    shrink = np.sqrt(size / n)
-    held_out = np.array_split(order, cv)
-    held_weight = np.array([weights[held].sum() for held in held_out])
+    held_out, held_weight = split(order, cv, sample_weight)
     shares = (1.0 - held_weight / held_weight.sum()) ** FOLD_EXPONENT
-    seeds = tuple(int(s) for s in rng.integers(2**63, size=3))
-    rows = []
-    for held in held_out:
-        train = np.setdiff1d(order, held)
-        inside = None if sample_weight is None else weights[train]
-        rows.append((X[train], inside, X[held], weights[held]))
+    noise_seed, search_seed, seed = (int(s) for s in rng.integers(2**63, size=3))
+    chosen = np.sort(order)
+    rows, inside = X[chosen], None if sample_weight is None else sample_weight[chosen]
+    # set up where they run; all draw the same noise, searches and displacements
     folds: list[Any] = [
-        _Planned(*given, problem.at_level(level), seeds) for given in rows for level in levels
+        partial(
+            make_fold,
+            rows,
+            inside,
+            np.searchsorted(chosen, held),
+            problem.at_level(level),
+            # given, not found: a fold may hold one point many times
+            to_z=Standardization.identity(X.shape[1]),
+            width=float(level),
+            n_starts=_N_STARTS,
+            rng=np.random.default_rng(noise_seed),
+            searches=np.random.default_rng(search_seed),
+            seed=seed,
+        )
+        for held in held_out
+        for level in levels
     ]
-    betas = [scale * shrink * share for share in shares for scale in noise]
+    betas = [scale * np.sqrt(size / n) * share for share in shares for scale in noise]
 
-    def losses_of(_: int, factor: float) -> Floats:
+    def losses_of(factor: float) -> Floats:
         jobs = [
             delayed(_advance)(fold, factor * beta) for fold, beta in zip(folds, betas, strict=True)
         ]
@@ -121,47 +130,13 @@ def select_factor(
 
     losses, _ = follow(FACTORS, losses_of, held_weight, LADDER_RULE)
     mean, error = fold_statistics(losses, held_weight)
-    chosen = LADDER_RULE.choose(losses, held_weight)
-    return FactorSelection(
-        float(FACTORS[chosen]), FACTORS.copy(), mean, error, np.array(levels), cv
-    )
+    best = float(FACTORS[LADDER_RULE.choose(losses, held_weight)])
+    return FactorSelection(best, FACTORS.copy(), mean, error, np.array(levels), cv)
 
 
-@dataclass(frozen=True, eq=False)
-class _Planned:
-    """A fold at one level before the first fit: what a job needs to set it up where it runs."""
-
-    X: Floats
-    sample_weight: Floats | None
-    held: Floats
-    held_weight: Floats
-    problem: Problem
-    seeds: tuple[int, ...]
-
-    def set_up(self) -> Fold:
-        # given, not found: a fold may hold one point many times
-        to_z = Standardization.identity(self.X.shape[1])
-        noise_seed, search_seed, held_seed = self.seeds
-        inside = problem_on(
-            self.X,
-            self.problem,
-            sample_weight=self.sample_weight,
-            rng=np.random.default_rng(noise_seed),
-            searches=np.random.default_rng(search_seed),
-            n_starts=_N_STARTS if self.X.shape[1] > 1 else None,
-            to_z=to_z,
-            rough=True,
-        )
-        noise = self.problem.noise
-        assert noise is not None
-        held = HeldOut(self.held, self.held_weight, noise, noise, to_z, held_seed)
-        return Fold(inside, held)
-
-
-def _advance(fold: _Planned | Fold, beta: float) -> tuple[Fold, float]:
+def _advance(fold: Fold | Callable[[], Fold], beta: float) -> tuple[Fold, float]:
     """The next fit on a fold and its held-out loss times sigma^2, without its constant."""
-    if isinstance(fold, _Planned):
-        fold = fold.set_up()
+    fold = fold if isinstance(fold, Fold) else fold()
     held = fold.held
     with threads_for(held.rows.size):
         loss = fold.loss(beta)

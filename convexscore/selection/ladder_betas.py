@@ -17,7 +17,7 @@ from convexscore.objectives.options import Problem
 from convexscore.selection.cross_validation import select_beta
 from convexscore.selection.gradient_noise import gradient_noise
 from convexscore.selection.ladder import FactorSelection, anchors, select_factor
-from convexscore.solvers.training_problem import problem_on
+from convexscore.solvers import problem_on
 
 RULES = ("cv", "cv-per-level", "rule")
 # The documented factor: the best single one over the laws of benchmarks/diffusion_beta.py, nearly.
@@ -37,8 +37,8 @@ def choose_betas(
     sample_weight: Floats | None,
     cv: int,
     n_starts: int | None,
-    noise_seed: np.random.SeedSequence,
-    fold_seed: np.random.SeedSequence,
+    noise_seed: int,
+    fold_seed: int,
     run: RunJobs,
 ) -> tuple[Floats, FactorSelection | None]:
     """Beta of each level, and what cross-validation of one factor saw.
@@ -53,43 +53,27 @@ def choose_betas(
     if given is not None:
         return given, None
     enough = len(X) >= max(_FEWEST_POINTS, 2 * cv)
+    problems = [problem.at_level(level) for level in levels]
+    how: dict[str, Any] = {"sample_weight": sample_weight, "cv": cv}
     if beta == "cv-per-level" and enough:
-        words = fold_seed.generate_state(len(levels))
+        words = np.random.SeedSequence(fold_seed).generate_state(len(levels))
         jobs = [
-            delayed(cross_validated_beta)(
-                X,
-                problem.at_level(level),
-                sample_weight=sample_weight,
-                cv=cv,
-                n_starts=n_starts,
-                seed=int(word),
-            )
-            for level, word in zip(levels, words, strict=True)
+            delayed(cross_validated_beta)(X, each, n_starts=n_starts, seed=int(word), **how)
+            for each, word in zip(problems, words, strict=True)
         ]
         return np.array(run(jobs, description="cross-validation of each level")), None
     jobs = [
         delayed(gradient_noise)(
-            X,
-            problem.at_level(level),
-            sample_weight=sample_weight,
-            rng=np.random.default_rng(noise_seed),
+            X, each, sample_weight=sample_weight, rng=np.random.default_rng(noise_seed)
         )
-        for level in levels
+        for each in problems
     ]
     noise = np.array(run(jobs, description="gradient noise"))
     if beta == "rule" or not enough:
         return betas_from(RULE_FACTOR, noise), None
     chosen = anchors(len(levels), one_column=X.shape[1] == 1)
-    selection = select_factor(
-        X,
-        problem,
-        levels[chosen],
-        noise[chosen],
-        sample_weight=sample_weight,
-        cv=cv,
-        rng=np.random.default_rng(fold_seed),
-        run=run,
-    )
+    rng = np.random.default_rng(fold_seed)
+    selection = select_factor(X, problem, levels[chosen], noise[chosen], rng=rng, run=run, **how)
     return betas_from(selection.factor, noise), selection
 
 
@@ -105,20 +89,8 @@ def cross_validated_beta(
     """Beta of one level by K-fold cross-validation of its own, as ``ConvexScore(beta="cv")`` does it."""
     rng = np.random.default_rng(seed)
     with recorded_warnings(), threads_for(X.size):  # where a grid ended is no news in a ladder
-        full = problem_on(
-            X, problem, sample_weight=sample_weight, rng=rng, searches=rng, n_starts=n_starts
-        )
-        return select_beta(
-            X,
-            full,
-            problem,
-            sample_weight=sample_weight,
-            cv=cv,
-            n_betas=None,
-            one_standard_error=False,
-            n_starts=n_starts,
-            rng=rng,
-        ).beta
+        full = problem_on(X, problem, sample_weight, rng=rng, searches=rng, n_starts=n_starts)
+        return select_beta(X, full, problem, sample_weight, cv=cv, n_starts=n_starts, rng=rng).beta
 
 
 def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
@@ -129,15 +101,10 @@ def explicit_betas(beta: Any, n_levels: int) -> Floats | None:
     ValueError
         If beta is no rule, no positive number and no (L,) positive numbers.
     """
-    if isinstance(beta, str):
-        if beta not in RULES:
-            raise ValueError(
-                f"beta must be {', '.join(map(repr, RULES))}, a number > 0 or one per level; got "
-                f"{beta!r}."
-            )
+    if isinstance(beta, str) and beta in RULES:
         return None
     try:
-        values = np.asarray(beta, dtype=np.float64)
+        values = np.asarray(np.nan if isinstance(beta, str) else beta, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.array(np.nan)
     if values.ndim == 0:

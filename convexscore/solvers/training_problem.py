@@ -57,8 +57,8 @@ def training_problem(
 def problem_on(
     X: Floats,
     problem: Problem,
-    *,
     sample_weight: Floats | None,
+    *,
     rng: np.random.Generator,
     searches: np.random.Generator | None = None,
     n_starts: int | None = None,
