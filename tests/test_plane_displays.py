@@ -159,7 +159,7 @@ SQUARE = [[0.0, 0.0], [1.0, 2.0]]
         (lambda: VectorFieldDisplay.from_score(np.negative, limits=((1, 0), (0, 1))), ValueError,
          "limits must be.*increasing"),
         (lambda: VectorFieldDisplay.from_score(lambda x: x[:, 0], SQUARE), ValueError,
-         "score must return an array of the shape"),
+         "score must return an array of shape"),
         (lambda: VectorFieldDisplay.from_score(lambda x: x + np.nan, SQUARE), ValueError,
          "score must be finite"),
         (lambda: LogDensityDisplay.from_estimator(gaussian(), levels=[0.0, -1.0]), ValueError,
