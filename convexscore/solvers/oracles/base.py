@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.scores.activations import Activation, get_activation
 
-Floats = NDArray[np.float64]
 # Residual rows R_i = m_i (s(x_i) - l_i): an array if the data are in memory, else what stands for it.
 Residual = Any
 
@@ -53,12 +53,6 @@ class Block:
     points: Floats
     mass: Floats
 
-    @cached_property
-    def root(self) -> Floats:
-        """Roots of the masses."""
-        out: Floats = np.sqrt(self.mass)
-        return out
-
     @property
     def n_samples(self) -> int:
         return int(self.points.shape[0])
@@ -98,36 +92,10 @@ def added(first: Any, second: Any) -> Any:
     return first + second
 
 
-def flow(
-    block: Block,
-    residual: Floats,
-    sigma: Activation,
-    u: Floats,
-    b: Floats,
-    *,
-    count: bool,
-    lines: NDArray[np.bool_] | None = None,
-) -> tuple[Floats, Floats]:
-    """Sums of residuals times activations, (k, d), and (if ``count``) active masses, (k,).
-
-    ``lines`` marks neurons with the identity as activation.  O(n k d) time, memory in blocks.
-    """
-    out, active = np.zeros((len(b), residual.shape[1])), np.zeros(len(b))
-    straight = np.zeros(len(b), dtype=bool) if lines is None else lines
-    step = max(1, _BLOCK // max(1, len(b)))
-    for start in range(0, block.n_samples, step):
-        rows = slice(start, start + step)
-        pre = u @ block.points[rows].T
-        pre += b[:, None]
-        if count:
-            active += sigma.derivative(pre) @ block.mass[rows]
-        line = pre[straight]
-        value = sigma.value(pre, out=pre)
-        value[straight] = line
-        out += value @ residual[rows]
-    if count:
-        active[straight] = block.mass.sum()
-    return out, active
+def norms(rows: Floats) -> Floats:
+    """Length of every row."""
+    out: Floats = np.sqrt(np.einsum("kd,kd->k", rows, rows))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,8 +135,7 @@ class Neurons:
         """Largest coordinate and largest norm of the points."""
 
         def kernel(block: Block) -> tuple[float, float]:
-            square = np.einsum("nd,nd->n", block.points, block.points)
-            return float(np.abs(block.points).max()), float(np.sqrt(square.max()))
+            return float(np.abs(block.points).max()), float(norms(block.points).max())
 
         coordinate, norm = zip(*self.data.collect(kernel), strict=True)
         return max(coordinate), max(norm)
@@ -179,20 +146,28 @@ class Neurons:
 
     def gradient(self, residual: Residual, u: Floats, b: Floats) -> Floats:
         """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
-        count = bool(self.divergence)
+        sigma, step = self.activation, max(1, _BLOCK // max(1, len(b)))
 
         def kernel(block: Block, rows: Floats) -> tuple[Floats, Floats]:
-            return flow(block, rows, self.activation, u, b, count=count)
+            out, active = np.zeros((len(b), block.dim)), np.zeros(len(b))
+            for start in range(0, block.n_samples, step):
+                some = slice(start, start + step)
+                inner = u @ block.points[some].T
+                inner += b[:, None]
+                if self.divergence:
+                    active += sigma.derivative(inner) @ block.mass[some]
+                out += sigma.value(inner, out=inner) @ rows[some]
+            return out, active
 
         out, active = self.total(kernel, residual)
-        if count:
+        if self.divergence:
             out += self.divergence * active[:, None] * u
         return out
 
     def measure(self, gradient: Floats, u: Floats) -> Floats:
         """h of each neuron from its gradient."""
         if not self.conservative:
-            return np.sqrt(np.einsum("kd,kd->k", gradient, gradient))
+            return norms(gradient)
         along = np.einsum("kd,kd->k", gradient, u)
         return along if self.sign else np.abs(along)
 
@@ -204,7 +179,7 @@ class Neurons:
         """
 
         def kernel(block: Block, rows: Floats) -> tuple[float, float]:
-            return np.sqrt(np.einsum("nd,nd->n", rows, rows)).sum(), block.mass.sum()
+            return norms(rows).sum(), block.mass.sum()
 
         sizes, mass = self.total(kernel, residual)
         size = 2.0 * self.reach[1] * sizes + self.divergence * mass

@@ -13,7 +13,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.oracles.base import Oracle, Priced
+from convexscore.solvers.oracles.base import Oracle, Priced, norms
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
 from convexscore.solvers.space.master import minimise
@@ -167,7 +167,7 @@ def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float
 
 def _drop_idle(restricted: Restricted, active: NDArray[np.bool_]) -> None:
     """Columns well inside their bound for some rounds leave the restricted problem."""
-    size = np.sqrt(np.einsum("kg,kg->k", restricted.state.dual, restricted.state.dual))
+    size = norms(restricted.state.dual)
     if restricted.problem.case.log_concave:
         idle = ~active & (size > (1.0 - _WELL_INSIDE) * restricted.beta)
     else:
@@ -186,12 +186,13 @@ def _distinct(restricted: Restricted, new: Columns) -> Columns:
     if len(new) < 2:
         return new
     rows = restricted.problem.rows
-    alike = correlations(rows, rows.measure(new))
+    measured = rows.measure(new)
+    alike = correlations(rows, measured)
     if rows.case.conservative:
         alike *= new.u @ new.u.T
     else:
-        gradient = rows.gradient(restricted.state.residual, new)
-        gradient /= np.sqrt(np.einsum("kd,kd->k", gradient, gradient))[:, None]
+        gradient = rows.gradient(restricted.state.residual, measured)
+        gradient /= norms(gradient)[:, None]
         alike *= gradient @ gradient.T
     kept: list[int] = []
     alive = np.ones(len(new), dtype=bool)

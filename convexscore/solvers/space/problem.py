@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.oracles.base import Neurons, NeuronSet
+from convexscore.solvers.oracles.base import Neurons, NeuronSet, norms
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.free_parameters import FreeParameters
 from convexscore.solvers.space.rows import MemoryRows, Rows
@@ -95,8 +95,8 @@ class SpaceProblem:
 
     def columns_of(self, network: TwoLayerNetwork) -> tuple[Columns, Floats, Floats, Floats]:
         """Inverse of :meth:`network`: unit columns, outer weights, V and c for the points z."""
-        norms = np.sqrt(np.einsum("kd,kd->k", network.u, network.u))
-        safe = np.where(norms > 0.0, norms, 1.0)
+        length = norms(network.u)
+        safe = np.where(length > 0.0, length, 1.0)
         u = network.u / safe[:, None]
         b = (network.b / safe + u @ self.centre) / self.scale
         w = network.w * (safe * self.scale**2)[:, None]
@@ -104,7 +104,7 @@ class SpaceProblem:
         c = network.offset * self.scale
         if network.skip is not None:
             c = c + self.scale * (network.skip @ self.centre)
-        dead = norms == 0.0
+        dead = length == 0.0
         if dead.any():  # a constant: part of c
             constants = network.activation.value(network.b[dead])
             c = c + self.scale * constants @ network.w[dead]
