@@ -140,6 +140,17 @@ class Neurons:
         coordinate, norm = zip(*self.data.collect(kernel), strict=True)
         return max(coordinate), max(norm)
 
+    @cached_property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean (d,) and covariance (d, d) of the points, each counted once."""
+        mean = self.total(lambda block: block.points.sum(axis=0)) / self.n_samples
+
+        def kernel(block: Block) -> Floats:
+            centred = block.points - mean
+            return centred.T @ centred
+
+        return mean, self.total(kernel) / self.n_samples
+
     def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
         """The sum of a kernel's results over the data, arrays or tuples of arrays."""
         return reduce(added, self.data.collect(kernel, *fields))
