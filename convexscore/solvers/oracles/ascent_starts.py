@@ -180,7 +180,7 @@ def _edges(neurons: Neurons, u: Floats) -> Floats:
     return low[:, None] + np.arange(_BINS) * width[:, None]
 
 
-def _binned(block: Block, u: Floats, edges: Floats) -> tuple[Floats, NDArray[np.intp]]:
+def _binned(block: Block, u: Floats, edges: Floats) -> tuple[Floats, NDArray[np.int32]]:
     """Projections (n, k), and the bins in which they are: 65 for each of the k directions."""
     projection = block.points @ u.T
     width = edges[:, 1] - edges[:, 0]
