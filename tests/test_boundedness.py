@@ -272,10 +272,10 @@ def test_denoising_has_no_limit():
 
 
 def test_errors_name_the_argument_and_the_remedy():
-    problem = problem_of(cloud(20))
-    oracle = PlaneOracle(problem.neurons)
-    with pytest.raises(ValueError, match=r"n = 20, d = 2, n d = 40.*subsample"):
-        boundedness(problem, oracle, max_size=39)
+    problem = problem_of(cloud(2001))
+    oracle = PlaneOracle(problem_of(cloud(20)).neurons)
+    with pytest.raises(ValueError, match=r"n = 2001, d = 2, n d = 4002.*subsample"):
+        boundedness(problem, oracle)
     with pytest.raises(ValueError, match=r"activation must be one of 'relu', 'abs'.*; got 'tanh'"):
         smallest_beta(cloud(4), activation="tanh")
     with pytest.raises(ValueError, match="skip must be one of True, False; got 1"):

@@ -43,7 +43,7 @@ def _case(problem, beta):
     block = problem.rows.block
     labels = problem.rows.labels / block.mass[:, None]
     return Case(
-        block.points, labels, problem.divergence, beta, c.activation, c.skip,
+        block.points, labels, problem.rows.divergence, beta, c.activation, c.skip,
         c.conservative, c.log_concave, block.mass,
     )  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_projection_is_least_squares(d, rank, skip, symmetric):
 def test_start_without_neurons_is_the_gaussian(kind, d):
     """No neurons: V = -Sigma^-1 for score matching, whatever the mass; value -M tr(Sigma^-1) / 2."""
     problem = _problem(kind=kind, d=d)
-    M, z = problem.total_mass, problem.rows.block.points
+    M, z = problem.rows.total_mass, problem.rows.block.points
     sigma = (z * problem.rows.block.mass[:, None]).T @ z / M
     restricted = start(problem, 1.0)
     wanted = -np.linalg.inv(sigma)
@@ -121,7 +121,9 @@ def _unit_fields(design):
     """Weighted rows (n, d) of every single parameter, from ``move``."""
     nothing, units = np.zeros_like(design.rows.labels), np.eye(design.linear.size)
     fields = [design.move(nothing, unit.reshape(design.linear.shape)) for unit in units]
-    return np.stack([(f / np.sqrt(design.rows.block.mass)[:, None]).ravel() for f in fields], axis=1)
+    return np.stack(
+        [(f / np.sqrt(design.rows.block.mass)[:, None]).ravel() for f in fields], axis=1
+    )
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS[:3])
@@ -148,7 +150,7 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
             field = (root * np.outer(values[:, k], out)).ravel()
             best = np.linalg.lstsq(basis, field, rcond=None)[0]
             wanted.append(field - basis @ best)
-            trace = counts[k] * columns.u[k] @ out - problem.total_mass * traces @ best
+            trace = counts[k] * columns.u[k] @ out - problem.rows.total_mass * traces @ best
             linear.append(delta * trace)
     wanted = np.stack(wanted, axis=1)
     np.testing.assert_allclose(_unit_fields(design), wanted, atol=1e-12)

@@ -38,7 +38,7 @@ class Landscape:
 
     def total(self, kernel: Callable[..., Any]) -> Any:
         """The sum of ``kernel(block, residual rows)`` over the data."""
-        return self.neurons.total(kernel, self.residual)
+        return self.neurons.data.total(kernel, self.residual)
 
     def gradient(self, u: Floats, b: Floats) -> Floats:
         return self.neurons.gradient(self.residual, u, b)

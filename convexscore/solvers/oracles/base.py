@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -46,46 +47,40 @@ class Priced:
     complete: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Some rows of the data: points (n, d) and masses (n,)."""
+class Data(ABC):
+    """What a search by passes over the data needs of them: blocks of rows, wherever these are."""
 
-    points: Floats
-    mass: Floats
+    n_samples: int
+    dim: int
 
-    @property
-    def n_samples(self) -> int:
-        return int(self.points.shape[0])
+    @abstractmethod
+    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
+        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
 
-    @property
-    def dim(self) -> int:
-        return int(self.points.shape[1])
+    @abstractmethod
+    def take(self, indices: NDArray[np.intp]) -> Floats:
+        """A few of the points, (k, d)."""
+
+    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
+        """The sum of a kernel's results, arrays or tuples of arrays."""
+        return reduce(_added, self.collect(kernel, *fields))
+
+
+class Block(Data):
+    """Some rows in memory: points (n, d) and masses (n,)."""
+
+    def __init__(self, points: Floats, mass: Floats) -> None:
+        self.points, self.mass = points, mass
+        self.n_samples, self.dim = points.shape
 
     def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """The one result of a kernel: data of one block."""
         return [kernel(self, *fields)]
 
     def take(self, indices: NDArray[np.intp]) -> Floats:
         return self.points[indices]
 
 
-class Data(Protocol):
-    """What a search by passes over the data needs of them."""
-
-    @property
-    def n_samples(self) -> int: ...
-    @property
-    def dim(self) -> int: ...
-    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
-        ...
-
-    def take(self, indices: NDArray[np.intp]) -> Floats:
-        """A few of the points."""
-        ...
-
-
-def added(first: Any, second: Any) -> Any:
+def _added(first: Any, second: Any) -> Any:
     """The sum of two arrays, or of two tuples of arrays."""
     if isinstance(first, tuple):
         return tuple(a + b for a, b in zip(first, second, strict=True))
@@ -143,17 +138,13 @@ class Neurons:
     @cached_property
     def moments(self) -> tuple[Floats, Floats]:
         """Mean (d,) and covariance (d, d) of the points, each counted once."""
-        mean = self.total(lambda block: block.points.sum(axis=0)) / self.n_samples
+        mean = self.data.total(lambda block: block.points.sum(axis=0)) / self.n_samples
 
         def kernel(block: Block) -> Floats:
             centred = block.points - mean
             return centred.T @ centred
 
-        return mean, self.total(kernel) / self.n_samples
-
-    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
-        """The sum of a kernel's results over the data, arrays or tuples of arrays."""
-        return reduce(added, self.data.collect(kernel, *fields))
+        return mean, self.data.total(kernel) / self.n_samples
 
     def gradient(self, residual: Residual, u: Floats, b: Floats) -> Floats:
         """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
@@ -170,7 +161,7 @@ class Neurons:
                 out += sigma.value(inner, out=inner) @ rows[some]
             return out, active
 
-        out, active = self.total(kernel, residual)
+        out, active = self.data.total(kernel, residual)
         if self.divergence:
             out += self.divergence * active[:, None] * u
         return out
@@ -192,7 +183,7 @@ class Neurons:
         def kernel(block: Block, rows: Floats) -> tuple[float, float]:
             return norms(rows).sum(), block.mass.sum()
 
-        sizes, mass = self.total(kernel, residual)
+        sizes, mass = self.data.total(kernel, residual)
         size = 2.0 * self.reach[1] * sizes + self.divergence * mass
         return float((self.n_samples + self.dim + 2) * np.finfo(np.float64).eps * size)
 
@@ -204,31 +195,22 @@ class Neurons:
 class NeuronSet(Neurons):
     """The same with all points in memory, as the exact oracles need them; residuals are (n, d) arrays."""
 
+    data: Block
+
     def __init__(
-        self,
-        points: Floats,
-        mass: Floats,
-        divergence: float,
-        activation: Activation | str,
-        conservative: bool = False,
-        sign: int = 0,
-    ) -> None:
-        super().__init__(
-            Block(points, mass), divergence, get_activation(activation), conservative, sign
-        )
+        self, points: Floats, mass: Floats, divergence: float, activation: Activation | str,
+        conservative: bool = False, sign: int = 0,
+    ) -> None:  # fmt: skip
+        sigma = get_activation(activation)
+        super().__init__(Block(points, mass), divergence, sigma, conservative, sign)
 
     @property
     def points(self) -> Floats:
-        return self._block.points
+        return self.data.points
 
     @property
     def mass(self) -> Floats:
-        return self._block.mass
-
-    @property
-    def _block(self) -> Block:
-        assert isinstance(self.data, Block)
-        return self.data
+        return self.data.mass
 
 
 def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[np.intp]:

@@ -110,7 +110,7 @@ def spanning_columns(problem: SpaceProblem) -> Columns:
     One generic direction already spans all functions on the points, so that the dictionary's
     program has a bounded solution; the others keep it well conditioned.
     """
-    d = problem.dim
+    d = problem.rows.dim
     points = in_memory(problem.rows, "the boundedness threshold").block.points
     directions = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0]
     if problem.case.activation.odd:

@@ -33,23 +33,23 @@ def certificate_of(
     """
     started = perf_counter() if started is None else started
     rows = problem.rows
-    judged = rows.judge(network, problem.centre, problem.scale)
+    residual, loss, divergence = rows.judge(network, problem.centre, problem.scale)
     columns, _, _, _ = problem.columns_of(network)
 
     def look(residual: Residual) -> Priced:
         return oracle.price(residual, n_best=1, current=(columns.u, columns.b), effort=effort)
 
-    priced, feasible = look(judged.residual), repaired(rows, judged.residual)
-    largest = priced.largest if feasible is judged.residual else look(feasible).largest
-    primal = judged.loss + judged.divergence + beta * network.path_norm() * problem.scale**2
-    inner = inner if problem.divergence else ZERO
+    priced, feasible = look(residual), repaired(rows, residual)
+    largest = priced.largest if feasible is residual else look(feasible).largest
+    primal = loss + divergence + beta * network.path_norm() * problem.scale**2
+    inner = inner if problem.rows.divergence else ZERO
     mixture = best_mixture(rows, DualPoint(feasible, largest), inner, beta)
     dual = -np.inf if mixture is None else mixture
     if priced.exact or reference <= primal:  # bounds from a local search may be too high
         dual = max(reference, dual)
     violation = priced.largest / beta - 1.0
     if builds_skip(rows):
-        violation = max(violation, paying_terms(rows, judged.residual)[1] / beta)
+        violation = max(violation, paying_terms(rows, residual)[1] / beta)
     return certificate_from_bounds(
         primal,
         dual,

@@ -6,7 +6,6 @@ that answer is exact; the master re-optimises the group lasso of the chosen ones
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -105,7 +104,7 @@ def improve(
     inner: DualPoint | None = None,
     effort: int = 0,
     max_rounds: int = 200,
-    on_round: Callable[[Round], None] | None = None,
+    log: list[Round] | None = None,
 ) -> Outcome:
     """Column generation at one beta until the relative gap is ``tol`` or the violation ``violation``.
 
@@ -115,7 +114,7 @@ def improve(
     """
     problem, beta = restricted.problem, restricted.beta
     floor = -_UNBOUNDED * problem.gaussian_value
-    if not problem.divergence:
+    if not problem.rows.divergence:
         inner = ZERO
     started = perf_counter()
     best_value, level = -np.inf, 0
@@ -127,8 +126,8 @@ def improve(
         if mixture is not None and (mixture > best_value or not priced.exact):
             best_value = mixture
         active = restricted.active()
-        if on_round is not None:
-            on_round(
+        if log is not None:
+            log.append(
                 Round(beta, value, best_value, look.point.largest, len(active), int(active.sum()),
                       restricted.state.n_steps, perf_counter() - started)
             )  # fmt: skip

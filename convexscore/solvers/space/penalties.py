@@ -10,7 +10,7 @@ for total variation).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,18 +29,6 @@ class Curvature:
     alpha: Floats
     tau: Floats
     direction: Floats
-
-
-class Penalty(Protocol):
-    """What the master needs to know of a penalty."""
-
-    def value(self, weights: Floats) -> float: ...
-    def smoothed(self, weights: Floats, mu: float) -> float: ...
-    def curvature(self, weights: Floats, dual: Floats, mu: float) -> Curvature: ...
-    def dual_step(self, weights: Floats, dual: Floats, step: Floats, mu: float) -> Floats: ...
-    def longest_step(self, weights: Floats, step: Floats) -> float: ...
-    def start(self, gradient: Floats, mu: float) -> tuple[Floats, Floats]: ...
-    def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]: ...
 
 
 def cut(rows: Floats, bound: float) -> Floats:
@@ -124,3 +112,6 @@ class SignedPenalty:
 
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:
         return -weights[:, 0] * self.unit > 10.0 * mu
+
+
+Penalty: TypeAlias = NormPenalty | SignedPenalty

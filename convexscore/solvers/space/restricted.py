@@ -54,7 +54,7 @@ class Restricted:
     def scale(self, value: float, dual: float, excess: float) -> float:
         """What the restricted objective may still be off by, roughly: sets the master's accuracy."""
         cost = self.penalty.value(self.state.weights)
-        natural = self.problem.total_mass * self.problem.dim
+        natural = self.problem.rows.total_mass * self.problem.rows.dim
         coarse = _COARSE * max(abs(value), cost, min(natural, self.beta))
         gap = value - dual
         # a search that is not exact may put its bound above the value: then the gap tells nothing
@@ -66,7 +66,7 @@ def start(problem: SpaceProblem, beta: float) -> Restricted:
     """No neurons: c and V alone."""
     rows, design = problem.rows, Design.empty(problem.rows)
     V, _ = free_values(design, np.zeros((0, rows.dim)))
-    base_value = problem.divergence * problem.total_mass * float(np.trace(V))
+    base_value = problem.rows.divergence * problem.rows.total_mass * float(np.trace(V))
     empty = np.zeros_like(design.linear)
     none = np.zeros(0, dtype=np.intp)
     state = MasterState(empty, empty, rows.start(), 1.0)

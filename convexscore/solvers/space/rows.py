@@ -11,10 +11,10 @@ back, `build` leaves results with one entry per row where they are.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from convexscore._tools.typing import Floats
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.oracles.base import Block, Residual, added
+from convexscore.solvers.oracles.base import Block, Data, Residual
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.free_parameters import FreeParameters
 
@@ -56,19 +56,10 @@ class Measured:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What a network's own outputs say: residual, half the squared loss, the divergence term."""
-
-    residual: Residual
-    loss: float
-    divergence: float
-
-
-class Rows(ABC):
+class Rows(Data):
     """Standardised points, labels and masses, and which parameters are free.
 
-    An implementation has n_samples, dim, labels (a handle, :math:`m_i l_i`) and the three methods below.
+    An implementation has n_samples, dim, labels (a handle, :math:`m_i l_i`), collect, build and take.
 
     Parameters
     ----------
@@ -76,32 +67,17 @@ class Rows(ABC):
     divergence : 1.0 for score matching, 0.0 for denoising.
     """
 
-    n_samples: int
-    dim: int
     labels: Residual
 
     def __init__(self, case: SpaceCase, divergence: float) -> None:
         self.case = case
         self.divergence = divergence
 
-    # ---- what an implementation does --------------------------------------------------------------
-    @abstractmethod
-    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
-
     @abstractmethod
     def build(self, kernel: Callable[..., Floats], *fields: Residual) -> Residual:
         """A handle of the arrays ``kernel(block, *arrays)``, (n, d) for a block of n rows."""
 
-    @abstractmethod
-    def take(self, indices: NDArray[np.intp]) -> Floats:
-        """A few of the points, (k, d)."""
-
     # ---- sums -----------------------------------------------------------------------------------
-    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
-        """The sum of a kernel's results, arrays or tuples of arrays."""
-        return reduce(added, self.collect(kernel, *fields))
-
     @cached_property
     def total_mass(self) -> float:
         return float(self.total(lambda block: block.mass.sum()))
@@ -201,8 +177,13 @@ class Rows(ABC):
 
         return self.build(kernel, residual)
 
-    def judge(self, network: TwoLayerNetwork, centre: Floats, scale: float) -> Judged:
-        """A network for x = centre + scale z by its own outputs; c and V of the residual are the best."""
+    def judge(
+        self, network: TwoLayerNetwork, centre: Floats, scale: float
+    ) -> tuple[Residual, float, float]:
+        """A network for x = centre + scale z by its own outputs.
+
+        The residual with c and V at their best, half the squared loss, the divergence term.
+        """
 
         def raw(block: Block, labels: Floats) -> Floats:
             score = network(centre + scale * block.points) * scale
@@ -214,7 +195,7 @@ class Rows(ABC):
         residual = self.build(raw, self.labels)
         total = self.total(divergence) * scale**2 if self.divergence else 0.0
         loss = 0.5 * self.inner(residual, residual)
-        return Judged(self._settled(residual), loss, self.divergence * total)
+        return self._settled(residual), loss, self.divergence * total
 
     @property
     def shift(self) -> Floats:
