@@ -13,6 +13,7 @@ from convexscore.solvers.oracles.ascent_starts import (
     Landscape,
     climb,
     fresh_directions,
+    in_blocks,
     scan_biases,
     unit_rows,
 )
@@ -188,14 +189,9 @@ class AscentOracle:
             pencils = [self._pencils(land, u[j], b[j]) for j in todo]
             owners = np.repeat(todo, [len(some) for some in pencils])
             ahead = np.concatenate(pencils)
-            step = max(1, _BLOCK // self._size)
-            parts = [
-                sweep(land, (u[rows], b[rows], t[:, :-1], t[:, -1]), on_kink=_ON_KINK * self._scale)
-                for rows, t in (
-                    (owners[i : i + step], ahead[i : i + step]) for i in range(0, len(owners), step)
-                )
-            ]
-            new_u, new_b, new_h = (np.concatenate(part) for part in zip(*parts, strict=True))
+            start = u[owners], b[owners], ahead[:, :-1], ahead[:, -1]
+            moves = partial(sweep, land, on_kink=_ON_KINK * self._scale)
+            new_u, new_b, new_h = in_blocks(moves, max(1, _BLOCK // self._size), *start)
             for j in todo:
                 mine = np.flatnonzero(owners == j)
                 top = mine[land.first_best(new_h[mine][None])[0]]
@@ -258,19 +254,19 @@ class AscentOracle:
 
 
 def sweep(
-    land: Landscape, pencils: tuple[Floats, Floats, Floats, Floats], *, on_kink: float
+    land: Landscape, u: Floats, b: Floats, tangent: Floats, tau: Floats, *, on_kink: float
 ) -> tuple[Floats, Floats, Floats]:
     r"""Exact maximum of h over the pencils :math:`\cos\theta\,(u, b) + \sin\theta\,(t, \tau)`.
 
     Each point crosses the kink at one angle of (-pi/2, pi/2).  Between crossings G is
     ``cos A + sin B`` and h^2 (h for ridge neurons) a quadratic form in (cos, sin), whose maximum
-    is at the ends or at its principal axis.  A zero row of ``t`` shifts the bias.
+    is at the ends or at its principal axis.  A zero row of ``tangent`` shifts the bias.
 
     Returns
     -------
     u, b, h : the best neuron of each pencil; O(n log n + n d) per pencil.
     """
-    neurons, (u, b, tangent, tau) = land.neurons, pencils
+    neurons, pencils = land.neurons, (u, b, tangent, tau)
     size = max(_WINDOW // (neurons.dim + 2), 64)
     kernel = partial(_crossings, neurons, pencils, size, on_kink)
     near, limit, outside = _window(neurons.data.collect(kernel, land.residual), neurons, size)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ class Landscape:
     neurons: Neurons
     residual: Residual
     rounding: float
+
+    @property
+    def block(self) -> int:
+        """Neurons whose pre-activations fit the cache."""
+        return max(1, _BLOCK // self.neurons.n_samples)
 
     def total(self, kernel: Callable[..., Any]) -> Any:
         """The sum of ``kernel(block, residual rows)`` over the data."""
@@ -69,6 +75,15 @@ class Landscape:
         if self.neurons.conservative:
             return pulled + np.sign(np.einsum("kd,kd->k", g, u))[:, None] * gradient
         return pulled + self.neurons.divergence * active[:, None] * g
+
+
+def in_blocks(
+    function: Callable[..., tuple[Floats, ...]], size: int, *arrays: Floats
+) -> tuple[Floats, ...]:
+    """What a function of ``size`` neurons at a time returns, for all of them."""
+    starts = range(0, max(1, len(arrays[0])), size)
+    parts = [function(*(array[k : k + size] for array in arrays)) for k in starts]
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def unit_rows(rows: Floats) -> Floats:
@@ -135,12 +150,10 @@ def scan_biases(land: Landscape, u: Floats) -> Floats:
     A pass sorts the projections into bins; sums over the bins to the right of an edge then give
     G with the kink at that edge exactly, at O(n d + 64 d) per direction instead of O(64 n d).
     """
-    step = max(1, _BLOCK // land.neurons.n_samples)
-    scans = [_scan(land, u[k : k + step]) for k in range(0, len(u), step)]
-    return np.concatenate([np.zeros(0), *scans])
+    return in_blocks(partial(_scan, land), land.block, u)[0]
 
 
-def _scan(land: Landscape, u: Floats) -> Floats:
+def _scan(land: Landscape, u: Floats) -> tuple[Floats]:
     neurons, (k, d) = land.neurons, u.shape
     edges = _edges(neurons, u)
 
@@ -152,14 +165,13 @@ def _scan(land: Landscape, u: Floats) -> Floats:
         return ones @ np.column_stack([rows, block.mass]), np.asarray(moments @ rows)
 
     plain, first = land.total(kernel)
-    plain, first = plain.reshape(k, -1, d + 1), first.reshape(k, -1, d)
+    plain, first = plain.reshape(k, _BINS + 1, d + 1), first.reshape(k, _BINS + 1, d)
     gradient = _kinked(neurons, first) - edges[:, :, None] * _kinked(neurons, plain[:, :, :d])
     count = _kinked(neurons, plain[:, :, d:])
     gradient += neurons.divergence * count * u[:, None]
     values = neurons.measure(gradient.reshape(-1, d), np.repeat(u, _BINS, axis=0))
     best = land.first_best(values.reshape(k, _BINS))
-    out: Floats = -edges[np.arange(k), best]
-    return out
+    return (-edges[np.arange(k), best],)
 
 
 def _edges(neurons: Neurons, u: Floats) -> Floats:
@@ -200,7 +212,7 @@ def _kinked(neurons: Neurons, bins: Floats) -> Floats:
     return sigma.slope_jump * right + sigma.negative_slope * bins.sum(axis=1, keepdims=True)
 
 
-def climb(land: Landscape, u: Floats, b: Floats, *, steps: int) -> tuple[Floats, Floats, Floats]:
+def climb(land: Landscape, u: Floats, b: Floats, *, steps: int) -> tuple[Floats, ...]:
     """``steps`` monotone moves of every neuron: u, b and h after them, O(n d) each.
 
     Gains within ``rounding`` are none, so that a climb does not depend on the order of sums.
@@ -208,17 +220,10 @@ def climb(land: Landscape, u: Floats, b: Floats, *, steps: int) -> tuple[Floats,
     A move turns u towards the tangential gradient of ``g . G`` with ``g = G / ||G||``, which is
     the power method for the linear map of the cell, then scans the bias for that g.
     """
-    u, b, h = u.copy(), b.copy(), np.zeros(len(b))
-    step = max(1, _BLOCK // land.neurons.n_samples)
-    for start in range(0, len(b), step):
-        rows = slice(start, start + step)
-        u[rows], b[rows], h[rows] = _climb_block(land, u[rows], b[rows], steps)
-    return u, b, h
+    return in_blocks(partial(_climb_block, land, steps=steps), land.block, u, b)
 
 
-def _climb_block(
-    land: Landscape, u: Floats, b: Floats, steps: int
-) -> tuple[Floats, Floats, Floats]:
+def _climb_block(land: Landscape, u: Floats, b: Floats, *, steps: int) -> tuple[Floats, ...]:
     gradient = land.gradient(u, b)
     h = land.neurons.measure(gradient, u)
     angle = np.full(len(b), 0.3)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from convexscore.solvers.oracles.base import Oracle, Priced, norms
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
-from convexscore.solvers.space.master import minimise
 from convexscore.solvers.space.negative_skip import paying_terms, repaired
 from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
 from convexscore.solvers.space.rows import correlations
@@ -159,9 +158,7 @@ def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float
         mu_end = min(mu_end, 0.1 * restricted.state.mu)
     add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
     floor = -_UNBOUNDED * restricted.problem.gaussian_value - restricted.base_value
-    restricted.state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end, floor=floor
-    )
+    restricted.minimise(mu_end, floor)
 
 
 def _drop_idle(restricted: Restricted, active: NDArray[np.bool_]) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from convexscore._tools.typing import Floats
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.design import Design
-from convexscore.solvers.space.master import MasterState
+from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty, Penalty, SignedPenalty, cut
 from convexscore.solvers.space.problem import SpaceProblem
 
@@ -41,6 +41,10 @@ class Restricted:
         quadratic = 0.5 * self.problem.rows.inner(s.residual, s.residual)
         linear = float(np.vdot(self.design.linear, s.weights))
         return quadratic + linear + self.base_value + self.penalty.value(s.weights)
+
+    def minimise(self, mu_end: float, floor: float = -np.inf) -> None:
+        """Follow the central path to ``mu_end``."""
+        self.state = minimise(self.design, self.penalty, self.state, mu_end=mu_end, floor=floor)
 
     def active(self) -> NDArray[np.bool_]:
         """Columns that carry weight."""

@@ -9,7 +9,6 @@ import numpy as np
 
 from convexscore.solvers.oracles.base import norms
 from convexscore.solvers.space.columns import Columns
-from convexscore.solvers.space.master import minimise
 from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
 from convexscore.solvers.space.rows import correlations
 
@@ -45,16 +44,15 @@ def tidy(restricted: Restricted, *, tol: float) -> Restricted:
 def _polished(restricted: Restricted, tol: float) -> float:
     """Objective after centring the weights much closer to the optimum than ``tol``."""
     mu_end = _POLISH * max(tol, 1e-300) / max(10, len(restricted.design))
-    state = replace(restricted.state, mu=max(restricted.state.mu, mu_end))
-    restricted.state = minimise(restricted.design, restricted.penalty, state, mu_end=mu_end)
+    restricted.state = replace(restricted.state, mu=max(restricted.state.mu, mu_end))
+    restricted.minimise(mu_end)
     return restricted.value()
 
 
 def _prune(restricted: Restricted, *, tol: float) -> bool:
     """Drop the smallest neurons as long as their cost adds up to a share of ``tol``."""
-    linear = restricted.design.columns.linear
     cost = restricted.beta * norms(restricted.state.weights)
-    cost[linear] = np.inf
+    cost[restricted.design.columns.linear] = np.inf
     order = np.argsort(cost)
     small = np.zeros(len(cost), dtype=bool)
     small[order] = np.cumsum(cost[order]) <= _PRUNED * tol
