@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from oracles import ACTIVATIONS
@@ -12,7 +10,6 @@ from plane_oracles import Case, conic_optimum, neuron_columns
 from convexscore.objectives import ScoreObjective
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.design import Design
-from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
@@ -54,17 +51,9 @@ def _case(problem, beta):
 def _free_basis(points, mass, skip, symmetric):
     """Explicit weighted fields of c and V as columns (n d, p), with the trace of each V."""
     n, d = points.shape
-    fields, traces = [], []
-    for k in range(d):
-        fields.append(np.tile(np.eye(d)[k], (n, 1)))
-        traces.append(0.0)
-    for i, j in itertools.product(range(d), range(d)) if skip else ():
-        V = np.zeros((d, d))
-        V[i, j] = 1.0
-        if symmetric:
-            if j < i:
-                continue
-            V[j, i] = 1.0
+    fields, traces = [np.tile(unit, (n, 1)) for unit in np.eye(d)], [0.0] * d
+    for unit in np.eye(d * d).reshape(-1, d, d) if skip else ():
+        V = unit + unit.T if symmetric else unit
         fields.append(points @ V.T)
         traces.append(np.trace(V))
     root = np.sqrt(mass)[:, None]
@@ -175,12 +164,9 @@ def _minimised(problem, columns, beta, mu_end=1e-12):
     if problem.case.log_concave and problem.case.skip:
         # V <= 0 from rank-one terms in enough directions to span the optimum in the plane
         angle = np.linspace(0.0, np.pi, 200, endpoint=False)
-        u = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        columns = columns.join(Columns(u, np.zeros(200), np.ones(200, dtype=bool)))
+        columns = columns.join(Columns.lines(np.stack([np.cos(angle), np.sin(angle)], axis=1)))
     add_columns(restricted, columns, 1.0)
-    restricted.state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end
-    )
+    restricted.minimise(mu_end)
     return restricted
 
 
@@ -234,7 +220,7 @@ def test_warm_start_reaches_the_same_optimum_and_copies_of_columns_do_no_harm():
     assert doubled.value() == pytest.approx(cold.value(), abs=1e-8)
     warm = _minimised(problem, columns.keep(np.arange(20)), beta, mu_end=1e-4)
     add_columns(warm, columns.keep(np.arange(20, 30)), 1e-4)
-    warm.state = minimise(warm.design, warm.penalty, warm.state, mu_end=1e-12)
+    warm.minimise(1e-12)
     assert warm.value() == pytest.approx(cold.value(), abs=1e-8)
     np.testing.assert_allclose(warm.state.residual, cold.state.residual, atol=1e-4)
 
@@ -249,12 +235,8 @@ def test_unbounded_restricted_problem_is_noticed():
     columns = Columns.neurons(np.concatenate([u, u]), np.concatenate([b + 1e-9, b - 1e-9]))
     restricted = start(problem, 1e-3)
     add_columns(restricted, columns, 1.0)
-    floor = -1e6
-    state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=1e-9, floor=floor
-    )
-    restricted.state = state
-    assert restricted.value() < floor
+    restricted.minimise(1e-9, floor=-1e6)
+    assert restricted.value() < -1e6
 
 
 @pytest.mark.parametrize("excess", [0.1, -0.1])
@@ -281,27 +263,20 @@ def test_smoothed_penalty_and_curvature_are_derivatives(beta):
         slope = (penalty.smoothed(w + step, mu) - penalty.smoothed(w - step, mu)) / (2 * eps)
         assert found.gradient[0, k] == pytest.approx(slope, rel=1e-7)
     exact = penalty.curvature(w, found.gradient, mu)
-    hessian = np.array(
-        [
-            (
-                penalty.curvature(w + eps * e, w, mu).gradient
-                - penalty.curvature(w - eps * e, w, mu).gradient
-            )[0]
-            / (2 * eps)
-            for e in np.eye(3)[:, None]
-        ]
-    )
+    either = [
+        [penalty.curvature(w + eps * s * e, w, mu).gradient[0] for s in (1, -1)] for e in np.eye(3)
+    ]
+    hessian = np.array([(up - down) / (2 * eps) for up, down in either])
     e = exact.direction[0]
     model = exact.alpha[0] * (np.eye(3) - exact.tau[0] * np.outer(e, e))
     np.testing.assert_allclose(model, hessian, rtol=1e-6, atol=1e-9)
 
 
 def test_minimise_leaves_its_start_unchanged():
-    problem = _problem()
-    restricted = start(problem, 1.0)
+    restricted = start(_problem(), 1.0)
     add_columns(restricted, _neurons(2, 5, seed=1), 1.0)
     before = restricted.state
-    kept = MasterState(before.weights.copy(), before.dual.copy(), before.residual.copy(), before.mu)
-    minimise(restricted.design, restricted.penalty, before, mu_end=1e-6)
-    for name in ("weights", "dual", "residual", "mu"):
-        np.testing.assert_array_equal(getattr(before, name), getattr(kept, name))
+    kept = [np.copy(value) for value in vars(before).values()]
+    restricted.minimise(1e-6)
+    for value, copy in zip(vars(before).values(), kept, strict=True):
+        np.testing.assert_array_equal(value, copy)
