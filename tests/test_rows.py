@@ -241,7 +241,7 @@ def test_the_solver_asks_rows_for_everything():
     """Neither points nor anything else with one entry per row is read outside the rows."""
     for name in (
         "certificate", "design", "dual", "free_parameters", "generation", "master", "negative_skip",
-        "penalties", "restricted", "solve", "tidy",
+        "penalties", "pricing", "restricted", "solve", "tidy",
     ):  # fmt: skip
         source = Path(space.__file__).with_name(f"{name}.py").read_text()
         for word in (".points", ".mass", "rows.block", "labels *", "root_mass"):

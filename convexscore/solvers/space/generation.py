@@ -12,10 +12,10 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.oracles.base import Oracle, Priced, norms
+from convexscore.solvers.oracles.base import Oracle, norms
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
-from convexscore.solvers.space.negative_skip import paying_terms, repaired
+from convexscore.solvers.space.pricing import Look, look_at
 from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
 from convexscore.solvers.space.rows import correlations
 
@@ -68,32 +68,6 @@ class Outcome:
     residual: DualPoint
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What one pricing found."""
-
-    priced: Priced
-    terms: Columns
-    point: DualPoint
-    value: float
-    excess: float
-
-
-def _look(restricted: Restricted, oracle: Oracle, effort: int) -> _Look:
-    """Price all neurons at the current residual."""
-    rows, beta, residual = restricted.problem.rows, restricted.beta, restricted.state.residual
-    current = restricted.current()
-    priced = oracle.price(residual, n_best=_N_BEST, floor=beta, current=current, effort=effort)
-    terms, worst = paying_terms(rows, residual)
-    feasible, largest = repaired(rows, residual), priced.largest
-    if feasible is not residual:
-        largest = oracle.price(feasible, n_best=1, current=current, effort=effort).largest
-    excess = priced.largest / beta - 1.0
-    if len(terms):
-        excess = max(excess, worst / beta)
-    return _Look(priced, terms, DualPoint(feasible, largest), restricted.value(), excess)
-
-
 def improve(
     restricted: Restricted,
     oracle: Oracle,
@@ -118,8 +92,11 @@ def improve(
     started = perf_counter()
     best_value, level = -np.inf, 0
     for n_round in range(max_rounds + 1):
-        look = _look(restricted, oracle, level)
-        priced, value = look.priced, look.value
+        look = look_at(
+            problem.rows, restricted.state.residual, beta, oracle,
+            n_best=_N_BEST, floor=beta, current=restricted.current(), effort=level,
+        )  # fmt: skip
+        priced, value = look.priced, restricted.value()
         mixture = best_mixture(problem.rows, look.point, inner, beta) if priced.complete else None
         # a bound from a search that is not exact may be too high: then only the latest counts
         if mixture is not None and (mixture > best_value or not priced.exact):
@@ -148,7 +125,7 @@ def improve(
     return Outcome(reached, bounded, best_value, look.point)
 
 
-def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float) -> None:
+def _reoptimise(restricted: Restricted, look: Look, scale: float, wanted: float) -> None:
     """Add what was found and solve the restricted problem to a fraction of what is missing."""
     found = Columns.neurons(look.priced.u, look.priced.b)
     new = _distinct(restricted, found).join(look.terms)
