@@ -116,8 +116,7 @@ def fit_level(
     """One noise level in the form of the labels -delta, through the solver of the package."""
     problem = overfit_problem(points, settings.copies, noise, seed)
     oracle = make_oracle(problem, random_state=np.random.default_rng(seed))
-    on_round = None if log is None else log.append
-    return solve(problem, settings.beta, oracle, tol=settings.tol, on_round=on_round)
+    return solve(problem, settings.beta, oracle, tol=settings.tol, log=log)
 
 
 def draw(report: Report) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from oracles import ACTIVATIONS
@@ -12,7 +10,6 @@ from plane_oracles import Case, conic_optimum, neuron_columns
 from convexscore.objectives import ScoreObjective
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.design import Design
-from convexscore.solvers.space.master import MasterState, minimise
 from convexscore.solvers.space.penalties import NormPenalty
 from convexscore.solvers.space.problem import prepare
 from convexscore.solvers.space.restricted import add_columns, start
@@ -43,7 +40,7 @@ def _case(problem, beta):
     block = problem.rows.block
     labels = problem.rows.labels / block.mass[:, None]
     return Case(
-        block.points, labels, problem.divergence, beta, c.activation, c.skip,
+        block.points, labels, problem.rows.divergence, beta, c.activation, c.skip,
         c.conservative, c.log_concave, block.mass,
     )  # fmt: skip
 
@@ -54,17 +51,9 @@ def _case(problem, beta):
 def _free_basis(points, mass, skip, symmetric):
     """Explicit weighted fields of c and V as columns (n d, p), with the trace of each V."""
     n, d = points.shape
-    fields, traces = [], []
-    for k in range(d):
-        fields.append(np.tile(np.eye(d)[k], (n, 1)))
-        traces.append(0.0)
-    for i, j in itertools.product(range(d), range(d)) if skip else ():
-        V = np.zeros((d, d))
-        V[i, j] = 1.0
-        if symmetric:
-            if j < i:
-                continue
-            V[j, i] = 1.0
+    fields, traces = [np.tile(unit, (n, 1)) for unit in np.eye(d)], [0.0] * d
+    for unit in np.eye(d * d).reshape(-1, d, d) if skip else ():
+        V = unit + unit.T if symmetric else unit
         fields.append(points @ V.T)
         traces.append(np.trace(V))
     root = np.sqrt(mass)[:, None]
@@ -94,14 +83,10 @@ def test_projection_is_least_squares(d, rank, skip, symmetric):
     expected = rows - (basis @ best).reshape(rows.shape)
     np.testing.assert_allclose(memory.project(root * rows), root * expected, atol=1e-12)
     # the coefficients give the same fit as parameters of the network
-    constant, linear = memory.coefficients(root * rows)
-    linear = free.fitted(linear)
-    fitted = root * constant / np.sqrt(mass.sum())
-    if free.n_axes:
-        V = free.skip_matrix(linear)
-        assert not symmetric or np.abs(V - V.T).max() <= 1e-13 * np.abs(V).max()
-        fitted = fitted + root * (points @ V.T)
-    np.testing.assert_allclose(rows - fitted, expected, atol=1e-12)
+    V, c = free.values(free.fitted(memory.coefficients(root * rows)))
+    assert V.any() == (skip and rank > 0)
+    assert not symmetric or np.abs(V - V.T).max() <= 1e-13 * np.abs(V).max()
+    np.testing.assert_allclose(rows - root * (points @ V.T + c), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
@@ -109,7 +94,7 @@ def test_projection_is_least_squares(d, rank, skip, symmetric):
 def test_start_without_neurons_is_the_gaussian(kind, d):
     """No neurons: V = -Sigma^-1 for score matching, whatever the mass; value -M tr(Sigma^-1) / 2."""
     problem = _problem(kind=kind, d=d)
-    M, z = problem.total_mass, problem.rows.block.points
+    M, z = problem.rows.total_mass, problem.rows.block.points
     sigma = (z * problem.rows.block.mass[:, None]).T @ z / M
     restricted = start(problem, 1.0)
     wanted = -np.linalg.inv(sigma)
@@ -123,13 +108,11 @@ def test_start_without_neurons_is_the_gaussian(kind, d):
 
 def _unit_fields(design):
     """Weighted rows (n, d) of every single parameter, from ``move``."""
-    fields, rows = [], design.rows
-    nothing = np.zeros_like(rows.labels)
-    for k, g in itertools.product(range(len(design)), range(design.width)):
-        e = np.zeros((len(design), design.width))
-        e[k, g] = 1.0
-        fields.append((design.move(nothing, e) / rows.block.root[:, None]).ravel())
-    return np.stack(fields, axis=1)
+    nothing, units = np.zeros_like(design.rows.labels), np.eye(design.linear.size)
+    fields = [design.move(nothing, unit.reshape(design.linear.shape)) for unit in units]
+    return np.stack(
+        [(f / np.sqrt(design.rows.block.mass)[:, None]).ravel() for f in fields], axis=1
+    )
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS[:3])
@@ -141,10 +124,11 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
     problem = _problem(activation, skip, kind, d=d, delta=delta)
     columns = _neurons(d, 9, seed=4)
     # in two portions, and one column dropped in between
-    design = Design.empty(problem.rows).add(columns.keep(np.arange(5))).keep(np.arange(5) != 2)
-    design = design.add(columns.keep(np.arange(5, 9)))
+    measured = problem.rows.measure(columns)
+    design = Design.empty(problem.rows).add(measured.keep(np.arange(5))).keep(np.arange(5) != 2)
+    design = design.add(measured.keep(np.arange(5, 9)))
     columns = columns.keep(np.arange(9) != 2)
-    block = problem.rows.block
+    block, root = problem.rows.block, np.sqrt(problem.rows.block.mass)[:, None]
     pre = block.points @ columns.u.T + columns.b
     case = _case(problem, 1.0)
     values, counts = case.value(pre), block.mass @ case.slope(pre, 1.0)
@@ -152,22 +136,22 @@ def test_design_agrees_with_explicit_columns(activation, skip, kind, delta, d):
     wanted, linear = [], []
     for k in range(len(columns)):
         for out in np.eye(d) if kind == "vector" else columns.u[k : k + 1]:
-            field = (block.root[:, None] * np.outer(values[:, k], out)).ravel()
+            field = (root * np.outer(values[:, k], out)).ravel()
             best = np.linalg.lstsq(basis, field, rcond=None)[0]
             wanted.append(field - basis @ best)
-            trace = counts[k] * columns.u[k] @ out - problem.total_mass * traces @ best
+            trace = counts[k] * columns.u[k] @ out - problem.rows.total_mass * traces @ best
             linear.append(delta * trace)
     wanted = np.stack(wanted, axis=1)
     np.testing.assert_allclose(_unit_fields(design), wanted, atol=1e-12)
     np.testing.assert_allclose(design.linear.ravel(), linear, atol=1e-11)
     np.testing.assert_allclose(
-        np.kron(design.gram, np.eye(design.width)), wanted.T @ wanted, atol=1e-11
+        np.kron(design.gram, np.eye(design.linear.shape[1])), wanted.T @ wanted, atol=1e-11
     )
     rows = np.random.default_rng(0).normal(size=problem.rows.block.points.shape)
-    rows = problem.rows.project(block.root[:, None] * rows) + problem.rows.start(labels=False)
-    expected = wanted.T @ (rows / block.root[:, None]).ravel() + linear
+    rows = problem.rows.project(root * rows) + problem.rows.start(labels=False)
+    expected = wanted.T @ (rows / root).ravel() + linear
     np.testing.assert_allclose(design.gradient(rows).ravel(), expected, atol=1e-11)
-    weights = np.random.default_rng(1).normal(size=(len(design), design.width))
+    weights = np.random.default_rng(1).normal(size=design.linear.shape)
     outer = design.outer_weights(weights)
     np.testing.assert_array_equal(outer, weights if kind == "vector" else weights * columns.u)
 
@@ -180,12 +164,9 @@ def _minimised(problem, columns, beta, mu_end=1e-12):
     if problem.case.log_concave and problem.case.skip:
         # V <= 0 from rank-one terms in enough directions to span the optimum in the plane
         angle = np.linspace(0.0, np.pi, 200, endpoint=False)
-        u = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        columns = columns.join(Columns(u, np.zeros(200), np.ones(200, dtype=bool)))
+        columns = columns.join(Columns.lines(np.stack([np.cos(angle), np.sin(angle)], axis=1)))
     add_columns(restricted, columns, 1.0)
-    restricted.state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end
-    )
+    restricted.minimise(mu_end)
     return restricted
 
 
@@ -239,7 +220,7 @@ def test_warm_start_reaches_the_same_optimum_and_copies_of_columns_do_no_harm():
     assert doubled.value() == pytest.approx(cold.value(), abs=1e-8)
     warm = _minimised(problem, columns.keep(np.arange(20)), beta, mu_end=1e-4)
     add_columns(warm, columns.keep(np.arange(20, 30)), 1e-4)
-    warm.state = minimise(warm.design, warm.penalty, warm.state, mu_end=1e-12)
+    warm.minimise(1e-12)
     assert warm.value() == pytest.approx(cold.value(), abs=1e-8)
     np.testing.assert_allclose(warm.state.residual, cold.state.residual, atol=1e-4)
 
@@ -254,12 +235,8 @@ def test_unbounded_restricted_problem_is_noticed():
     columns = Columns.neurons(np.concatenate([u, u]), np.concatenate([b + 1e-9, b - 1e-9]))
     restricted = start(problem, 1e-3)
     add_columns(restricted, columns, 1.0)
-    floor = -1e6
-    state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=1e-9, floor=floor
-    )
-    restricted.state = state
-    assert restricted.value() < floor
+    restricted.minimise(1e-9, floor=-1e6)
+    assert restricted.value() < -1e6
 
 
 @pytest.mark.parametrize("excess", [0.1, -0.1])
@@ -286,27 +263,20 @@ def test_smoothed_penalty_and_curvature_are_derivatives(beta):
         slope = (penalty.smoothed(w + step, mu) - penalty.smoothed(w - step, mu)) / (2 * eps)
         assert found.gradient[0, k] == pytest.approx(slope, rel=1e-7)
     exact = penalty.curvature(w, found.gradient, mu)
-    hessian = np.array(
-        [
-            (
-                penalty.curvature(w + eps * e, w, mu).gradient
-                - penalty.curvature(w - eps * e, w, mu).gradient
-            )[0]
-            / (2 * eps)
-            for e in np.eye(3)[:, None]
-        ]
-    )
+    either = [
+        [penalty.curvature(w + eps * s * e, w, mu).gradient[0] for s in (1, -1)] for e in np.eye(3)
+    ]
+    hessian = np.array([(up - down) / (2 * eps) for up, down in either])
     e = exact.direction[0]
     model = exact.alpha[0] * (np.eye(3) - exact.tau[0] * np.outer(e, e))
     np.testing.assert_allclose(model, hessian, rtol=1e-6, atol=1e-9)
 
 
 def test_minimise_leaves_its_start_unchanged():
-    problem = _problem()
-    restricted = start(problem, 1.0)
+    restricted = start(_problem(), 1.0)
     add_columns(restricted, _neurons(2, 5, seed=1), 1.0)
     before = restricted.state
-    kept = MasterState(before.weights.copy(), before.dual.copy(), before.residual.copy(), before.mu)
-    minimise(restricted.design, restricted.penalty, before, mu_end=1e-6)
-    for name in ("weights", "dual", "residual", "mu"):
-        np.testing.assert_array_equal(getattr(before, name), getattr(kept, name))
+    kept = [np.copy(value) for value in vars(before).values()]
+    restricted.minimise(1e-6)
+    for value, copy in zip(vars(before).values(), kept, strict=True):
+        np.testing.assert_array_equal(value, copy)

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 
 from convexscore import ConvexScore, NotIntegrableError, fit_convex_score
 
-CASES = list(itertools.product(["relu", "abs"], [True, False], [False, True]))
+CASES = list(itertools.product(["relu", "abs"], [True, False], [None, "gradient"]))
 
 
 def moons(n=50, d=2, seed=0):
@@ -40,15 +40,11 @@ def same(fit, other, x, tol=2e-3):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("activation", "skip", "conservative"), CASES)
-def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, conservative):
+@pytest.mark.parametrize(("activation", "skip", "constraint"), CASES)
+def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, constraint):
     x = moons(40)
     weight = np.random.default_rng(2).integers(0, 4, len(x))
-    options = {
-        "activation": activation,
-        "skip": skip,
-        "constraint": "gradient" if conservative else None,
-    }
+    options = {"activation": activation, "skip": skip, "constraint": constraint}
     options |= {"beta": 14.0, "tol": 1e-6}
     weighted = fit_convex_score(x, sample_weight=weight, **options)
     seen = x[weight > 0]
@@ -66,18 +62,14 @@ def test_weights_are_repetitions_and_order_does_not_matter(activation, skip, con
     assert difference(fit_convex_score(x, **options), weighted, x) > 2e-2
 
 
-@pytest.mark.parametrize(("activation", "skip", "conservative"), CASES)
+@pytest.mark.parametrize(("activation", "skip", "constraint"), CASES)
 @pytest.mark.parametrize(
     ("scale", "shift", "angle"),
     [(1e-8, 0.0, 0.0), (1e8, 0.0, 0.0), (1.0, 0.0, 0.7), (1.0, 1e6, 0.0), (1e3, [1e6, -3e5], 2.0)],
 )
-def test_equivariance_under_similarities(activation, skip, conservative, scale, shift, angle):
+def test_equivariance_under_similarities(activation, skip, constraint, scale, shift, angle):
     x = moons(30)
-    options = {
-        "activation": activation,
-        "skip": skip,
-        "constraint": "gradient" if conservative else None,
-    }
+    options = {"activation": activation, "skip": skip, "constraint": constraint}
     options |= {"beta": 10.0, "tol": 1e-6}
     fit = fit_convex_score(x, **options)
     Q = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -129,25 +121,18 @@ def test_standardised_fits_forget_units(mode, goal):
 def test_denoising_objective_is_the_reported_one(labels, weighted, draws):
     x = moons(25)
     weight = np.random.default_rng(1).uniform(0.5, 2.0, len(x)) if weighted else None
-    fit = fit_convex_score(
-        x, objective="denoising", noise=0.4, n_draws=draws, labels=labels, beta=6.0,
-        sample_weight=weight, random_state=4,
-    )  # fmt: skip
+    options = {"n_draws": draws, "labels": labels, "sample_weight": weight, "random_state": 4}
+    options |= {"objective": "denoising", "noise": 0.4, "beta": 6.0}
+    fit = fit_convex_score(x, **options)
     assert fit.noisy_points_.shape == fit.noise_labels_.shape == (25 * draws, 2)
     mass = None if weight is None else np.tile(weight, draws)
     case = Case(fit.noisy_points_, fit.noise_labels_, 0.0, 6.0, "relu", True, mass=mass)
-    assert objective(case, fit.network_) == pytest.approx(fit.certificate_.objective, rel=1e-9)
-    assert objective(case, fit.network_.balanced()) == pytest.approx(
-        fit.certificate_.objective, rel=1e-9
-    )
+    for network in (fit.network_, fit.network_.balanced()):
+        assert objective(case, network) == pytest.approx(fit.certificate_.objective, rel=1e-9)
     if labels == "noisy":
         clean = fit.noisy_points_ + 0.4**2 * fit.noise_labels_
         np.testing.assert_allclose(clean, np.tile(x, (draws, 1)), atol=1e-12)
-    again = fit_convex_score(
-        x, objective="denoising", noise=0.4, n_draws=draws, labels=labels, beta=6.0,
-        sample_weight=weight, random_state=4,
-    )  # fmt: skip
-    assert difference(fit, again, x) == 0.0
+    assert difference(fit, fit_convex_score(x, **options), x) == 0.0
 
 
 # --------------------------------------------------------------------------- gradients and densities
@@ -177,13 +162,8 @@ def test_constrained_fits_are_gradients(activation, skip, constraint, goal):
         fit.divergence(grid), np.trace(jacobian, axis1=1, axis2=2), atol=1e-12 * size
     )
     eps = 1e-5
-    slopes = np.stack(
-        [
-            (fit.log_density(grid + eps * e) - fit.log_density(grid - eps * e)) / (2 * eps)
-            for e in np.eye(2)
-        ],
-        axis=1,
-    )
+    up, down = ([fit.log_density(grid + s * eps * e) for e in np.eye(2)] for s in (1, -1))
+    slopes = (np.array(up) - down).T / (2 * eps)
     score = fit.score_function(grid)
     np.testing.assert_allclose(slopes, score, atol=2e-5 * max(np.abs(score).max(), size))
     if constraint == "gradient":
@@ -249,28 +229,14 @@ def test_langevin_warns_for_rotational_fields():
     [
         ({"x": np.r_[[[np.nan, 0.0]], moons(9)]}, r"X must be finite; 1 of 20.*row 0"),
         ({"x": np.r_[moons(9), [[np.inf, 0.0]]]}, r"X must be finite.*row 9"),
-        ({"x": np.zeros((3, 4, 2))}, r"X must have shape .*got shape \(3, 4, 2\)"),
         ({"x": np.zeros((1, 2))}, r"X must hold at least 2 points; got 1"),
         ({"x": np.zeros((0, 2))}, r"X must hold at least 2 points; got 0"),
         ({"x": np.zeros((5, 0))}, r"X must have at least one column"),
         ({"x": np.ones((5, 2))}, r"X is constant"),
-        ({"x": np.array([["a", "b"]] * 3)}, r"X must be numeric"),
-        ({"activation": "tanh"}, r"activation must be one of 'relu', 'abs'.*; got 'tanh'"),
-        ({"objective": "likelihood"}, r"objective must be one of"),
-        ({"objective": "denoising"}, r"noise must be given"),
-        ({"noise": 0.3}, r"noise = 0.3 has no effect"),
         ({"standardize": "rows"}, r"standardize must be one of None, 'columns', 'whitening'"),
         ({"constraint": "density"}, r"constraint='density' is for one column; got 2"),
-        ({"constraint": "yes"}, r"constraint must be one of None, 'density'.*got 'yes'"),
-        ({"beta": -1.0}, r"beta must be finite and > 0; got -1"),
-        ({"beta": "auto"}, r"beta must be a number > 0 or 'cv'; got 'auto'"),
         ({"beta": 0.3}, r"beta = 0.3 is too small: score matching is unbounded below.*denoising"),
-        ({"tol": 0.0}, r"tol must be finite and > 0"),
         ({"n_starts": 0}, r"n_starts must be an integer >= 1; got 0"),
-        ({"sample_weight": np.ones(3)}, r"sample_weight must have shape \(40,\)"),
-        ({"sample_weight": -np.ones(40)}, r"sample_weight must be finite and >= 0"),
-        ({"beta": "cv", "cv": 1}, r"cv must be"),
-        ({"beta": "cv", "n_betas": 1}, r"n_betas must be an integer >= 2"),
         ({"x": np.c_[moons(20), np.ones(20)], "standardize": "columns"}, r"column 2 .* constant"),
         ({"x": np.c_[moons(20), np.ones(20)]}, r"span only 2 dimensions.*denoising"),
         ({"x": moons(20, d=2).repeat(2, axis=1), "standardize": "whitening"}, r"rank 2"),
@@ -308,8 +274,12 @@ def test_one_estimator_for_one_and_several_columns():
     estimator = ConvexScore(beta=15.0, constraint="gradient", standardize="columns")
     copy = clone(estimator)
     assert copy.get_params() == estimator.get_params()
-    with pytest.raises(NotFittedError):
-        copy.score_function(np.zeros((1, 2)))
+    failed = clone(estimator).set_params(beta=0.1)
+    with pytest.raises(ValueError):
+        failed.fit(moons(30))
+    for unfitted in (copy, failed):
+        with pytest.raises(NotFittedError):
+            unfitted.score_function(np.zeros((1, 2)))
     assert copy.fit(moons(40)).n_features_in_ == 2
     assert copy.get_params() == estimator.get_params()
     copy.set_params(standardize=None, beta=30.0)
@@ -317,14 +287,6 @@ def test_one_estimator_for_one_and_several_columns():
     assert copy.n_features_in_ == 1 and hasattr(copy, "piecewise_")
     copy.fit(moons(40))
     assert copy.n_features_in_ == 2 and not hasattr(copy, "piecewise_")
-
-
-def test_failed_fit_leaves_no_half_fitted_estimator():
-    unfitted = ConvexScore(beta=0.1)
-    with pytest.raises(ValueError):
-        unfitted.fit(moons(30))
-    with pytest.raises(NotFittedError):
-        unfitted.score_function(np.zeros((1, 2)))
 
 
 def test_grid_search_over_beta():

@@ -136,7 +136,7 @@ def certificate_map(
     assert isinstance(training, SpaceTraining)
     problem = training.problem
     neurons = in_memory(problem.neurons)
-    rows = problem.rows.judge(network, problem.centre, problem.scale).residual
+    rows, _, _ = problem.rows.judge(network, problem.centre, problem.scale)
     folded = (not neurons.activation.odd or problem.case.free_skip) and not neurons.sign
     angles = np.linspace(0.0, np.pi if folded else 2.0 * np.pi, n_angles)
     reach = 1.02 * neurons.reach[1]

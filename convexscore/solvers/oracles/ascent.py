@@ -8,16 +8,16 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.solvers.oracles.ascent_starts import (
-    ascent_direction,
+    Landscape,
     climb,
-    dual,
-    first_best,
     fresh_directions,
+    in_blocks,
     scan_biases,
     unit_rows,
 )
-from convexscore.solvers.oracles.base import Block, Floats, Neurons, Priced, Residual, ranking
+from convexscore.solvers.oracles.base import Block, Neurons, Priced, Residual, norms, ranking
 
 # Relative to the scale of the points: a point this close to a kink is a pivot; a kink is moved
 # this far off its pivots, so that rounding cannot change which of them count as active.
@@ -30,6 +30,8 @@ _SAME, _NEARLY_SAME = 1e-3, 2e-2
 _POOL = 16
 # Neurons finished exactly, at least; per call, numbers that may be swept beyond these; rounds.
 _FINISHED, _SWEPT, _ROUNDS = 4, 20_000, 100_000
+# Moves before and after the first selection.
+_FIRST_STEPS, _STEPS = 3, 9
 # A sweep crosses at most this many points, divided by d + 2.
 _WINDOW = 1024
 # Numbers held by one block of pencils.
@@ -52,8 +54,6 @@ class AscentOracle:
         Starts of a call (the current neurons and those found last time take at most half).
     random_state : numpy.random.Generator
         Source of the starts; every call draws fresh ones.
-    max_steps : int, default=12
-        Moves of a start that survives the first selection.
 
     Notes
     -----
@@ -74,23 +74,13 @@ class AscentOracle:
     """
 
     def __init__(
-        self,
-        neurons: Neurons,
-        *,
-        n_starts: int = 64,
-        random_state: np.random.Generator,
-        max_steps: int = 12,
+        self, neurons: Neurons, *, n_starts: int = 64, random_state: np.random.Generator
     ) -> None:
-        if n_starts < 1:
-            raise ValueError(f"n_starts must be an int >= 1; got {n_starts}. The default is 64.")
-        if max_steps < 1:
-            raise ValueError(f"max_steps must be an int >= 1; got {max_steps}. The default is 12.")
         self.neurons = neurons
         self.n_starts = n_starts
-        self.max_steps = max_steps
         self._rng = random_state
         self._scale = max(neurons.reach[0], 1e-300)
-        self._pool_u, self._pool_b = np.zeros((0, neurons.dim)), np.zeros(0)
+        self._pool = np.zeros((0, neurons.dim)), np.zeros(0)
 
     def price(
         self,
@@ -98,7 +88,6 @@ class AscentOracle:
         *,
         n_best: int,
         current: tuple[Floats, Floats] | None = None,
-        n_starts: int | None = None,
         floor: float = 0.0,
         effort: int = 1,
     ) -> Priced:
@@ -110,72 +99,55 @@ class AscentOracle:
         n_best : int >= 1
         current : (u, b) of the neurons in the network, optional
             Starts, because the next violators are often close to them.
-        n_starts : int, optional
-            For this call only (for example more of them for a final certificate).
         floor : float
             Neurons with h <= floor are not returned; ``largest`` is not affected.
         effort : int
             0 leaves out the exact finish, whose last digits a column does not need; k > 1 multiplies
             the starts by k.
         """
-        count = self.n_starts * max(1, effort) if n_starts is None else n_starts
-        if count < 1 or n_best < 1:
-            raise ValueError(
-                f"n_starts and n_best must be ints >= 1; got {count} and {n_best}. "
-                f"Omit n_starts for the oracle's own {self.n_starts}."
-            )
-        rounding = self.neurons.rounding(residual)
-        u, b = self._starts(residual, count, current, rounding)
+        count = self.n_starts * max(1, effort)
+        land = Landscape(self.neurons, residual, self.neurons.rounding(residual))
+        u, b = self._starts(land, count, current)
         n_tried = len(b)
-        n, d = self.neurons.n_samples, self.neurons.dim
-        finished = max(_FINISHED, min(32, _SWEPT // (n * (d + 2))))
-        first = min(3, self.max_steps)
-        u, b, h = climb(self.neurons, residual, u, b, steps=first, rounding=rounding)
-        keep = self._distinct(
-            u, b, h, max(2 * n_best, count // 4, finished), _NEARLY_SAME, rounding
-        )
-        u, b, h = climb(
-            self.neurons, residual, u[keep], b[keep],
-            steps=self.max_steps - first, rounding=rounding,
-        )  # fmt: skip
-        keep = self._distinct(u, b, h, len(b), _NEARLY_SAME, rounding)
-        u, b = u[keep], b[keep]
+        finished = max(_FINISHED, min(32, _SWEPT // self._size))
+        u, b, h = climb(land, u, b, steps=_FIRST_STEPS)
+        several = max(2 * n_best, count // 4, finished)
+        u, b = self._distinct(land, u, b, h, several, _NEARLY_SAME)[:2]
+        u, b, h = climb(land, u, b, steps=_STEPS)
+        u, b = self._distinct(land, u, b, h, len(b), _NEARLY_SAME)[:2]
         if effort > 0:
-            u, b = self._finish(residual, u, b, min(finished, len(keep)), rounding)
-        u, b, h = self._off_kink(residual, u, b, rounding)
-        keep = self._distinct(u, b, h, len(b), _SAME, rounding)
-        u, b, h = u[keep], b[keep], h[keep]
-        self._pool_u, self._pool_b = u[:_POOL], b[:_POOL]
+            u, b = self._finish(land, u, b, min(finished, len(b)))
+        u, b, h = self._off_kink(land, u, b)
+        u, b, h = self._distinct(land, u, b, h, len(b), _SAME)
+        self._pool = u[:_POOL], b[:_POOL]
         best = np.flatnonzero(h > floor)[:n_best]
         return Priced(u[best], b[best], h[best], float(h.max()), exact=False, n_tried=n_tried)
 
+    @property
+    def _size(self) -> int:
+        """Numbers that the pass of a pencil holds."""
+        return self.neurons.n_samples * (self.neurons.dim + 2)
+
     def _starts(
-        self,
-        residual: Residual,
-        count: int,
-        current: tuple[Floats, Floats] | None,
-        rounding: float,
+        self, land: Landscape, count: int, current: tuple[Floats, Floats] | None
     ) -> tuple[Floats, Floats]:
-        known_u, known_b = self._pool_u, self._pool_b
-        if current is not None and len(current[1]):
-            u, b = unit_rows(np.asarray(current[0], float)), np.asarray(current[1], float)
-            known_u, known_b = np.concatenate([u, known_u]), np.concatenate([b, known_b])
-        if len(known_b):
-            h = self.neurons.evaluate(residual, known_u, known_b)
-            keep = self._distinct(known_u, known_b, h, max(1, count // 2), _SAME, rounding)
-            known_u, known_b = known_u[keep], known_b[keep]
-        wanted = max(0, count - len(known_b))
-        directions = fresh_directions(self.neurons, residual, wanted, self._rng)
-        biases = scan_biases(self.neurons, residual, directions, rounding=rounding)
-        return np.concatenate([known_u, directions]), np.concatenate([known_b, biases])
+        u, b = self._pool
+        if current is not None:
+            u, b = np.concatenate([unit_rows(current[0]), u]), np.concatenate([current[1], b])
+        if len(b):
+            h = land.evaluate(u, b)
+            u, b = self._distinct(land, u, b, h, max(1, count // 2), _SAME)[:2]
+        directions = fresh_directions(land, max(0, count - len(b)), self._rng)
+        biases = scan_biases(land, directions)
+        return np.concatenate([u, directions]), np.concatenate([b, biases])
 
     def _distinct(
-        self, u: Floats, b: Floats, h: Floats, count: int, same: float, rounding: float
-    ) -> list[int]:
-        """Indices of the best ``count`` distinct neurons, best first."""
+        self, land: Landscape, u: Floats, b: Floats, h: Floats, count: int, same: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """The best ``count`` distinct neurons, best first."""
         lifted = np.column_stack([u, b / self._scale])
         kept: list[int] = []
-        for i in ranking(h, u, b / self._scale, rounding):
+        for i in ranking(h, u, b / self._scale, land.rounding):
             others = lifted[kept]
             near = (np.abs(others - lifted[i]) < same).all(axis=1).any()
             if not self.neurons.activation.odd:
@@ -184,17 +156,15 @@ class AscentOracle:
                 kept.append(int(i))
             if len(kept) == count:
                 break
-        return kept
+        return u[kept], b[kept], h[kept]
 
-    def _off_kink(
-        self, residual: Residual, u: Floats, b: Floats, rounding: float
-    ) -> tuple[Floats, Floats, Floats]:
+    def _off_kink(self, land: Landscape, u: Floats, b: Floats) -> tuple[Floats, Floats, Floats]:
         """Honest h on the better side of the pivots, with a margin against rounding."""
         # A kink beyond the data is the same neuron as one just outside, with less cancellation.
         radius = 1.01 * self.neurons.reach[1]
         b = np.clip(b, -radius, radius)
         if not self.neurons.divergence:
-            return u, b, self.neurons.evaluate(residual, u, b)
+            return u, b, land.evaluate(u, b)
 
         def kernel(block: Block) -> tuple[Floats, Floats]:
             pre = u @ block.points.T + b[:, None]
@@ -202,53 +172,36 @@ class AscentOracle:
             return near.min(axis=1), near.max(axis=1)
 
         # Pivots are on the kink up to rounding only: move it past all of them.
-        low, high = (
-            np.stack(part) for part in zip(*self.neurons.data.collect(kernel), strict=True)
-        )
+        low, high = zip(*self.neurons.data.collect(kernel), strict=True)
         margin = _NUDGE * self._scale
-        sides = np.stack([b - low.min(axis=0) + margin, b - high.max(axis=0) - margin])
-        rows = np.arange(len(b))
-        h = np.stack([self.neurons.evaluate(residual, u, side) for side in sides])
-        better = first_best(h.T, rounding)
-        return u, sides[better, rows], h[better, rows]
+        sides = np.stack([b - np.min(low, axis=0) + margin, b - np.max(high, axis=0) - margin])
+        h = np.stack([land.evaluate(u, side) for side in sides])
+        better = land.first_best(h.T), np.arange(len(b))
+        return u, sides[better], h[better]
 
-    def _finish(
-        self, residual: Residual, u: Floats, b: Floats, count: int, rounding: float
-    ) -> tuple[Floats, Floats]:
+    def _finish(self, land: Landscape, u: Floats, b: Floats, count: int) -> tuple[Floats, Floats]:
         """Exact moves of the best ``count``: each round the best of several whole pencils."""
-        n, d = self.neurons.n_samples, self.neurons.dim
-        rounds = int(np.clip(_ROUNDS // (n * (d + 2)), 4, 40))
-        value = np.full(count, -np.inf)
-        idle = np.zeros(count, dtype=int)
-        on_kink = _ON_KINK * self._scale
-        for _ in range(rounds):
+        value, idle = np.full(count, -np.inf), np.zeros(count, dtype=int)
+        for _ in range(int(np.clip(_ROUNDS // self._size, 4, 40))):
             todo = np.flatnonzero(idle < 3)
             if not len(todo):
                 break
-            owner, tangent, tau = [], [], []
-            for j in todo:
-                directions = self._pencils(residual, u[j], b[j])
-                owner += [j] * len(directions)
-                tangent.append(directions[:, :-1])
-                tau.append(directions[:, -1])
-            owners = np.array(owner)
-            start = (u[owners], b[owners], np.concatenate(tangent), np.concatenate(tau))
-            rows = max(1, _BLOCK // (n * (d + 2)))
-            parts = [
-                sweep(self.neurons, residual, *(a[i : i + rows] for a in start), on_kink=on_kink)
-                for i in range(0, len(owners), rows)
-            ]
-            new_u, new_b, new_h = (np.concatenate(part) for part in zip(*parts, strict=True))
+            pencils = [self._pencils(land, u[j], b[j]) for j in todo]
+            owners = np.repeat(todo, [len(some) for some in pencils])
+            ahead = np.concatenate(pencils)
+            start = u[owners], b[owners], ahead[:, :-1], ahead[:, -1]
+            moves = partial(sweep, land, on_kink=_ON_KINK * self._scale)
+            new_u, new_b, new_h = in_blocks(moves, max(1, _BLOCK // self._size), *start)
             for j in todo:
                 mine = np.flatnonzero(owners == j)
-                top = mine[first_best(new_h[mine][None], rounding)[0]]
+                top = mine[land.first_best(new_h[mine][None])[0]]
                 gain = new_h[top] - value[j]
                 idle[j] = 0 if gain > 1e-6 * abs(new_h[top]) else idle[j] + 1
-                if new_h[top] > value[j] + rounding:
+                if gain > land.rounding:
                     u[j], b[j], value[j] = new_u[top], new_b[top], new_h[top]
         return u, b
 
-    def _pencils(self, residual: Residual, u: Floats, b: float) -> Floats:
+    def _pencils(self, land: Landscape, u: Floats, b: float) -> Floats:
         """Directions (t, tau) of pencils ``cos(u, b) + sin(t, tau)`` worth a whole sweep.
 
         One is a shift of the bias.  One keeps all points on the kink there and follows the
@@ -272,12 +225,12 @@ class AscentOracle:
             weight = (rows @ g) * slopes(block)[1]
             return weight @ block.points, weight.sum()
 
-        sums, masses, pivots = zip(*self.neurons.data.collect(first, residual), strict=True)
+        sums, masses, pivots = zip(*self.neurons.data.collect(first, land.residual), strict=True)
         active = np.array([sum(masses)])
         gradient = (sum(sums) + self.neurons.divergence * active * u)[None]
-        g = dual(self.neurons, gradient, u[None])[0]
-        pulled, total = self.neurons.total(second, residual)
-        pull = ascent_direction(self.neurons, gradient, u[None], pulled[None], active)[0]
+        g = land.dual(gradient, u[None])[0]
+        pulled, total = land.total(second)
+        pull = land.direction(gradient, u[None], pulled[None], active)[0]
         ahead = np.append(pull / scale, total)
         on = self._rng.permutation(np.concatenate(pivots))[:d]
         lifted = np.column_stack([on / scale, np.ones(len(on))])
@@ -301,14 +254,7 @@ class AscentOracle:
 
 
 def sweep(
-    neurons: Neurons,
-    residual: Residual,
-    u: Floats,
-    b: Floats,
-    tangent: Floats,
-    tau: Floats,
-    *,
-    on_kink: float,
+    land: Landscape, u: Floats, b: Floats, tangent: Floats, tau: Floats, *, on_kink: float
 ) -> tuple[Floats, Floats, Floats]:
     r"""Exact maximum of h over the pencils :math:`\cos\theta\,(u, b) + \sin\theta\,(t, \tau)`.
 
@@ -320,28 +266,26 @@ def sweep(
     -------
     u, b, h : the best neuron of each pencil; O(n log n + n d) per pencil.
     """
+    neurons, pencils = land.neurons, (u, b, tangent, tau)
     size = max(_WINDOW // (neurons.dim + 2), 64)
-    pencils = (u, b, tangent, tau)
-    parts = neurons.data.collect(partial(_crossings, neurons, pencils, size, on_kink), residual)
-    near, limit, outside = _window(parts, neurons, size)
-    theta = near.angle
+    kernel = partial(_crossings, neurons, pencils, size, on_kink)
+    near, limit, outside = _window(neurons.data.collect(kernel, land.residual), neurons, size)
     masses = [near.mass]
     if neurons.divergence and near.flat.any():
         masses.append(np.where(near.flat, 0.0, near.mass))
-    moves = np.einsum("kd,kd->k", tangent, tangent) > 0.5
-    best_f = np.full(len(b), -np.inf)
-    best_theta = np.zeros(len(b))
+    moves = norms(tangent) > 0.5
+    best = np.stack([np.full(len(b), -np.inf), np.zeros(len(b))])
     for mass in masses:
         form = _forms(neurons, u, tangent, near, mass, outside)
         two_sided = neurons.conservative and not neurons.sign
-        f, angle = _best_angles(form, theta, limit, moves, two_sided=two_sided)
-        better = f > best_f
-        best_f, best_theta = np.where(better, f, best_f), np.where(better, angle, best_theta)
-    cos, sin = np.cos(best_theta)[:, None], np.sin(best_theta)[:, None]
-    new_u = cos * u + sin * tangent
-    norm = np.linalg.norm(new_u, axis=1)
-    h = best_f if neurons.conservative else np.sqrt(np.maximum(best_f, 0.0))
-    return new_u / norm[:, None], (cos[:, 0] * b + sin[:, 0] * tau) / norm, h
+        found = _best_angles(form, near.angle, limit, moves, two_sided=two_sided)
+        best = np.where(found[0] > best[0], found, best)
+    top, theta = best
+    cos, sin = np.cos(theta), np.sin(theta)
+    new_u = cos[:, None] * u + sin[:, None] * tangent
+    length = norms(new_u)
+    h = top if neurons.conservative else np.sqrt(np.maximum(top, 0.0))
+    return new_u / length[:, None], (cos * b + sin * tau) / length, h
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,9 +301,8 @@ class _Crossings:
     residual: Floats
 
     def take(self, order: NDArray[np.int64]) -> _Crossings:
-        fields = (getattr(self, name) for name in self.__dataclass_fields__)
-        shaped = ((f, order if f.ndim == 2 else order[:, :, None]) for f in fields)
-        return _Crossings(*(np.take_along_axis(f, which, axis=1) for f, which in shaped))
+        rows = np.arange(len(order))[:, None]
+        return _Crossings(*(field[rows, order] for field in vars(self).values()))
 
     def terms(self, mass: Floats) -> Floats:
         """(k, m, 2 d + 1): what each point adds to G on the axes of the pencil and to the mass."""
@@ -394,8 +337,8 @@ def _crossings(
         near = np.argpartition(np.abs(angle), size, axis=1)[:, : size + 1]
     else:
         near = np.broadcast_to(np.arange(block.n_samples), p.shape)
-    angle, p, q, flat = (np.take_along_axis(field, near, axis=1) for field in (angle, p, q, flat))
-    return _Crossings(angle, p, q, block.mass[near], flat, residual[near]), sums
+    at = np.arange(len(p))[:, None], near
+    return _Crossings(angle[at], p[at], q[at], block.mass[near], flat[at], residual[near]), sums
 
 
 def _slope(neurons: Neurons, p: Floats) -> Floats:
@@ -414,10 +357,8 @@ def _window(
     """
     near = parts[0][0]
     if len(parts) > 1:
-        names = _Crossings.__dataclass_fields__
-        near = _Crossings(
-            *(np.concatenate([getattr(part, name) for part, _ in parts], axis=1) for name in names)
-        )
+        columns = zip(*(vars(part).values() for part, _ in parts), strict=True)
+        near = _Crossings(*(np.concatenate(column, axis=1) for column in columns))
     if neurons.n_samples <= size:
         limit = np.full((len(near.angle), 1), 0.5 * np.pi)
         return near.take(np.argsort(near.angle, axis=1)), limit, None
@@ -456,12 +397,11 @@ def _forms(
     first = sums[:, :, :d] + count * u[:, None]
     second = sums[:, :, d:-1] + count * tangent[:, None]
     left, right = (u[:, None], tangent[:, None]) if neurons.conservative else (first, second)
-    return (
-        np.einsum("kad,kad->ka", *np.broadcast_arrays(left, first)),
-        np.einsum("kad,kad->ka", *np.broadcast_arrays(left, second))
-        + np.einsum("kad,kad->ka", *np.broadcast_arrays(right, first)),
-        np.einsum("kad,kad->ka", *np.broadcast_arrays(right, second)),
-    )
+
+    def inner(one: Floats, other: Floats) -> Floats:
+        return np.einsum("kad,kad->ka", *np.broadcast_arrays(one, other))
+
+    return inner(left, first), inner(left, second) + inner(right, first), inner(right, second)
 
 
 def _best_angles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -10,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.scores.activations import Activation, get_activation
 
-Floats = NDArray[np.float64]
 # Residual rows R_i = m_i (s(x_i) - l_i): an array if the data are in memory, else what stands for it.
 Residual = Any
 
@@ -46,88 +47,50 @@ class Priced:
     complete: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Some rows of the data: points (n, d) and masses (n,)."""
+class Data(ABC):
+    """What a search by passes over the data needs of them: blocks of rows, wherever these are."""
 
-    points: Floats
-    mass: Floats
+    n_samples: int
+    dim: int
 
-    @cached_property
-    def root(self) -> Floats:
-        """Roots of the masses."""
-        out: Floats = np.sqrt(self.mass)
-        return out
+    @abstractmethod
+    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
+        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
 
-    @property
-    def n_samples(self) -> int:
-        return int(self.points.shape[0])
+    @abstractmethod
+    def take(self, indices: NDArray[np.intp]) -> Floats:
+        """A few of the points, (k, d)."""
 
-    @property
-    def dim(self) -> int:
-        return int(self.points.shape[1])
+    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
+        """The sum of a kernel's results, arrays or tuples of arrays."""
+        return reduce(_added, self.collect(kernel, *fields))
+
+
+class Block(Data):
+    """Some rows in memory: points (n, d) and masses (n,)."""
+
+    def __init__(self, points: Floats, mass: Floats) -> None:
+        self.points, self.mass = points, mass
+        self.n_samples, self.dim = points.shape
 
     def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """The one result of a kernel: data of one block."""
         return [kernel(self, *fields)]
 
     def take(self, indices: NDArray[np.intp]) -> Floats:
         return self.points[indices]
 
 
-class Data(Protocol):
-    """What a search by passes over the data needs of them."""
-
-    @property
-    def n_samples(self) -> int: ...
-    @property
-    def dim(self) -> int: ...
-    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
-        ...
-
-    def take(self, indices: NDArray[np.intp]) -> Floats:
-        """A few of the points."""
-        ...
-
-
-def added(first: Any, second: Any) -> Any:
+def _added(first: Any, second: Any) -> Any:
     """The sum of two arrays, or of two tuples of arrays."""
     if isinstance(first, tuple):
         return tuple(a + b for a, b in zip(first, second, strict=True))
     return first + second
 
 
-def flow(
-    block: Block,
-    residual: Floats,
-    sigma: Activation,
-    u: Floats,
-    b: Floats,
-    *,
-    count: bool,
-    lines: NDArray[np.bool_] | None = None,
-) -> tuple[Floats, Floats]:
-    """Sums of residuals times activations, (k, d), and (if ``count``) active masses, (k,).
-
-    ``lines`` marks neurons with the identity as activation.  O(n k d) time, memory in blocks.
-    """
-    out, active = np.zeros((len(b), residual.shape[1])), np.zeros(len(b))
-    straight = np.zeros(len(b), dtype=bool) if lines is None else lines
-    step = max(1, _BLOCK // max(1, len(b)))
-    for start in range(0, block.n_samples, step):
-        rows = slice(start, start + step)
-        pre = u @ block.points[rows].T
-        pre += b[:, None]
-        if count:
-            active += sigma.derivative(pre) @ block.mass[rows]
-        line = pre[straight]
-        value = sigma.value(pre, out=pre)
-        value[straight] = line
-        out += value @ residual[rows]
-    if count:
-        active[straight] = block.mass.sum()
-    return out, active
+def norms(rows: Floats) -> Floats:
+    """Length of every row."""
+    out: Floats = np.sqrt(np.einsum("kd,kd->k", rows, rows))
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,32 +130,46 @@ class Neurons:
         """Largest coordinate and largest norm of the points."""
 
         def kernel(block: Block) -> tuple[float, float]:
-            square = np.einsum("nd,nd->n", block.points, block.points)
-            return float(np.abs(block.points).max()), float(np.sqrt(square.max()))
+            return float(np.abs(block.points).max()), float(norms(block.points).max())
 
         coordinate, norm = zip(*self.data.collect(kernel), strict=True)
         return max(coordinate), max(norm)
 
-    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
-        """The sum of a kernel's results over the data, arrays or tuples of arrays."""
-        return reduce(added, self.data.collect(kernel, *fields))
+    @cached_property
+    def moments(self) -> tuple[Floats, Floats]:
+        """Mean (d,) and covariance (d, d) of the points, each counted once."""
+        mean = self.data.total(lambda block: block.points.sum(axis=0)) / self.n_samples
+
+        def kernel(block: Block) -> Floats:
+            centred = block.points - mean
+            return centred.T @ centred
+
+        return mean, self.data.total(kernel) / self.n_samples
 
     def gradient(self, residual: Residual, u: Floats, b: Floats) -> Floats:
         """G of each neuron, (k, d); O(n k d) time, memory in blocks."""
-        count = bool(self.divergence)
+        sigma, step = self.activation, max(1, _BLOCK // max(1, len(b)))
 
         def kernel(block: Block, rows: Floats) -> tuple[Floats, Floats]:
-            return flow(block, rows, self.activation, u, b, count=count)
+            out, active = np.zeros((len(b), block.dim)), np.zeros(len(b))
+            for start in range(0, block.n_samples, step):
+                some = slice(start, start + step)
+                inner = u @ block.points[some].T
+                inner += b[:, None]
+                if self.divergence:
+                    active += sigma.derivative(inner) @ block.mass[some]
+                out += sigma.value(inner, out=inner) @ rows[some]
+            return out, active
 
-        out, active = self.total(kernel, residual)
-        if count:
+        out, active = self.data.total(kernel, residual)
+        if self.divergence:
             out += self.divergence * active[:, None] * u
         return out
 
     def measure(self, gradient: Floats, u: Floats) -> Floats:
         """h of each neuron from its gradient."""
         if not self.conservative:
-            return np.sqrt(np.einsum("kd,kd->k", gradient, gradient))
+            return norms(gradient)
         along = np.einsum("kd,kd->k", gradient, u)
         return along if self.sign else np.abs(along)
 
@@ -204,9 +181,9 @@ class Neurons:
         """
 
         def kernel(block: Block, rows: Floats) -> tuple[float, float]:
-            return np.sqrt(np.einsum("nd,nd->n", rows, rows)).sum(), block.mass.sum()
+            return norms(rows).sum(), block.mass.sum()
 
-        sizes, mass = self.total(kernel, residual)
+        sizes, mass = self.data.total(kernel, residual)
         size = 2.0 * self.reach[1] * sizes + self.divergence * mass
         return float((self.n_samples + self.dim + 2) * np.finfo(np.float64).eps * size)
 
@@ -218,31 +195,22 @@ class Neurons:
 class NeuronSet(Neurons):
     """The same with all points in memory, as the exact oracles need them; residuals are (n, d) arrays."""
 
+    data: Block
+
     def __init__(
-        self,
-        points: Floats,
-        mass: Floats,
-        divergence: float,
-        activation: Activation | str,
-        conservative: bool = False,
-        sign: int = 0,
-    ) -> None:
-        super().__init__(
-            Block(points, mass), divergence, get_activation(activation), conservative, sign
-        )
+        self, points: Floats, mass: Floats, divergence: float, activation: Activation | str,
+        conservative: bool = False, sign: int = 0,
+    ) -> None:  # fmt: skip
+        sigma = get_activation(activation)
+        super().__init__(Block(points, mass), divergence, sigma, conservative, sign)
 
     @property
     def points(self) -> Floats:
-        return self._block.points
+        return self.data.points
 
     @property
     def mass(self) -> Floats:
-        return self._block.mass
-
-    @property
-    def _block(self) -> Block:
-        assert isinstance(self.data, Block)
-        return self.data
+        return self.data.mass
 
 
 def ranking(value: Floats, u: Floats, bias: Floats, rounding: float) -> NDArray[np.intp]:

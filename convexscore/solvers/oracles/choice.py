@@ -76,10 +76,10 @@ def make_oracle(
     """
     neurons = problem.neurons
     local = local or not isinstance(neurons, NeuronSet)
-    if not local and problem.dim == 2 and problem.n_samples <= _PLANE_SIZE:
-        if problem.n_samples > _PARTIAL_SIZE:
+    if not local and problem.rows.dim == 2 and problem.rows.n_samples <= _PLANE_SIZE:
+        if problem.rows.n_samples > _PARTIAL_SIZE:
             return PartialPlaneOracle(neurons, random_state)
         return PlaneOracle(neurons)
-    if not local and problem.dim == 3 and problem.n_samples <= _SPACE_SIZE:
+    if not local and problem.rows.dim == 3 and problem.rows.n_samples <= _SPACE_SIZE:
         return SpaceOracle(neurons)
     return AscentOracle(neurons, n_starts=n_starts, random_state=random_state)

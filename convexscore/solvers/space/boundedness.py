@@ -78,7 +78,6 @@ def boundedness(
     decide: float | None = None,
     start: Columns | None = None,
     max_rounds: int = 100,
-    max_size: int = MAX_SIZE,
 ) -> BoundednessLimit:
     """Bounds of the threshold of one problem, by column generation.
 
@@ -96,13 +95,13 @@ def boundedness(
         holds at the end, decide is within the tolerance of the threshold.
     start : Columns, optional
         Neurons to begin with, for example those of an unbounded restricted problem.
-    max_rounds, max_size : int
-        Calls of the oracle; largest n d that is accepted.
+    max_rounds : int
+        Calls of the oracle.
 
     Raises
     ------
     ValueError
-        If n d is above ``max_size``, the rows are not in memory, or the case is log-concave without
+        If n d is above 4000, the rows are not in memory, or the case is log-concave without
         being a ridge potential of convex ridges.
 
     Notes
@@ -112,20 +111,20 @@ def boundedness(
     gap: at a vertex of the optimal set instead, the rounds are several times as many.
     """
     in_memory(problem.rows, "the boundedness threshold")
-    n, d = problem.n_samples, problem.dim
+    n, d = problem.rows.n_samples, problem.rows.dim
     flat = _without_geometry(problem)
     if flat is not None:
         return flat
     if problem.case.log_concave:
         return _log_concave(problem, oracle, decide, max_rounds)
-    if n * d > max_size:
+    if n * d > MAX_SIZE:
         raise ValueError(
-            f"the boundedness threshold needs n d <= {max_size} unknowns; got n = {n}, d = {d}, "
+            f"the boundedness threshold needs n d <= {MAX_SIZE} unknowns; got n = {n}, d = {d}, "
             f"n d = {n * d}. Compute it on a subsample, or avoid it: beta = sqrt(n) is usually "
             "above it (not for repeated points or points near a hyperplane), and objective='denoising' "
             "has no limit."
         )
-    if n <= 1 + problem.free.n_axes and not problem.case.conservative:
+    if n <= 1 + problem.rows.free.n_axes and not problem.case.conservative:
         # c and V reach every function on the points: they fix the residual
         rows = problem.rows.start(labels=False)
         priced = oracle.price(rows, n_best=1)
@@ -183,9 +182,9 @@ def _without_geometry(problem: SpaceProblem) -> BoundednessLimit | None:
     data and has divergence -t M at cost t beta, so beta_0 >= M, while r = 0 has h = N <= M everywhere:
     beta_0 = M.  With skip V = -t v v' does the same at no cost.
     """
-    total = problem.divergence * problem.total_mass
-    empty = Columns.empty(problem.dim)
-    if total and problem.free.rank == problem.dim:
+    total = problem.rows.divergence * problem.rows.total_mass
+    empty = Columns.empty(problem.rows.dim)
+    if total and problem.rows.free.rank == problem.rows.dim:
         return None
     level = np.inf if total and problem.case.skip else total
     return BoundednessLimit(level, level, True, 0, np.zeros_like(problem.rows.labels), empty)
@@ -206,12 +205,12 @@ def _log_concave(
             "log-concave networks need conservative=True and an activation that never falls; got "
             f"activation='{case.activation}', conservative={case.conservative}."
         )
-    total = problem.divergence * problem.total_mass
+    total = problem.rows.divergence * problem.rows.total_mass
     block = in_memory(problem.rows, "the boundedness threshold").block
     weighted = block.points * block.mass[:, None]
     # with V <= 0 free the moment of r must be at most -M I
     stretch = total / float(np.linalg.eigvalsh(weighted.T @ block.points)[0])
-    columns = Columns.empty(problem.dim)
+    columns = Columns.empty(problem.rows.dim)
     lower, upper, best, n_rounds = 0.0, np.inf, weighted, 0
     for _ in range(max_rounds):
         n_rounds += 1

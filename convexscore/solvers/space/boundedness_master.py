@@ -16,14 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from convexscore._tools.typing import Floats
+from convexscore.solvers.oracles.base import norms
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.rows import MemoryRows, in_memory
-
-Floats = NDArray[np.float64]
 
 # Singular values of the features below this fraction of the largest: points that coincide.
 _RANK_TOL = 1e-11
@@ -67,13 +66,13 @@ class Dictionary:
     def coordinates(self, rows: Floats) -> Floats:
         """Y (p, g) of a residual (n, d)."""
         data = self.rows_in_memory
-        rows = data.project(rows) / data.block.root[:, None]
+        rows = data.project(rows) / np.sqrt(data.block.mass)[:, None]
         return self.to_coordinates @ rows.reshape(self.to_coordinates.shape[1], -1)
 
     def rows(self, Y: Floats) -> Floats:
         """A residual (n, d), with the moments that c and V fix."""
         data = self.rows_in_memory
-        flat = (self.to_rows @ Y).reshape(data.labels.shape) * data.block.root[:, None]
+        flat = (self.to_rows @ Y).reshape(data.labels.shape) * np.sqrt(data.block.mass)[:, None]
         return data.project(flat) + data.start(labels=False)
 
     def gradient(self, Y: Floats) -> Floats:
@@ -86,12 +85,12 @@ class Dictionary:
         Corrections of W in proportion to W itself hardly change the bound; what rounding leaves
         of Q W is then removed by projection, twice for the last digits.
         """
-        share = self.Q * _norms(weights)
+        share = self.Q * norms(weights)
         missing = np.linalg.lstsq(share @ self.Q.T, self.Q @ weights, rcond=1e-13)[0]
         weights = weights - share.T @ missing
         for _ in range(2):
             weights = weights - self.Q.T @ (self.Q @ weights)
-        cost = float(_norms(weights).sum())
+        cost = float(norms(weights).sum())
         return float(np.vdot(self.constant, weights)) / cost if cost > 0.0 else 0.0
 
 
@@ -111,7 +110,7 @@ def spanning_columns(problem: SpaceProblem) -> Columns:
     One generic direction already spans all functions on the points, so that the dictionary's
     program has a bounded solution; the others keep it well conditioned.
     """
-    d = problem.dim
+    d = problem.rows.dim
     points = in_memory(problem.rows, "the boundedness threshold").block.points
     directions = np.linalg.qr(np.random.default_rng(0).standard_normal((d, d)))[0]
     if problem.case.activation.odd:
@@ -132,8 +131,8 @@ def minimise_largest(dictionary: Dictionary, Y: Floats, gap: float) -> Centre:
     deeper than at an extreme point.  O(K p^2 g^2 + (p g)^3) per Newton step, 20 to 60 of them.
     """
     # near the minimiser of the last round, but well inside; at worst from the smallest residual
-    top = 1.5 * float(_norms(dictionary.gradient(Y)).max())
-    resting = 1.5 * float(_norms(dictionary.constant).max())
+    top = 1.5 * float(norms(dictionary.gradient(Y)).max())
+    resting = 1.5 * float(norms(dictionary.constant).max())
     if resting < top:
         Y, top = np.zeros_like(Y), resting
     count = len(dictionary.constant)
@@ -142,7 +141,7 @@ def minimise_largest(dictionary: Dictionary, Y: Floats, gap: float) -> Centre:
     while True:
         Y, top, centred = _centre(dictionary, Y, top, weight)
         G = dictionary.gradient(Y)
-        size = _norms(G)
+        size = norms(G)
         slack = np.maximum((top - size) * (top + size), np.finfo(float).tiny)
         multipliers = G / (slack / slack.min())[:, None]
         best = Centre(
@@ -213,24 +212,11 @@ def _newton_step(Q: Floats, G: Floats, top: float, weight: float) -> tuple[Float
 
 def _affine(rows: MemoryRows, columns: Columns) -> tuple[Floats, Floats]:
     """Features with c and V projected out, (P, K), and the part of G that no residual moves, (K, g)."""
-    free, block = rows.free, rows.block
-    values, _ = rows.features(block, columns)
-    measured = rows.measure(columns)
-    values -= np.outer(rows.constant(block), measured.level)
-    constant = measured.active[:, None] * columns.u
-    if free.n_axes:
-        constant = constant - rows.total_mass * free.traces(measured.along)
-    constant = rows.divergence * constant
+    block, measured = rows.block, rows.measure(columns)
+    constant, root = rows.divergences(measured), np.sqrt(block.mass)[:, None]
     if not rows.case.conservative:
-        return values - rows.axes(block) @ measured.along.T, constant
-    fields = values.T[:, :, None] * columns.u[:, None, :]  # (K, n, d)
-    if free.n_axes:
-        root = block.root[:, None]
-        fields = np.stack([rows.project(root * field) / root for field in fields])
+        return root * rows.projected(block, measured), constant
+    weighted = block.mass[:, None, None] * columns.u * rows.features(block, columns)[:, :, None]
+    fields = [rows.project(field) / root for field in weighted.swapaxes(0, 1)]
     along = np.einsum("kd,kd->k", constant, columns.u)[:, None]
-    return fields.reshape(len(columns), -1).T, along
-
-
-def _norms(G: Floats) -> Floats:
-    size: Floats = np.sqrt(np.einsum("kg,kg->k", G, G))
-    return size
+    return np.stack(fields).reshape(len(columns), -1).T, along

@@ -8,9 +8,9 @@ import numpy as np
 
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.certificate import Certificate, certificate_from_bounds
-from convexscore.solvers.oracles.base import Oracle, Priced, Residual
+from convexscore.solvers.oracles.base import Oracle
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
-from convexscore.solvers.space.negative_skip import builds_skip, paying_terms, repaired
+from convexscore.solvers.space.pricing import look_at
 from convexscore.solvers.space.problem import SpaceProblem
 
 
@@ -33,31 +33,24 @@ def certificate_of(
     """
     started = perf_counter() if started is None else started
     rows = problem.rows
-    judged = rows.judge(network, problem.centre, problem.scale)
+    residual, loss, divergence = rows.judge(network, problem.centre, problem.scale)
     columns, _, _, _ = problem.columns_of(network)
-
-    def look(residual: Residual) -> Priced:
-        return oracle.price(residual, n_best=1, current=(columns.u, columns.b), effort=effort)
-
-    priced, feasible = look(judged.residual), repaired(rows, judged.residual)
-    largest = priced.largest if feasible is judged.residual else look(feasible).largest
-    primal = judged.loss + judged.divergence + beta * network.path_norm() * problem.scale**2
-    inner = inner if problem.divergence else ZERO
-    mixture = best_mixture(rows, DualPoint(feasible, largest), inner, beta)
+    current = columns.u, columns.b
+    look = look_at(rows, residual, beta, oracle, n_best=1, current=current, effort=effort)
+    primal = loss + divergence + beta * network.path_norm() * problem.scale**2
+    inner = inner if problem.rows.divergence else ZERO
+    mixture = best_mixture(rows, look.point, inner, beta)
     dual = -np.inf if mixture is None else mixture
-    if priced.exact or reference <= primal:  # bounds from a local search may be too high
+    if look.priced.exact or reference <= primal:  # bounds from a local search may be too high
         dual = max(reference, dual)
-    violation = priced.largest / beta - 1.0
-    if builds_skip(rows):
-        violation = max(violation, paying_terms(rows, judged.residual)[1] / beta)
     return certificate_from_bounds(
         primal,
         dual,
         unit=problem.objective_unit,
         natural=problem.natural_value,
-        violation=violation,
-        exact=priced.exact,
-        n_tried=priced.n_tried,
+        violation=look.excess,
+        exact=look.priced.exact,
+        n_tried=look.priced.n_tried,
         tol=tol,
         n_neurons=network.n_neurons,
         n_iter=n_iter,

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.solvers.oracles.base import Residual
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.rows import Measured, Rows
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class Design:
     Attributes
     ----------
     measured : the neurons and their sums over the rows.
-    fitted : (K, p) conservative networks: coefficients of what a symmetric V fits.
+    fitted : (K, p) conservative networks: coefficients of what a symmetric V fits; otherwise p = 0.
     gram : (K, K) Gram matrix of the projected columns (vector output: of each output).
     linear : (K, g) linear cost of the parameters: the divergence, V's share included.
     """
@@ -38,10 +37,9 @@ class Design:
 
     @classmethod
     def empty(cls, rows: Rows) -> Design:
-        width = 1 if rows.case.conservative else rows.dim
-        measured = rows.measure(Columns.empty(rows.dim))
-        zero = np.zeros((0, 0))
-        return cls(rows, measured, zero, zero, np.zeros((0, width)))
+        none = rows.measure(Columns.empty(rows.dim))
+        linear = _parameters(rows, none, np.zeros((0, rows.dim)))
+        return cls(rows, none, _fitted(rows, none), np.zeros((0, 0)), linear)
 
     def __len__(self) -> int:
         return len(self.measured)
@@ -50,22 +48,14 @@ class Design:
     def columns(self) -> Columns:
         return self.measured.columns
 
-    @property
-    def width(self) -> int:
-        """Parameters per column g."""
-        return int(self.linear.shape[1])
-
     def move(self, residual: Residual, weights: Floats) -> Residual:
         """The residual after a change of the parameters, c and V at their best."""
         return self.rows.move(residual, self.measured, self.outer_weights(weights))
 
-    def gradient(self, residual: Residual, *, first: int = 0) -> Floats:
-        """Gradient (K - first, g) of loss and linear cost in the parameters from column ``first`` on."""
-        columns = self.columns.keep(np.arange(first, len(self)))
-        gradient = self.rows.gradient(residual, columns)
-        if not self.rows.case.conservative:
-            return gradient
-        return np.einsum("kd,kd->k", gradient, columns.u)[:, None]
+    def gradient(self, residual: Residual, some: Measured | None = None) -> Floats:
+        """Gradient (K, g) of loss and linear cost in the parameters, or in those of some columns."""
+        some = self.measured if some is None else some
+        return _parameters(self.rows, some, self.rows.gradient(residual, some))
 
     def outer_weights(self, weights: Floats) -> Floats:
         """w_k (K, d) of the parameters."""
@@ -73,29 +63,32 @@ class Design:
 
     def keep(self, which: NDArray) -> Design:
         """Only some of the columns."""
-        fitted = self.fitted[which] if len(self.fitted) else self.fitted
         gram = self.gram[np.ix_(which, which)]
-        return Design(self.rows, self.measured.keep(which), fitted, gram, self.linear[which])
+        few = self.measured.keep(which)
+        return Design(self.rows, few, self.fitted[which], gram, self.linear[which])
 
-    def add(self, new: Columns) -> Design:
+    def add(self, more: Measured) -> Design:
         """With more columns; O(n K k) for the Gram block."""
-        rows, free, old = self.rows, self.rows.free, len(self)
-        conservative = rows.case.conservative
-        more = rows.measure(new)
+        rows, new, old = self.rows, more.columns, len(self)
         measured = self.measured.join(more)
-        linear = more.active[:, None] * new.u
-        if free.n_axes and rows.divergence:
-            linear = linear - rows.total_mass * free.traces(more.along)
-        linear = rows.divergence * linear
-        block = rows.gram(measured, more, skip=not conservative)
-        fitted = self.fitted
-        if conservative:
-            linear = np.einsum("kd,kd->k", linear, new.u)[:, None]
-            block = block * (measured.columns.u @ new.u.T)
-            if free.n_axes:
-                parts = free.symmetric_fit(more.along, new.u)
-                fitted = np.concatenate([self.fitted, parts]) if old else parts
-                block = block - fitted @ parts.T
+        fitted = np.concatenate([self.fitted, _fitted(rows, more)])
+        block = rows.gram(measured, more, skip=not rows.case.conservative)
+        if rows.case.conservative:
+            block = block * (measured.columns.u @ new.u.T) - fitted @ fitted[old:].T
         cross, own = block[:old], block[old:]
         gram = np.block([[self.gram, cross], [cross.T, 0.5 * (own + own.T)]])
+        linear = _parameters(rows, more, rows.divergences(more))
         return Design(rows, measured, fitted, gram, np.concatenate([self.linear, linear]))
+
+
+def _parameters(rows: Rows, measured: Measured, outer: Floats) -> Floats:
+    """Derivatives in the parameters, (K, g), from those in the outer weights, (K, d)."""
+    if not rows.case.conservative:
+        return outer
+    return np.einsum("kd,kd->k", outer, measured.columns.u)[:, None]
+
+
+def _fitted(rows: Rows, measured: Measured) -> Floats:
+    if not rows.case.conservative:
+        return np.zeros((len(measured), 0))
+    return rows.free.symmetric_fit(measured.free[:, 1:], measured.columns.u)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
 
 # Directions in which the points vary less than this fraction of their largest spread count as none.
 RANK_TOL = 1e-10
@@ -17,35 +17,35 @@ RANK_TOL = 1e-10
 class FreeParameters:
     r"""What c and V can produce on the points, by d x d matrices.
 
-    An orthonormal basis of it are the root masses over the root of the total mass and the axes: the
-    principal coordinates :math:`\sqrt{m_i}\,z_i^\top e_a / \sqrt{\lambda_a}` (there are none without V).
+    The free functions, orthonormal on the rows, are the constant and the axes: the principal
+    coordinates :math:`(z - \bar z)^\top e_a / \sqrt{\lambda_a}` (there are none without V).
 
     Attributes
     ----------
     basis : (d, r) eigenvectors of the scatter matrix sum_i m_i z_i z_i', r the rank of the points.
     spread : (r,) roots of its eigenvalues.
-    drift : (q,) products of the principal coordinates with the constant: the points are centred up to
-        rounding, and the axes are made orthogonal to it.
+    mean : (d,) of the points, zero up to rounding.
+    total_mass : of the points.
     skip : whether V is free.
     symmetric : whether V must be symmetric (conservative networks).
     """
 
     basis: Floats
     spread: Floats
-    drift: Floats
+    mean: Floats
+    total_mass: float
     skip: bool
     symmetric: bool
 
     @classmethod
     def build(
-        cls, triangle: Floats, constant: Floats, *, skip: bool, symmetric: bool
+        cls, triangle: Floats, moment: Floats, total_mass: float, *, skip: bool, symmetric: bool
     ) -> FreeParameters:
-        """From the triangle (d, d) of a QR factorisation of the weighted points and their products (d,)
-        with the constant."""
+        """From the triangle (d, d) of a QR factorisation of the weighted points and their sum (d,)."""
         _, spread, vectors = np.linalg.svd(triangle, full_matrices=False)
         kept = spread > RANK_TOL * max(float(spread.max(initial=0.0)), np.finfo(float).tiny)
-        basis, spread = vectors[kept].T, spread[kept]
-        return cls(basis, spread, (constant @ basis) / spread, skip, symmetric)
+        mean = moment / total_mass
+        return cls(vectors[kept].T, spread[kept], mean, total_mass, skip, symmetric)
 
     @property
     def rank(self) -> int:
@@ -66,30 +66,36 @@ class FreeParameters:
         """(q,) spread along the axes."""
         return self.spread[: self.n_axes]
 
-    def axes(self, weighted: Floats, constant: Floats) -> Floats:
-        """Axes (n, q) at weighted points (n, d), with the constant (n,) there."""
-        axes: Floats = (weighted @ self.directions) / self.root
-        axes -= np.outer(constant, self.drift[: self.n_axes])
-        return axes
+    @cached_property
+    def slopes(self) -> Floats:
+        """(d, 1 + q) gradients of the free functions."""
+        return np.pad(self.directions / self.root, ((0, 0), (1, 0)))
 
-    def fitted(self, linear: Floats) -> Floats:
-        """Coefficients (q, d) of the best allowed V from products (q, d) of the axes with rows."""
-        return self._symmetrised(linear) if self.symmetric and self.n_axes else linear
+    @cached_property
+    def offsets(self) -> Floats:
+        """(1 + q,) the free functions at zero."""
+        out = -self.mean @ self.slopes
+        out[0] = self.total_mass**-0.5
+        return out
 
-    def skip_matrix(self, linear: Floats) -> Floats:
-        """V (d, d) from coefficients (q, d)."""
-        V: Floats = (self.directions / self.root @ linear).T
+    def at(self, points: Floats) -> Floats:
+        """The free functions at points, (n, 1 + q)."""
+        out: Floats = points @ self.slopes
+        out += self.offsets
+        return out
+
+    def fitted(self, products: Floats) -> Floats:
+        """Coefficients (1 + q, d) of the best allowed c and V from products with the free functions."""
+        if not self.symmetric or not self.n_axes:
+            return products
+        return np.concatenate([products[:1], self._symmetrised(products[1:])])
+
+    def values(self, coefficients: Floats) -> tuple[Floats, Floats]:
+        """V (d, d) and c (d,) from coefficients."""
+        V: Floats = (self.slopes @ coefficients).T
         if self.symmetric:  # outputs outside the span of the points: complete y a' to y a' + a y'
             V = V + (V - self.directions @ (self.directions.T @ V)).T
-        return V
-
-    def divergence_shift(self, total: float) -> Floats:
-        """Coefficients by which total * tr V, added to the objective, moves the optimum."""
-        return -total * (self.directions / self.root).T
-
-    def traces(self, along: Floats) -> Floats:
-        """a_k (K, d) with tr V = a_k . w_k for the V that best fits f_k w_k'; ``along`` is f_k . axes."""
-        return along @ (self.directions / self.root).T
+        return V, self.offsets @ coefficients
 
     def symmetric_fit(self, along: Floats, u: Floats) -> Floats:
         """Orthonormal coefficients (K, p) of the best symmetric V z for the fields f_k u_k'."""
@@ -102,17 +108,15 @@ class FreeParameters:
         parts = [along * inner, mixed]
         if self.directions.shape[0] > self.n_axes:
             outside = u - inner @ self.directions.T
-            parts.append((along[:, :, None] * outside[:, None, :]).reshape(len(u), -1))
+            both = along[:, :, None] * outside[:, None, :]
+            parts.append(both.reshape(len(u), self.n_axes * u.shape[1]))
         return np.concatenate(parts, axis=1)
 
     def _symmetrised(self, linear: Floats) -> Floats:
         """Coefficients of the best symmetric V: V_ab = (Y_ab + Y_ba) / (s_a + s_b)."""
-        root, scatter = self.root, self.root**2
-        moments = root[:, None] * (linear @ self.directions)  # Y_ab, a: axis, b: output
+        root, scatter = self.root[:, None], self.root**2
+        turned = linear @ self.directions
+        moments = root * turned  # Y_ab, a: axis, b: output
         V = (moments + moments.T) / (scatter[:, None] + scatter)
-        inside = root[:, None] * V @ self.directions.T
-        if self.directions.shape[0] == self.n_axes:
-            return inside
         # rank-deficient points: outputs outside their span are matched by V = y a' + a y'
-        outside = linear - linear @ self.directions @ self.directions.T
-        return inside + outside
+        return linear + (root * V - turned) @ self.directions.T

@@ -6,18 +6,16 @@ that answer is exact; the master re-optimises the group lasso of the chosen ones
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convexscore.solvers.oracles.base import Oracle, Priced
+from convexscore.solvers.oracles.base import Oracle, norms
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.dual import ZERO, DualPoint, best_mixture
-from convexscore.solvers.space.master import minimise
-from convexscore.solvers.space.negative_skip import paying_terms, repaired
+from convexscore.solvers.space.pricing import Look, look_at
 from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
 from convexscore.solvers.space.rows import correlations
 
@@ -70,32 +68,6 @@ class Outcome:
     residual: DualPoint
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What one pricing found."""
-
-    priced: Priced
-    terms: Columns
-    point: DualPoint
-    value: float
-    excess: float
-
-
-def _look(restricted: Restricted, oracle: Oracle, effort: int) -> _Look:
-    """Price all neurons at the current residual."""
-    rows, beta, residual = restricted.problem.rows, restricted.beta, restricted.state.residual
-    current = restricted.current()
-    priced = oracle.price(residual, n_best=_N_BEST, floor=beta, current=current, effort=effort)
-    terms, worst = paying_terms(rows, residual)
-    feasible, largest = repaired(rows, residual), priced.largest
-    if feasible is not residual:
-        largest = oracle.price(feasible, n_best=1, current=current, effort=effort).largest
-    excess = priced.largest / beta - 1.0
-    if len(terms):
-        excess = max(excess, worst / beta)
-    return _Look(priced, terms, DualPoint(feasible, largest), restricted.value(), excess)
-
-
 def improve(
     restricted: Restricted,
     oracle: Oracle,
@@ -105,7 +77,7 @@ def improve(
     inner: DualPoint | None = None,
     effort: int = 0,
     max_rounds: int = 200,
-    on_round: Callable[[Round], None] | None = None,
+    log: list[Round] | None = None,
 ) -> Outcome:
     """Column generation at one beta until the relative gap is ``tol`` or the violation ``violation``.
 
@@ -115,20 +87,23 @@ def improve(
     """
     problem, beta = restricted.problem, restricted.beta
     floor = -_UNBOUNDED * problem.gaussian_value
-    if not problem.divergence:
+    if not problem.rows.divergence:
         inner = ZERO
     started = perf_counter()
     best_value, level = -np.inf, 0
     for n_round in range(max_rounds + 1):
-        look = _look(restricted, oracle, level)
-        priced, value = look.priced, look.value
+        look = look_at(
+            problem.rows, restricted.state.residual, beta, oracle,
+            n_best=_N_BEST, floor=beta, current=restricted.current(), effort=level,
+        )  # fmt: skip
+        priced, value = look.priced, restricted.value()
         mixture = best_mixture(problem.rows, look.point, inner, beta) if priced.complete else None
         # a bound from a search that is not exact may be too high: then only the latest counts
         if mixture is not None and (mixture > best_value or not priced.exact):
             best_value = mixture
         active = restricted.active()
-        if on_round is not None:
-            on_round(
+        if log is not None:
+            log.append(
                 Round(beta, value, best_value, look.point.largest, len(active), int(active.sum()),
                       restricted.state.n_steps, perf_counter() - started)
             )  # fmt: skip
@@ -150,7 +125,7 @@ def improve(
     return Outcome(reached, bounded, best_value, look.point)
 
 
-def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float) -> None:
+def _reoptimise(restricted: Restricted, look: Look, scale: float, wanted: float) -> None:
     """Add what was found and solve the restricted problem to a fraction of what is missing."""
     found = Columns.neurons(look.priced.u, look.priced.b)
     new = _distinct(restricted, found).join(look.terms)
@@ -160,14 +135,12 @@ def _reoptimise(restricted: Restricted, look: _Look, scale: float, wanted: float
         mu_end = min(mu_end, 0.1 * restricted.state.mu)
     add_columns(restricted, new, max(mu_end, min(scale / groups, 10.0 * restricted.state.mu)))
     floor = -_UNBOUNDED * restricted.problem.gaussian_value - restricted.base_value
-    restricted.state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end, floor=floor
-    )
+    restricted.minimise(mu_end, floor)
 
 
 def _drop_idle(restricted: Restricted, active: NDArray[np.bool_]) -> None:
     """Columns well inside their bound for some rounds leave the restricted problem."""
-    size = np.sqrt(np.einsum("kg,kg->k", restricted.state.dual, restricted.state.dual))
+    size = norms(restricted.state.dual)
     if restricted.problem.case.log_concave:
         idle = ~active & (size > (1.0 - _WELL_INSIDE) * restricted.beta)
     else:
@@ -186,12 +159,13 @@ def _distinct(restricted: Restricted, new: Columns) -> Columns:
     if len(new) < 2:
         return new
     rows = restricted.problem.rows
-    alike = correlations(rows, rows.measure(new))
+    measured = rows.measure(new)
+    alike = correlations(rows, measured)
     if rows.case.conservative:
         alike *= new.u @ new.u.T
     else:
-        gradient = rows.gradient(restricted.state.residual, new)
-        gradient /= np.sqrt(np.einsum("kd,kd->k", gradient, gradient))[:, None]
+        gradient = rows.gradient(restricted.state.residual, measured)
+        gradient /= norms(gradient)[:, None]
         alike *= gradient @ gradient.T
     kept: list[int] = []
     alive = np.ones(len(new), dtype=bool)

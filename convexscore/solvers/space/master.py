@@ -34,7 +34,7 @@ _NEAR_CENTRE = 1.0
 _CENTRED = 0.1
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class MasterState:
     """Weights, multipliers and the residual that the weights give."""
 

@@ -54,7 +54,7 @@ def repaired(rows: Rows, residual: Residual) -> Residual:
 
 def _moment(rows: Rows, residual: Residual) -> Floats:
     """sum_i z_i R_i' + delta m I: the gradient of the lines along the coordinates."""
-    return rows.gradient(residual, Columns.lines(np.eye(rows.dim)))
+    return rows.gradient(residual, rows.measure(Columns.lines(np.eye(rows.dim))))
 
 
 def _multiplier(moment: Floats) -> Floats:

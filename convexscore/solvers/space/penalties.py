@@ -10,12 +10,13 @@ for total variation).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
+from convexscore.solvers.oracles.base import norms
 
 _TINY = np.finfo(float).tiny
 
@@ -30,20 +31,9 @@ class Curvature:
     direction: Floats
 
 
-class Penalty(Protocol):
-    """What the master needs to know of a penalty."""
-
-    def value(self, weights: Floats) -> float: ...
-    def smoothed(self, weights: Floats, mu: float) -> float: ...
-    def curvature(self, weights: Floats, dual: Floats, mu: float) -> Curvature: ...
-    def dual_step(self, weights: Floats, dual: Floats, step: Floats, mu: float) -> Floats: ...
-    def longest_step(self, weights: Floats, step: Floats) -> float: ...
-    def start(self, gradient: Floats, mu: float) -> tuple[Floats, Floats]: ...
-    def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]: ...
-
-
-def _norms(rows: Floats) -> Floats:
-    return np.sqrt(np.einsum("kg,kg->k", rows, rows))
+def cut(rows: Floats, bound: float) -> Floats:
+    """Rows shortened to at most that norm."""
+    return rows / np.maximum(1.0, norms(rows) / bound)[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,39 +43,37 @@ class NormPenalty:
     beta: float
 
     def value(self, weights: Floats) -> float:
-        return self.beta * float(_norms(weights).sum())
+        return self.beta * float(norms(weights).sum())
 
     def smoothed(self, weights: Floats, mu: float) -> float:
-        root = np.hypot(mu, self.beta * _norms(weights))
+        root = np.hypot(mu, self.beta * norms(weights))
         return float((root - mu * np.log1p(root / mu)).sum())
 
     def curvature(self, weights: Floats, dual: Floats, mu: float) -> Curvature:
-        norms = _norms(weights)
-        root = np.hypot(mu, self.beta * norms)
+        size = norms(weights)
+        root = np.hypot(mu, self.beta * size)
         alpha = self.beta**2 / (mu + root)
-        direction = weights / np.maximum(norms, _TINY)[:, None]
+        direction = weights / np.maximum(size, _TINY)[:, None]
         along = np.einsum("kg,kg->k", dual, direction) / self.beta
-        tau = np.clip(self.beta * norms / root * along, 0.0, 1.0 - 1e-13)
+        tau = np.clip(self.beta * size / root * along, 0.0, 1.0 - 1e-13)
         return Curvature(alpha[:, None] * weights, alpha, tau, direction)
 
     def dual_step(self, weights: Floats, dual: Floats, step: Floats, mu: float) -> Floats:
-        norms = _norms(weights)
-        root = np.hypot(mu, self.beta * norms)
+        root = np.hypot(mu, self.beta * norms(weights))
         slope = self.beta / np.maximum(root, _TINY)  # dt/dw = slope * w
         turned = slope * np.einsum("kg,kg->k", weights, step)
         alpha = self.beta**2 / (mu + root)
         out = (weights + step) * alpha[:, None] - dual * (turned * alpha / self.beta)[:, None]
-        return out / np.maximum(1.0, _norms(out) / self.beta)[:, None]
+        return cut(out, self.beta)
 
     def longest_step(self, weights: Floats, step: Floats) -> float:
         return 1.0
 
     def start(self, gradient: Floats, mu: float) -> tuple[Floats, Floats]:
-        dual = -gradient / np.maximum(1.0, _norms(gradient) / (0.99 * self.beta))[:, None]
-        return np.zeros_like(gradient), dual
+        return np.zeros_like(gradient), cut(-gradient, 0.99 * self.beta)
 
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:
-        return self.beta * _norms(weights) > 10.0 * mu
+        return self.beta * norms(weights) > 10.0 * mu
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,3 +112,6 @@ class SignedPenalty:
 
     def active(self, weights: Floats, mu: float) -> NDArray[np.bool_]:
         return -weights[:, 0] * self.unit > 10.0 * mu
+
+
+Penalty: TypeAlias = NormPenalty | SignedPenalty

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.oracles.base import Neurons, NeuronSet
+from convexscore.solvers.oracles.base import Neurons, NeuronSet, norms
 from convexscore.solvers.space.columns import Columns, SpaceCase
-from convexscore.solvers.space.free_parameters import FreeParameters
 from convexscore.solvers.space.rows import MemoryRows, Rows
 
 Floats = NDArray[np.float64]
@@ -37,27 +36,6 @@ class SpaceProblem:
         return self.rows.case
 
     @property
-    def divergence(self) -> float:
-        """1.0 for score matching, 0.0 for denoising."""
-        return self.rows.divergence
-
-    @property
-    def free(self) -> FreeParameters:
-        return self.rows.free
-
-    @property
-    def n_samples(self) -> int:
-        return self.rows.n_samples
-
-    @property
-    def dim(self) -> int:
-        return self.rows.dim
-
-    @property
-    def total_mass(self) -> float:
-        return self.rows.total_mass
-
-    @property
     def neurons(self) -> Neurons:
         """What an oracle searches; a `NeuronSet` where the rows are in memory."""
         case, rows = self.case, self.rows
@@ -69,12 +47,12 @@ class SpaceProblem:
     @property
     def gaussian_value(self) -> float:
         """Size of the objective of a Gaussian with the covariance of the points."""
-        return 0.5 * self.total_mass**2 * float((1.0 / self.free.spread**2).sum())
+        return 0.5 * self.rows.total_mass**2 * float((1.0 / self.rows.free.spread**2).sum())
 
     @property
     def natural_value(self) -> float:
         """Objectives smaller than this are judged against it: a millionth of that of a Gaussian."""
-        return 1e-6 * self.total_mass * self.dim
+        return 1e-6 * self.rows.total_mass * self.rows.dim
 
     @property
     def objective_unit(self) -> float:
@@ -95,16 +73,20 @@ class SpaceProblem:
 
     def columns_of(self, network: TwoLayerNetwork) -> tuple[Columns, Floats, Floats, Floats]:
         """Inverse of :meth:`network`: unit columns, outer weights, V and c for the points z."""
-        norms = np.sqrt(np.einsum("kd,kd->k", network.u, network.u))
-        safe = np.where(norms > 0.0, norms, 1.0)
+        length = norms(network.u)
+        safe = np.where(length > 0.0, length, 1.0)
         u = network.u / safe[:, None]
         b = (network.b / safe + u @ self.centre) / self.scale
         w = network.w * (safe * self.scale**2)[:, None]
-        V = np.zeros((self.dim, self.dim)) if network.skip is None else network.skip * self.scale**2
+        V = (
+            np.zeros((self.rows.dim, self.rows.dim))
+            if network.skip is None
+            else network.skip * self.scale**2
+        )
         c = network.offset * self.scale
         if network.skip is not None:
             c = c + self.scale * (network.skip @ self.centre)
-        dead = norms == 0.0
+        dead = length == 0.0
         if dead.any():  # a constant: part of c
             constants = network.activation.value(network.b[dead])
             c = c + self.scale * constants @ network.w[dead]

@@ -3,7 +3,7 @@ r"""The rows of the data: all that the solver may ask of them.
 Whatever has one entry per row stays behind this door: points, labels, masses, the features of columns,
 and residuals.  A residual is a handle, an object that only its rows can read; what comes out is as small
 as the columns or a d x d matrix.  Residuals are :math:`R_i = m_i (s(z_i) - l_i)` with c and V at their
-best; products of them are those of :math:`r_i = R_i / \sqrt{m_i}`.
+best; products are those of functions on the rows, :math:`\sum_i m_i f(z_i) g(z_i)`.
 
 Two ways to look at blocks of rows make a `Rows`, wherever the blocks are: `collect` brings small results
 back, `build` leaves results with one entry per row where they are.
@@ -11,21 +11,20 @@ back, `build` leaves results with one entry per row where they are.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.scores.network import TwoLayerNetwork
-from convexscore.solvers.oracles.base import Block, Residual, added, flow
+from convexscore.solvers.oracles.base import Block, Data, Residual
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.free_parameters import FreeParameters
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,45 +34,32 @@ class Measured:
     Attributes
     ----------
     columns : K neurons.
-    level : (K,) products of the weighted features with the normalised constant.
-    along : (K, q) those with the axes of V.
-    active : (K,) active masses N.
+    free : (K, 1 + q) products of the features with the free functions.
+    active : (K,) active masses N, zero for denoising.
     """
 
     columns: Columns
-    level: Floats
-    along: Floats
+    free: Floats
     active: Floats
 
     def __len__(self) -> int:
         return len(self.columns)
 
     def keep(self, which: NDArray) -> Measured:
-        sums = self.level[which], self.along[which], self.active[which]
-        return Measured(self.columns.keep(which), *sums)
+        return Measured(self.columns.keep(which), self.free[which], self.active[which])
 
     def join(self, other: Measured) -> Measured:
         return Measured(
             self.columns.join(other.columns),
-            np.concatenate([self.level, other.level]),
-            np.concatenate([self.along, other.along]),
+            np.concatenate([self.free, other.free]),
             np.concatenate([self.active, other.active]),
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """What a network's own outputs say: residual, half the squared loss, the divergence term."""
-
-    residual: Residual
-    loss: float
-    divergence: float
-
-
-class Rows(ABC):
+class Rows(Data):
     """Standardised points, labels and masses, and which parameters are free.
 
-    An implementation has n_samples, dim, labels (a handle, :math:`m_i l_i`) and the three methods below.
+    An implementation has n_samples, dim, labels (a handle, :math:`m_i l_i`), collect, build and take.
 
     Parameters
     ----------
@@ -81,100 +67,90 @@ class Rows(ABC):
     divergence : 1.0 for score matching, 0.0 for denoising.
     """
 
-    n_samples: int
-    dim: int
     labels: Residual
 
     def __init__(self, case: SpaceCase, divergence: float) -> None:
         self.case = case
         self.divergence = divergence
 
-    # ---- what an implementation does --------------------------------------------------------------
-    @abstractmethod
-    def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
-        """``kernel(block, *arrays)`` of every block of rows, in order; results are small."""
-
     @abstractmethod
     def build(self, kernel: Callable[..., Floats], *fields: Residual) -> Residual:
         """A handle of the arrays ``kernel(block, *arrays)``, (n, d) for a block of n rows."""
 
-    @abstractmethod
-    def take(self, indices: NDArray[np.intp]) -> Floats:
-        """A few of the points, (k, d)."""
-
     # ---- sums -----------------------------------------------------------------------------------
-    def total(self, kernel: Callable[..., Any], *fields: Residual) -> Any:
-        """The sum of a kernel's results, arrays or tuples of arrays."""
-        return reduce(added, self.collect(kernel, *fields))
-
     @cached_property
     def total_mass(self) -> float:
         return float(self.total(lambda block: block.mass.sum()))
 
     @cached_property
     def free(self) -> FreeParameters:
-        triangle, constant = self.moments()
+        triangle, moment = self.moments()
         return FreeParameters.build(
-            triangle, constant, skip=self.case.free_skip, symmetric=self.case.conservative
-        )
+            triangle, moment, self.total_mass,
+            skip=self.case.free_skip, symmetric=self.case.conservative,
+        )  # fmt: skip
 
     def moments(self) -> tuple[Floats, Floats]:
-        """A triangle T with T'T = sum_i m_i z_i z_i'; sum_i m_i z_i over the root of the total mass."""
+        """A triangle T with T'T = sum_i m_i z_i z_i', and sum_i m_i z_i."""
 
         def kernel(block: Block) -> tuple[Floats, Floats]:
-            weighted = block.points * block.root[:, None]
-            return _triangle(weighted), self.constant(block) @ weighted
+            root = np.sqrt(block.mass)
+            return _triangle(block.points * root[:, None]), block.mass @ block.points
 
-        triangles, constants = zip(*self.collect(kernel), strict=True)
+        triangles, moments = zip(*self.collect(kernel), strict=True)
         whole = len(triangles) == 1
-        return triangles[0] if whole else _triangle(np.concatenate(triangles)), sum(constants)
+        return triangles[0] if whole else _triangle(np.concatenate(triangles)), sum(moments)
 
     def measure(self, columns: Columns) -> Measured:
         """One pass over the features of columns."""
 
-        def kernel(block: Block) -> tuple[Floats, Floats, Floats]:
-            values, active = self.features(block, columns)
-            return self.constant(block) @ values, values.T @ self.axes(block), active
+        def kernel(block: Block) -> tuple[Floats, Floats]:
+            free = block.mass[:, None] * self.free.at(block.points)
+            active = np.zeros(len(columns))
+            if self.divergence:
+                inner = block.points @ columns.u.T + columns.b
+                active = block.mass @ self.case.activation.derivative(inner)
+                active[columns.linear] = block.mass.sum()
+            return self.features(block, columns).T @ free, active
 
         return Measured(columns, *self.total(kernel))
 
-    def gram(self, first: Measured, second: Measured, *, skip: bool = True) -> Floats:
-        """Products (K, k) of features without what c fits, and (``skip``) without what V fits."""
+    def projected(self, block: Block, measured: Measured, *, skip: bool = True) -> Floats:
+        """Features of a block, (n, K), without what c fits, and (``skip``) without what V fits."""
+        count = None if skip else 1
+        fit = self.free.at(block.points)[:, :count] @ measured.free[:, :count].T
+        return self.features(block, measured.columns) - fit
 
-        def projected(block: Block, measured: Measured) -> Floats:
-            values, _ = self.features(block, measured.columns)
-            values -= np.outer(self.constant(block), measured.level)
-            if skip and self.free.n_axes:
-                values -= self.axes(block) @ measured.along.T
-            return values
+    def gram(self, first: Measured, second: Measured, *, skip: bool = True) -> Floats:
+        """Products (K, k) of projected features."""
 
         def kernel(block: Block) -> Floats:
-            left = projected(block, first)
-            return left.T @ (left if second is first else projected(block, second))
+            right = self.projected(block, second, skip=skip)
+            left = right if second is first else self.projected(block, first, skip=skip)
+            return left.T @ (block.mass[:, None] * right)
 
         return self.total(kernel)
 
-    def gradient(self, residual: Residual, columns: Columns) -> Floats:
+    def gradient(self, residual: Residual, measured: Measured) -> Floats:
         """G (K, d) of columns, with the divergence term."""
-        u, b, lines, count = columns.u, columns.b, columns.linear, bool(self.divergence)
 
-        def kernel(block: Block, rows: Floats) -> tuple[Floats, Floats]:
-            return flow(block, rows, self.case.activation, u, b, count=count, lines=lines)
+        def kernel(block: Block, rows: Floats) -> Floats:
+            return self.features(block, measured.columns).T @ rows
 
-        out, active = self.total(kernel, residual)
-        return out + self.divergence * active[:, None] * u if count else out
+        active = self.divergence * measured.active
+        return self.total(kernel, residual) + active[:, None] * measured.columns.u
 
-    def coefficients(self, residual: Residual) -> tuple[Floats, Floats]:
-        """Products with the constant, (d,), and with the axes of V, (q, d)."""
+    def divergences(self, measured: Measured) -> Floats:
+        """Linear cost (K, d) of outer weights: their divergence with V's share."""
+        traces = self.total_mass * measured.free @ self.free.slopes.T
+        return self.divergence * (measured.active[:, None] * measured.columns.u - traces)
 
-        def kernel(block: Block, rows: Floats) -> tuple[Floats, Floats]:
-            rows = rows / block.root[:, None]
-            return self.constant(block) @ rows, self.axes(block).T @ rows
-
-        return self.total(kernel, residual)
+    def coefficients(self, residual: Residual) -> Floats:
+        """Products with the free functions, (1 + q, d)."""
+        return self.total(lambda block, rows: self.free.at(block.points).T @ rows, residual)
 
     def inner(self, first: Residual, second: Residual) -> float:
-        """sum_i r_i . r'_i."""
+        """sum_i R_i . R'_i / m_i."""
 
         def kernel(block: Block, one: Floats, other: Floats) -> float:
             return float(np.vdot(one / block.mass[:, None], other))
@@ -184,29 +160,30 @@ class Rows(ABC):
     # ---- residuals ------------------------------------------------------------------------------
     def start(self, *, labels: bool = True) -> Residual:
         """The residual of c and V alone; without the labels the smallest one that c and V allow."""
-        shift = self.free.divergence_shift(self.divergence * self.total_mass)
-        if not labels:
-            return self.build(lambda block: block.root[:, None] * (self.axes(block) @ shift))
-        return self._settled(self.labels, sign=-1.0)
+        return self._settled(self.labels, -1.0 if labels else 0.0)
 
     def project(self, residual: Residual) -> Residual:
         """Minus its best fit by c and V."""
-        constant, linear = self.coefficients(residual)
-        return self.build(self._minus(constant, self.free.fitted(linear)), residual)
+        return self._without(self.free.fitted(self.coefficients(residual)), residual)
 
     def move(self, residual: Residual, measured: Measured, outer: Floats) -> Residual:
         """The residual after columns with outer weights (K, d) joined, c and V at their best."""
-        constant = measured.level @ outer
-        minus = self._minus(constant, self.free.fitted(measured.along.T @ outer))
+        fit = self.free.fitted(measured.free.T @ outer)
 
         def kernel(block: Block, rows: Floats) -> Floats:
-            values, _ = self.features(block, measured.columns)
-            return rows + minus(block, block.root[:, None] * (values @ outer))
+            change = self.features(block, measured.columns) @ outer
+            change -= self.free.at(block.points) @ fit
+            return rows + block.mass[:, None] * change
 
         return self.build(kernel, residual)
 
-    def judge(self, network: TwoLayerNetwork, centre: Floats, scale: float) -> Judged:
-        """A network for x = centre + scale z by its own outputs; c and V of the residual are the best."""
+    def judge(
+        self, network: TwoLayerNetwork, centre: Floats, scale: float
+    ) -> tuple[Residual, float, float]:
+        """A network for x = centre + scale z by its own outputs.
+
+        The residual with c and V at their best, half the squared loss, the divergence term.
+        """
 
         def raw(block: Block, labels: Floats) -> Floats:
             score = network(centre + scale * block.points) * scale
@@ -218,54 +195,33 @@ class Rows(ABC):
         residual = self.build(raw, self.labels)
         total = self.total(divergence) * scale**2 if self.divergence else 0.0
         loss = 0.5 * self.inner(residual, residual)
-        return Judged(self._settled(residual), loss, self.divergence * total)
+        return self._settled(residual), loss, self.divergence * total
 
-    def _settled(self, residual: Residual, *, sign: float = 1.0) -> Residual:
+    @property
+    def shift(self) -> Floats:
+        """Coefficients (1 + q, d) by which the divergence of V z moves the optimum."""
+        return -self.divergence * self.total_mass * self.free.slopes.T
+
+    def _settled(self, residual: Residual, sign: float = 1.0) -> Residual:
         """sign * residual with c and V at their best."""
-        constant, linear = self.coefficients(residual)
-        minus = self._minus(constant, self.free.fitted(linear))
-        shift = self.free.divergence_shift(self.divergence * self.total_mass)
+        fit = self.free.fitted(sign * self.coefficients(residual))
+        return self._without(fit - self.shift, residual, sign)
 
+    def _without(self, fit: Floats, residual: Residual, sign: float = 1.0) -> Residual:
         def kernel(block: Block, rows: Floats) -> Floats:
-            out = sign * minus(block, rows)
-            return out + block.root[:, None] * (self.axes(block) @ shift)
+            return sign * rows - block.mass[:, None] * (self.free.at(block.points) @ fit)
 
         return self.build(kernel, residual)
 
-    def _minus(self, constant: Floats, linear: Floats) -> Callable[[Block, Floats], Floats]:
-        def kernel(block: Block, rows: Floats) -> Floats:
-            fit = np.outer(self.constant(block), constant)
-            if self.free.n_axes:
-                fit += self.axes(block) @ linear
-            return rows - block.root[:, None] * fit
-
-        return kernel
-
     # ---- one block ------------------------------------------------------------------------------
-    def features(self, block: Block, columns: Columns) -> tuple[Floats, Floats]:
-        """Values of a block times root mass, (n, K), and the active mass N, (K,)."""
-        sigma, lines = self.case.activation, columns.linear
+    def features(self, block: Block, columns: Columns) -> Floats:
+        """Values of columns at the rows of a block, (n, K); not to be changed in place."""
         values = block.points @ columns.u.T
         values += columns.b
-        active = np.zeros(len(columns))
-        if self.divergence:
-            active = block.mass @ sigma.derivative(values)
-            active[lines] = block.mass.sum()
-        linear = values[:, lines]
-        values = sigma.value(values, out=values)
-        if lines.any():
-            values[:, lines] = linear
-        values *= block.root[:, None]
-        return values, active
-
-    def constant(self, block: Block) -> Floats:
-        """The normalised constant times root mass, (n,)."""
-        out: Floats = block.root / np.sqrt(self.total_mass)
-        return out
-
-    def axes(self, block: Block) -> Floats:
-        """The axes of V, (n, q)."""
-        return self.free.axes(block.points * block.root[:, None], self.constant(block))
+        lines = values[:, columns.linear]
+        self.case.activation.value(values, out=values)
+        values[:, columns.linear] = lines
+        return values
 
 
 class MemoryRows(Rows):
@@ -284,6 +240,7 @@ class MemoryRows(Rows):
         self.n_samples, self.dim = points.shape
         self.block = Block(points, mass)
         self.labels = labels * mass[:, None]
+        self._recent: tuple[tuple[Columns, Floats], ...] = ()
 
     def collect(self, kernel: Callable[..., Any], *fields: Residual) -> list[Any]:
         return [kernel(self.block, *fields)]
@@ -293,6 +250,15 @@ class MemoryRows(Rows):
 
     def take(self, indices: NDArray[np.intp]) -> Floats:
         return self.block.points[indices]
+
+    def features(self, block: Block, columns: Columns) -> Floats:
+        """Kept for the columns asked for last: the master looks at the same ones again and again."""
+        for known, values in self._recent:
+            if known is columns:
+                return values
+        values = super().features(block, columns)
+        self._recent = ((columns, values), *self._recent[:1])
+        return values
 
 
 def in_memory(rows: Rows, what: str) -> MemoryRows:

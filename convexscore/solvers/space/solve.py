@@ -69,20 +69,6 @@ def largest_start(problem: SpaceProblem, oracle: Oracle) -> float:
     return oracle.price(problem.rows.start(), n_best=1).largest
 
 
-@dataclass
-class _Log:
-    """Counts rounds on their way to whoever listens."""
-
-    listener: Callable[[Round], None] | None
-    started: float
-    n_rounds: int = 0
-
-    def __call__(self, line: Round) -> None:
-        self.n_rounds += 1
-        if self.listener is not None:
-            self.listener(line)
-
-
 def solve(
     problem: SpaceProblem,
     beta: float,
@@ -92,16 +78,16 @@ def solve(
     warm: SpaceFit | None = None,
     effort: int = FINAL_EFFORT,
     extra: Columns | None = None,
-    on_round: Callable[[Round], None] | None = None,
+    log: list[Round] | None = None,
     max_rounds: int = 200,
 ) -> SpaceFit:
     """Best network that column generation finds, with its certificate.
 
     Per round one call of the oracle and about ten Newton steps of the master, O(K^3 + K^2 d) each for K
     columns, and some passes over the rows, O(n K d); memory O(K^2), the oracle's and that of a pass.
-    ``extra`` neurons compete from the start of the last stage.
+    ``extra`` neurons compete from the start of the last stage; rounds are written to ``log``.
     """
-    log = _Log(on_round, perf_counter())
+    started, log = perf_counter(), [] if log is None else log
     restricted, inner, certifiable = _prepared(problem, beta, oracle, warm, extra, log)
     outcome = improve(
         restricted,
@@ -110,7 +96,7 @@ def solve(
         inner=inner,
         effort=effort,
         max_rounds=max_rounds,
-        on_round=log,
+        log=log,
         violation=-np.inf if certifiable else tol,
     )
     _require_bounded(outcome, restricted, oracle, beta)
@@ -119,7 +105,7 @@ def solve(
         network = network_of(candidate)
         return network, certificate_of(
             problem, beta, network, oracle, inner=inner, reference=outcome.dual_value,
-            tol=tol, effort=effort, n_iter=log.n_rounds, started=log.started,
+            tol=tol, effort=effort, n_iter=len(log), started=started,
         )  # fmt: skip
 
     network, certificate = _neatest(restricted, outcome, certified, tol)
@@ -136,7 +122,7 @@ def _prepared(
     oracle: Oracle,
     warm: SpaceFit | None,
     extra: Columns | None,
-    log: _Log,
+    log: list[Round],
 ) -> tuple[Restricted, DualPoint | None, bool]:
     """Where the last stage starts, a strictly feasible dual point, and whether a gap can be proven."""
     inner = None if warm is None else warm.inner
@@ -145,12 +131,12 @@ def _prepared(
         # no neuron pays: c and V alone are the optimum, and their residual proves it
         return restart(start(problem, beta), beta), inner, True
     before = None if warm is None else warm.restricted
-    restricted = descend(problem, beta, oracle, largest=largest, warm=before, on_round=log)
+    restricted = descend(problem, beta, oracle, largest=largest, warm=before, log=log)
     if extra is not None:
         add_columns(restricted, extra, problem.natural_value)
-    if problem.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
-        inner = _inner_point(restricted, oracle, beta, log)
-    return restart(restricted, beta), inner, inner is not None or not problem.divergence
+    if problem.rows.divergence and (inner is None or inner.largest > _INNER_ROOM * beta):
+        inner = inner_point(restricted, oracle, beta, log)
+    return restart(restricted, beta), inner, inner is not None or not problem.rows.divergence
 
 
 def _neatest(
@@ -181,7 +167,7 @@ def descend(
     largest: float | None = None,
     warm: Restricted | None = None,
     last: bool = False,
-    on_round: Callable[[Round], None] | None = None,
+    log: list[Round] | None = None,
 ) -> Restricted:
     """Rough solutions for decreasing penalties; ``last``: down to beta itself, else just above it.
 
@@ -194,7 +180,7 @@ def descend(
         stages = _stages(beta, largest_start(problem, oracle) if largest is None else largest)
     for stage in stages if last else stages[:-1]:
         restricted = restart(restricted, stage)
-        outcome = improve(restricted, oracle, tol=tol, violation=tol, on_round=on_round)
+        outcome = improve(restricted, oracle, tol=tol, violation=tol, log=log)
         _require_bounded(outcome, restricted, oracle, beta)
     return restricted
 
@@ -216,22 +202,16 @@ def _stages(beta: float, largest: float) -> list[float]:
     return list(np.geomspace(top, beta, count + 1))
 
 
-def inner_point(problem: SpaceProblem, beta: float, oracle: Oracle) -> DualPoint | None:
-    """A strictly feasible dual point of score matching, None if none was found."""
-    restricted = descend(problem, beta, oracle)
-    return _inner_point(restricted, oracle, beta, None)
-
-
-def _inner_point(
-    restricted: Restricted,
-    oracle: Oracle,
-    beta: float,
-    count: Callable[[Round], None] | None,
+def inner_point(
+    restricted: Restricted, oracle: Oracle, beta: float, log: list[Round] | None = None
 ) -> DualPoint | None:
-    """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta."""
+    """A residual that keeps every bound strictly, from the optimum of a slightly smaller beta.
+
+    None if there is none; the restricted problem takes over the columns and weights.
+    """
     trial = restart(restricted, _INNER_SHARE * beta)
     outcome = improve(
-        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, on_round=count
+        trial, oracle, tol=-1.0, violation=_INNER_VIOLATION, effort=1, max_rounds=60, log=log
     )
     if not outcome.bounded:  # beta is just above the limit: a point at the limit itself
         if not _provable(restricted.problem):
@@ -254,7 +234,7 @@ def _inner_point(
 
 def _provable(problem: SpaceProblem) -> bool:
     """Whether the limit of the penalty is cheap to compute."""
-    small = problem.n_samples * problem.dim <= _PROVABLE_SIZE
+    small = problem.rows.n_samples * problem.rows.dim <= _PROVABLE_SIZE
     return small and isinstance(problem.rows, MemoryRows)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convexscore.solvers.oracles.base import norms
 from convexscore.solvers.space.columns import Columns
-from convexscore.solvers.space.master import minimise
-from convexscore.solvers.space.restricted import Restricted, add_columns, copy_of, drop_columns
+from convexscore.solvers.space.restricted import Restricted, add_columns, drop_columns
 from convexscore.solvers.space.rows import correlations
-
-Floats = NDArray[np.float64]
 
 # Neurons are neighbours when features and outer weights correlate more than this.
 _NEIGHBOURS = (0.99, 0.999, 0.9999)
@@ -30,14 +28,15 @@ def tidy(restricted: Restricted, *, tol: float) -> Restricted:
     and parallel outer weights are one neuron, cheaper than their sum, which column generation leaves
     where the best kink lies between two of its columns.
     """
-    out = copy_of(restricted)
+    out = replace(restricted)
     if not len(out.design):
         return out
     value = min(restricted.value(), _polished(out, tol))
     drop_columns(out, ~out.active())
-    for change in (_prune, *(_joiner(alike) for alike in _NEIGHBOURS), _prune):
-        trial = copy_of(out)
-        if change(trial, tol) and _polished(trial, tol) <= value + _ALLOWED * tol:
+    joins = [partial(_join, alike=alike) for alike in _NEIGHBOURS]
+    for change in (partial(_prune, tol=tol), *joins, partial(_prune, tol=tol)):
+        trial = replace(out)
+        if change(trial) and _polished(trial, tol) <= value + _ALLOWED * tol:
             out = trial
     return out
 
@@ -45,18 +44,15 @@ def tidy(restricted: Restricted, *, tol: float) -> Restricted:
 def _polished(restricted: Restricted, tol: float) -> float:
     """Objective after centring the weights much closer to the optimum than ``tol``."""
     mu_end = _POLISH * max(tol, 1e-300) / max(10, len(restricted.design))
-    restricted.state.mu = max(restricted.state.mu, mu_end)
-    restricted.state = minimise(
-        restricted.design, restricted.penalty, restricted.state, mu_end=mu_end
-    )
+    restricted.state = replace(restricted.state, mu=max(restricted.state.mu, mu_end))
+    restricted.minimise(mu_end)
     return restricted.value()
 
 
-def _prune(restricted: Restricted, tol: float) -> bool:
+def _prune(restricted: Restricted, *, tol: float) -> bool:
     """Drop the smallest neurons as long as their cost adds up to a share of ``tol``."""
-    linear = restricted.design.columns.linear
-    cost = restricted.beta * _sizes(restricted)
-    cost[linear] = np.inf
+    cost = restricted.beta * norms(restricted.state.weights)
+    cost[restricted.design.columns.linear] = np.inf
     order = np.argsort(cost)
     small = np.zeros(len(cost), dtype=bool)
     small[order] = np.cumsum(cost[order]) <= _PRUNED * tol
@@ -66,23 +62,11 @@ def _prune(restricted: Restricted, tol: float) -> bool:
     return True
 
 
-def _sizes(restricted: Restricted) -> Floats:
-    weights = restricted.state.weights
-    return np.sqrt(np.einsum("kg,kg->k", weights, weights))
-
-
-def _joiner(alike: float) -> Callable[[Restricted, float], bool]:
-    def join(restricted: Restricted, tol: float) -> bool:
-        return _join(restricted, alike)
-
-    return join
-
-
-def _join(restricted: Restricted, alike: float) -> bool:
+def _join(restricted: Restricted, *, alike: float) -> bool:
     """Replace every cluster of neighbours by one neuron; False if there is none."""
     design = restricted.design
     outer = design.outer_weights(restricted.state.weights)
-    size = np.sqrt(np.einsum("kd,kd->k", outer, outer))
+    size = norms(outer)
     near = correlations(design.rows, design.measured) > alike
     near &= outer @ outer.T > alike * np.outer(size, size)
     near &= ~design.columns.linear & ~design.columns.linear[:, None]

@@ -113,7 +113,7 @@ class SpaceTraining:
         """The limit is not known beforehand; the fit finds it."""
 
     def check_bounded(self) -> None:
-        rank, objective = self.problem.free.rank, self.objective
+        rank, objective = self.problem.rows.free.rank, self.objective
         if objective.divergence and rank < objective.dim:
             raise ValueError(
                 f"X has {objective.dim} columns but its {objective.n_samples} rows span only {rank} "
@@ -181,15 +181,15 @@ class SpaceTraining:
                 fit = solve(self.problem, beta, self.oracle, tol=_REFERENCE_SHARE * tol, extra=own)
             dual = fit.certificate.dual_objective / self.problem.objective_unit
             inner = fit.inner
-        elif self.problem.divergence:
-            inner = inner_point(self.problem, beta, self.oracle)
+        elif self.problem.rows.divergence:
+            inner = inner_point(descend(self.problem, beta, self.oracle), self.oracle, beta)
         return certificate_of(
             self.problem, beta, network, self.oracle,
             inner=inner, reference=dual, tol=tol, started=started,
         )  # fmt: skip
 
     def searching(self, rng: np.random.Generator, *, rough: bool = False) -> SpaceTraining:
-        return replace(self, rng=rng, local=rough and self.problem.n_samples > _EXACT_ROUGH)
+        return replace(self, rng=rng, local=rough and self.problem.rows.n_samples > _EXACT_ROUGH)
 
     @property
     def blur(self) -> float:
