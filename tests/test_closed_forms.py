@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from oracles import ACTIVATIONS, dense_columns, negative_slope, network_objective
 
-from convexscore import fit_convex_score
+from convexscore import fit_convex_score, smallest_beta
 from convexscore.models import gaussian_regime
+from convexscore.objectives import score_matching
+from convexscore.solvers.oracles.ascent import AscentOracle
+from convexscore.solvers.space.boundedness import boundedness
+from convexscore.solvers.space.columns import SpaceCase
+from convexscore.solvers.space.problem import prepare
+from convexscore.solvers.space.solve import solve
 
 
 def _thresholds_by_enumeration(x):
@@ -74,6 +80,33 @@ def test_gaussian_regime_without_skip(activation):
     assert np.ptp(bent.divergence(inside)) > 1e-6
     straight = fit_convex_score(x, activation=activation, skip=False, beta=1.001 * regime.beta_1)
     assert np.ptp(straight.divergence(inside)) < 1e-10
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_solver_for_several_columns_has_the_closed_forms_of_one(activation, skip):
+    """Shifted lines instead of kinks, a local search instead of sorting: the same numbers."""
+    x = np.random.default_rng(3).gamma(2.0, size=30)
+    x[:4] = x[0]  # four times: that many decide the boundedness
+    problem = prepare(score_matching(x), SpaceCase(activation, skip, False, False))
+    oracle = AscentOracle(problem.neurons, n_starts=16, random_state=np.random.default_rng(0))
+    limit, exact = boundedness(problem, oracle), smallest_beta(x, activation=activation, skip=skip)
+    jump = 1.0 - negative_slope(activation)
+    assert exact == pytest.approx(4.0 * (jump if skip else min(jump, 1.0)), rel=1e-12)
+    assert (limit.lower, limit.upper) == pytest.approx((exact, exact), rel=1e-3)
+    regime = gaussian_regime(x)
+    start = jump * regime.beta_skip if skip else regime.beta_1
+    for beta in (1.01 * start, 29.0, 35.0):
+        found = solve(problem, beta, oracle, tol=1e-6)
+        known = -15.0 / x.var() if skip else -(max(30.0 - beta, 0.0) ** 2) / (60.0 * x.var())
+        assert found.certificate.objective == pytest.approx(known, rel=1e-8, abs=1e-12)
+        assert found.certificate.dual_objective == pytest.approx(known, rel=1e-6, abs=1e-12)
+        kappa = 1.0 / x.var() if skip else regime.kappa(beta)
+        np.testing.assert_allclose(found.network(x), -kappa * (x - x.mean()), atol=1e-6)
+    below = solve(problem, 0.7 * start, oracle, tol=1e-6)
+    line = fit_convex_score(x, activation=activation, skip=skip, beta=0.7 * start)
+    assert below.certificate.objective == pytest.approx(line.certificate_.objective, rel=1e-6)
+    np.testing.assert_allclose(below.network(x), line.score_function(x), atol=1e-3)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

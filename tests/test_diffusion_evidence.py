@@ -29,7 +29,7 @@ from convexscore.schedules import (
     vp,
     vp_time,
 )
-from convexscore.scores import ve_score, vp_score
+from convexscore.scores import ve_score, vp_score, vp_score_to_ve
 
 OK = 1e-4  # a right sampler fails with one seed in ten thousand at most
 N = 20_000
@@ -244,6 +244,30 @@ def test_scores_along_the_process_solve_its_fokker_planck_equation(law):
         assert np.abs((rate - expected + (s**2).sum(1)) / scale).max() > 1e-2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [LINE, PLANE, GLASS], ids=repr)
+@pytest.mark.parametrize("level", [(1.0, 0.8), (0.6, 0.8)])
+def test_denoiser_is_the_best_prediction(law, level):
+    """Tweedie by samples: what E[X|z] leaves of X is uncorrelated with every function of z."""
+    scale, sigma = level
+    x = law.sample(40_000, random_state=1)
+    z = scale * x + sigma * np.random.default_rng(0).normal(size=x.shape)
+    points = z.reshape(len(z), -1)
+
+    def largest_deviation(denoised):
+        rest = (x - denoised).reshape(points.shape)
+        features = [np.ones(len(z)), *points.T, *np.tanh(3 * points.T), np.cos(points.sum(1))]
+        products = np.stack([f[:, None] * rest for f in features])
+        return float(np.abs(products.mean(1) / products.std(1)).max() * np.sqrt(len(z)))
+
+    assert largest_deviation(law.denoise(z, scale, sigma)) < 5.5
+    # Negative controls: the score of a tenth more noise, and the best linear prediction.
+    other = (z + sigma**2 * law.noised(scale, 1.1 * sigma).score(z)) / scale
+    assert largest_deviation(other) > 8
+    normal = targets.Gaussian(law.mean, law.covariance).denoise(points, scale, sigma)
+    assert largest_deviation(normal.reshape(x.shape)) > 8
+
+
 # ---- denoising score matching is score matching at a noise level ---------------------------------
 
 
@@ -304,6 +328,32 @@ def test_smoothed_labels_are_the_exact_score_of_the_noised_data():
 
 
 # ---- one contract for real scores ----------------------------------------------------------------
+
+NETWORK = TwoLayerNetwork(
+    *np.random.default_rng(0).normal(size=(2, 40, 2)) * [[[1.0]], [[0.02]]],
+    np.random.default_rng(1).normal(size=40), skip=-np.eye(2), offset=[0.1, -0.2],
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("law", [NETWORK, PLANE, GLASS], ids=["network", "mixture", "spins"])
+@pytest.mark.parametrize("sampler", [ddpm, ancestral, heun, annealed_langevin, predictor_corrector])
+def test_samples_do_not_depend_on_the_batch_or_the_other_chains(law, sampler):
+    times, how = (
+        exponential_grid(4.0, 25, end=1e-2),
+        dict(n_samples=60, dim=law.dim, random_state=3),
+    )
+    score = (lambda x, t: NETWORK(x)) if law is NETWORK else vp_score(law)
+    if sampler in (annealed_langevin, predictor_corrector):
+        score, times = vp_score_to_ve(score), geometric_levels(5.0, 0.1, 15)
+        how |= dict(step=1e-3, n_steps=3) if sampler is annealed_langevin else {}
+    whole = sampler(score, None, times, **how).samples
+    # Matrix products of other sizes round differently; nothing else may differ.
+    for other in ({"batch_size": 1}, {"batch_size": 7}, {"batch_size": 32}, {"n_samples": 11}):
+        found = sampler(score, None, times, **how | other).samples
+        np.testing.assert_allclose(found, whole[: len(found)], rtol=1e-9, atol=1e-10)
+    another = sampler(score, None, times, **how | {"random_state": 4}).samples
+    assert np.abs(another - whole).max() > 0.1
 
 
 @pytest.mark.parametrize("activation", ["relu", "abs"])

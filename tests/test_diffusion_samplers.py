@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from convexscore import targets
 from convexscore.samplers import ChainDivergedError, RunOptions, langevin, mala
 from convexscore.samplers import run as loop
 from convexscore.samplers.along_levels import annealed_langevin, predictor_corrector
@@ -18,6 +19,7 @@ from convexscore.samplers.along_times import ancestral, ddpm, heun, probability_
 from convexscore.samplers.noise import ChainNoise
 from convexscore.samplers.options import DEFAULTS
 from convexscore.schedules import exponential_grid, geometric_levels, two_phase_grid, uniform_grid
+from convexscore.scores import ve_score, vp_score
 
 OK = 1e-4  # a right sampler gives a smaller p-value with one seed in ten thousand
 
@@ -154,6 +156,60 @@ def test_every_step_is_that_of_the_textbooks(case, shape):
     scale, sigma = vp_levels([last])[0] if case.is_time else (1.0, last)
     states.append(denoised(states[-1], score(states[-1], last), scale, sigma))
     np.testing.assert_allclose(run.trajectory, states, rtol=1e-10, atol=1e-12)
+
+
+# ---- The law of the output, with the real noise -------------------------------------------------
+
+GAUSSIANS = {
+    "line": targets.Gaussian([1.5], [[0.4]]),
+    "plane": targets.Gaussian([1.0, 0.5], [[1.0, 0.8], [0.8, 0.9]]),
+}
+
+
+def law_of_steps(case, score, d):
+    """Mean and covariance of affine steps: their answers to the start's and every number's unit."""
+    units = np.eye(1 + d * (1 + case.n_steps * case.n_normals))
+    blocks = iter(units[1 + d :].reshape(-1, d, len(units)))
+    *_, last = case.steps(
+        score,
+        np.sqrt(case.prior_variance) * units[:, 1 : 1 + d],
+        lambda: next(blocks).T,
+        **case.fixed,
+    )
+    answers = last[1:] - last[0]
+    return last[0], answers.T @ answers
+
+
+def smallest_p_value(samples, mean, covariance):
+    """Of means, variances and the correlation of the samples, whitened."""
+    white = np.linalg.solve(np.linalg.cholesky(covariance), (samples - mean).T)
+    d, n = white.shape
+    squares = (white**2).sum(axis=1)
+    tails = np.minimum(stats.chi2.cdf(squares, n), stats.chi2.sf(squares, n))
+    values = [stats.chi2.sf(n * (white.mean(axis=1) ** 2).sum(), d), *2 * tails]
+    crossed = [(white[i] * white[j]).sum() for i, j in itertools.combinations(range(d), 2)]
+    return min([*values, *2 * stats.norm.sf(np.abs(crossed) / np.sqrt(n))])
+
+
+class TooLoud(ChainNoise):
+    def next_step(self):
+        return 1.05 * super().next_step()
+
+
+@every_sampler
+@pytest.mark.parametrize("law", GAUSSIANS.values(), ids=GAUSSIANS)
+def test_samples_follow_the_law_of_the_steps(monkeypatch, case, law):
+    def score(x, level):
+        return (vp_score if case.is_time else ve_score)(law)(x, level)
+
+    d, options = law.dim, dict(random_state=1, final_denoising=False)
+    expected = law_of_steps(case, score, d)
+    run = case(score, n_samples=20_000, dim=d, keep_trajectory=True, **options)
+    assert smallest_p_value(run.samples, *expected) > OK
+    # Negative control: noise five per cent too loud; that of a flow is all in the start.
+    monkeypatch.setattr(loop, "ChainNoise", TooLoud)
+    start = run.trajectory[0] * (1.0 if case.n_normals else 1.05)
+    assert smallest_p_value(case(score, start, **options).samples, *expected) < 1e-10
 
 
 # ---- Order in the step -------------------------------------------------------------------------

@@ -209,6 +209,22 @@ def test_density_is_that_of_the_sampler(score):
         assert stats.kstest(samples, cdf_of(wrong)).pvalue < 1e-6
 
 
+@pytest.mark.slow
+def test_total_is_the_histogram_of_the_sampler():
+    errors = error_decomposition(MIXTURE, shifted, grid=GRID)
+    n, edges = 200_000, np.linspace(-3, 4, 41)
+    truth = np.histogram(MIXTURE.noised(*vp(GRID.end)).sample(n, random_state=2), edges)[0] / n
+    noise = np.sqrt(2 * truth / n / (2 * np.pi)).sum()
+    options = dict(n_samples=n, final_denoising=False, random_state=1)
+    right = errors.total.tv, errors.discretisation.tv
+    for score, expected, other in ((shifted, *right), (EXACT, *right[::-1])):
+        shares = np.histogram(ddpm(score, None, GRID, **options).samples, edges)[0] / n
+        distance = 0.5 * np.abs(shares - truth).sum()
+        # cells lose a little, noise adds a little
+        assert abs(distance - expected) < noise + 0.02 * expected
+        assert not abs(distance - other) < noise + 0.02 * other
+
+
 def test_densities_and_fields():
     errors = error_decomposition(MIXTURE, shifted, grid=GRID)
     h = errors.x[1] - errors.x[0]

@@ -162,20 +162,33 @@ def test_tiny_noise_far_points_and_strong_couplings():
 @pytest.mark.slow
 def test_twenty_spins_in_bounded_memory():
     """Two arrays of 2^20 numbers are 17 MB; a table of the states would take 168 MB."""
-    field = np.linspace(-1.0, 1.0, 20)
-    law = Ising(np.diag(field), field)  # free spins: everything is known
+    law = Ising.sherrington_kirkpatrick(20, 0.5, field=np.linspace(-0.5, 1.0, 20), random_state=0)
     tracemalloc.start()
     x = law.sample(3000, random_state=0)
     mean, m = law.mean, law.denoise(x + 0.5, 1.0, 0.7)
-    density = law.noised_log_density(x, 1.0, 0.7)
+    density = law.noised_log_density(x + 0.5, 1.0, 0.7)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 90e6
-    np.testing.assert_allclose(mean, np.tanh(field), atol=1e-10)
-    np.testing.assert_allclose(m, np.tanh(field + (x + 0.5) / 0.49), atol=1e-10)
-    up = np.exp(field) / (2 * np.cosh(field))
-    each = up * stats.norm.pdf(x, 1.0, 0.7) + (1 - up) * stats.norm.pdf(x, -1.0, 0.7)
-    np.testing.assert_allclose(density, np.log(each).sum(axis=1), atol=1e-10)
+    # By hand: the first ten spins by the last ten, a table of 2^10 by 2^10.
+    half = np.array(list(itertools.product([-1.0, 1.0], repeat=10)))
+    parts = [law.couplings[:10, :10], law.couplings[10:, 10:]]
+    logs = np.add.outer(*(0.5 * ((half @ part) * half).sum(axis=1) for part in parts))
+    logs += half @ law.couplings[:10, 10:] @ half.T
+
+    def by_hand(field):
+        tilted = logs + np.add.outer(half @ field[:10], half @ field[10:])
+        p = np.exp(tilted - logsumexp(tilted))
+        return logsumexp(tilted), np.append(p.sum(axis=1) @ half, p.sum(axis=0) @ half)
+
+    log_partition, slow = by_hand(law.field)
+    np.testing.assert_allclose(mean, slow, atol=1e-10)
+    for k in range(4):
+        z = x[k] + 0.5
+        log_mass, slow = by_hand(law.field + z / 0.49)
+        np.testing.assert_allclose(m[k], slow, atol=1e-10)
+        log_mass -= log_partition + (z @ z + 20) / 0.98 + 10 * np.log(2 * np.pi * 0.49)
+        assert density[k] == pytest.approx(log_mass, abs=1e-9)
 
 
 # ---- samples ---------------------------------------------------------------------------------
@@ -216,6 +229,8 @@ def test_a_law_of_energies_alone_is_sampled_exactly():
     # Negative control: an Ising law with the same means and correlations it could have.
     pairs = Ising(np.arctanh(0.9 * (law.correlations - np.eye(7))), np.arctanh(law.mean))
     assert not fits(pairs, x)
+    off = spin_total_variation(x, pairs)
+    assert off.value > off.floor + 20 * off.deviation
     with pytest.raises(ValueError, match=rf"d <= {MAX_SPINS}; this law has d = 25"):
         Triples(25).sample(1)
 

@@ -102,6 +102,34 @@ def test_one_column_against_scipy(sizes):
     assert kolmogorov_smirnov(x, y) == pytest.approx(known, abs=1e-15)
 
 
+# What a pair adds, and its mean over pairs whose difference is N(m, v).
+ENERGY = energy_distance, 0.0, lambda m, v: stats.foldnorm(m / v**0.5, scale=v**0.5).mean()
+KERNEL = (
+    partial(mmd, bandwidth=0.8), -1.0,
+    lambda m, v: -0.8 * (0.64 + v) ** -0.5 * math.exp(-(m**2) / (2 * (0.64 + v))),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize(("metric", "own", "mean"), [ENERGY, KERNEL], ids=["energy", "mmd"])
+def test_mean_over_gaussian_samples(metric, own, mean, unbiased):
+    """The U-statistic is unbiased at n = 8 and m = 5, the V-statistic has the bias it states."""
+
+    def law_value(shift):
+        return 2 * mean(shift, 1.0 + 2.25) - mean(0.0, 2.0) - mean(0.0, 4.5)
+
+    rng, shift = np.random.default_rng(3), 0.6
+    pairs = [(rng.normal(size=8), rng.normal(shift, 1.5, size=5)) for _ in range(4000)]
+    values = np.array([metric(x, y, unbiased=unbiased) for x, y in pairs])
+    error = values.std() / len(values) ** 0.5
+    bias = 0.0 if unbiased else (mean(0.0, 2.0) - own) / 8 + (mean(0.0, 4.5) - own) / 5
+    assert abs(values.mean() - law_value(shift) - bias) < 4 * error
+    # Negative controls: another law, and for the V-statistic the law's value without bias.
+    assert abs(values.mean() - law_value(shift + 0.3) - bias) > 5 * error
+    assert unbiased or bias > 20 * error
+    assert (values.min() < 0) == unbiased
+
+
 def test_median_distance():
     x, y = draw(4, (30, 3), (21, 3))
     pooled = np.vstack([x, y])
@@ -159,6 +187,16 @@ def test_line_transport_against_repetition(sizes, p):
     big_x, big_y = (np.sort(np.repeat(z, common // len(z))) for z in (x, y))
     wanted = np.mean(np.abs(big_x - big_y) ** p) ** (1 / p)
     assert wasserstein(x, y, p=p) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_w2_of_affine_images():
+    """W2 of x and m + s x (s > 0) by the moments of x; of N(0,1) and N(m, s²) in the limit."""
+    [x], m, s = draw(8, 400), 1.3, 0.6
+    moments = np.mean(((s - 1) * x + m) ** 2) ** 0.5
+    assert wasserstein(x, m + s * x[::-1]) == pytest.approx(moments, rel=1e-12)
+    levels = (np.arange(200_000) + 0.5) / 200_000
+    gaussians = wasserstein(stats.norm.ppf(levels), stats.norm.ppf(levels[::3], m, s))
+    assert gaussians == pytest.approx(math.hypot(m, 1 - s), rel=1e-4)
 
 
 def test_sliced_w2_closed_forms():
@@ -299,6 +337,19 @@ def test_stein_identity():
     assert np.abs(density @ table).max() < 1e-11
     wrong = weights * 12 * stats.norm.pdf(x, 0.1)
     assert wrong @ table @ wrong > 1e-3
+
+
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_mean_of_stein_statistics(unbiased):
+    """The U-statistic is unbiased, the V-statistic has the mean it states; N(0.5, 1) is seen."""
+    samples = np.random.default_rng(16).normal(size=(1500, 10))
+    wanted = 0.0 if unbiased else (1 + 1 / 1.0**2) / 10
+    call = partial(kernel_stein_discrepancy, np.negative, bandwidth=1.0, unbiased=unbiased)
+    values = np.array([call(x) for x in samples])
+    error = values.std() / len(values) ** 0.5
+    assert abs(values.mean() - wanted) < 4 * error
+    assert np.mean([call(x + 0.5) for x in samples[:400]]) - wanted > 10 * error
+    assert (values.min() < 0) == unbiased
 
 
 # ---- invariances -----------------------------------------------------------------------------

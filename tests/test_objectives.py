@@ -66,6 +66,17 @@ def test_pairs_take_the_label_noise_out_of_what_is_linear():
     assert ratio.max() < 0.05
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_smoothed_labels_equal_the_softmax_by_hand(weighted):
+    rng, noise = np.random.default_rng(1), 0.4
+    x, at = rng.normal(size=30), rng.normal(size=20)
+    weights = rng.uniform(0.5, 2.0, size=30) if weighted else None
+    pi = np.exp(-((at[:, None] - x) ** 2) / (2 * noise**2)) * (weights if weighted else 1.0)
+    expected = (pi * (x - at[:, None])).sum(1) / pi.sum(1) / noise**2
+    got = smoothed_score(x, at, noise=noise, sample_weight=weights)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-13)
+
+
 def test_smoothed_labels_are_the_mean_of_noisy_labels():
     x = np.array([-1.0, 0.0, 2.0])
     noise = 0.8

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from oracles import ACTIVATIONS
+from scipy.integrate import quad
 
 from convexscore import PiecewiseLinearScore, fit_convex_score, regularization_path
 from convexscore._tools.exceptions import DataWarning, UnboundedObjectiveError
@@ -253,6 +254,17 @@ def test_display_of_a_path_of_several_columns():
     _, loss_ax = PathDisplay.from_path(wild, ax=Figure().subplots(2)).axes_
     low, high = loss_ax.get_ylim()
     assert low < -2.0 and -1.0 < high < 10.0
+
+
+def test_blurred_loss_is_the_mean_over_the_interval():
+    score, blur = PiecewiseLinearScore([-1.0, 0.3, 1.2], [2.0, -0.5, 0.4], -1.0, -2.0), 0.4
+    points = np.array([-2.0, 0.1, 0.25, 1.3])
+    for x, value in zip(points, losses_of(score, points, blur), strict=True):
+        square = quad(lambda t: float(score(t)) ** 2, x - blur, x + blur, points=[-1.0, 0.3, 1.2])
+        slope = float(score(x + blur) - score(x - blur)) / (2 * blur)
+        # Simpson is exact on straight pieces and close across a kink
+        room = 1e-12 if x == -2.0 else 2e-2
+        assert value == pytest.approx(square[0] / (4 * blur) + slope, abs=room)
 
 
 def test_stein_form_of_the_denoising_loss():

@@ -54,11 +54,13 @@ SMOOTHED = {**DSM, "labels": "smoothed"}
 # What is fitted: data and options.
 SCORES = {
     "line, cv": (line(), CV),
+    "line, one standard error": (line(), {**CV, "one_standard_error": True}),
     "line, no neurons": (line(), {"beta": 60.0}),
     "line, one neuron": (line(), {**DSM, "noise": 0.4, "beta": 20.0, "random_state": 1}),
     "line, weights": (line(), {**ABS, "beta": np.float64(5.5)}),
     "line, smoothed": (line(), {**SMOOTHED, "beta": 3, "random_state": np.int64(4)}),
     "line, density": (line(), {"activation": "abs", "constraint": "density", "beta": 6.0}),
+    "line, log-concave": (line(), {"constraint": "log-concave", "beta": 4.0}),
     "line, 1e8 x - 3e8": (1e8 * line() - 3e8, CV),
     "plane": (plane() + np.array([0.0, 1e3]), {"beta": 9.0}),
     "plane, names, weights": (FRAME, {**ABS, "beta": 20.0}),
@@ -66,6 +68,7 @@ SCORES = {
     "plane, gradient": (
         plane(), {**DSM, "constraint": "gradient", "beta": 2.0, "standardize": "whitening"},
     ),
+    "plane, log-concave": (plane(), {"constraint": "log-concave", "beta": 8.0, "tol": 1e-3}),
     "space": (SPACE, {**DSM, "beta": 12.0, "n_starts": 8}),
 }  # fmt: skip
 MODELS_OF_LEVELS = {
@@ -74,6 +77,7 @@ MODELS_OF_LEVELS = {
     "levels, given": (
         line(), {"levels": LEVELS, "beta": (0.3, np.float64(2.0), 9), "labels": "noisy"},
     ),
+    "levels, 1e-2 x + 1e8": (1e8 + 1e-2 * line(), {"n_levels": 4, "beta": "rule"}),
     "levels, one failed": (line(), {"levels": LEVELS, "beta": 3.0}),
     "levels, plane, names": (
         FRAME, {"n_levels": 4, "n_draws": 3, "constraint": "gradient", "beta": 2.0},

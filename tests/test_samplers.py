@@ -60,6 +60,35 @@ def test_planar_gaussian_covariance(sampler):
     assert deviation(biased if sampler is mala else precision) > 20
 
 
+# ---- Langevin: closed forms ------------------------------------------------------------------
+
+
+def variance_p_value(samples, mean, variance):
+    """Two-sided p-value of "independent N(mean, variance)" from the sum of squares."""
+    tail = stats.chi2.cdf(((samples - mean) ** 2).sum() / variance, len(samples))
+    return 2 * min(tail, 1 - tail)
+
+
+@pytest.mark.parametrize(
+    ("step", "n_steps", "start"),
+    [*((ratio * V, 80, None) for ratio in (0.25, 0.5, 1.0, 2.0, 3.5)), (1.0, 3, 10.0)],
+)
+def test_langevin_on_a_gaussian_is_an_ar1_process(step, n_steps, start):
+    """Stationary with variance V / (1 - step / (4 V)); after few steps from a point still smaller."""
+    n, stationary, shrunk = 40_000, V / (1 - step / (4 * V)), (1 - step / (2 * V)) ** n_steps
+    mean, variance, x0 = MU + shrunk * (10.0 - MU), (1 - shrunk**2) * stationary, np.full(n, 10.0)
+    if start is None:
+        mean, variance = MU, stationary
+        x0 = np.random.default_rng(11).normal(mean, np.sqrt(variance), size=n)
+    samples = run_langevin(x0, step=step, n_steps=n_steps, random_state=1).samples
+    assert abs(samples.mean() - mean) < 4.5 * np.sqrt(variance / n)
+    assert variance_p_value(samples, mean, variance) > OK
+    assert stats.kstest(samples, stats.norm(mean, np.sqrt(variance)).cdf).pvalue > OK
+    # Negative controls: the law's own variance, a tenth more.
+    for wrong in (V, 1.1 * variance):
+        assert variance_p_value(samples, mean, wrong) < 1e-6
+
+
 # ---- MALA ------------------------------------------------------------------------------------
 
 

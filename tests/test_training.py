@@ -331,6 +331,20 @@ def test_losses_of_fresh_noise_are_those_of_the_fixed_noise():
     assert first == start and fresh != plain
 
 
+def test_fresh_noise_overfits_less_than_fixed_noise():
+    """Ten points, little penalty: on new noise the net trained on fresh noise is better."""
+    x = np.random.default_rng(2).normal(size=10)
+    test = denoising(x, noise=0.3, n_draws=500, random_state=99)
+    how = {"optimizer": tr.Adam(lr=0.03, schedule="cosine"), "n_epochs": 1500, "n_restarts": 4}
+    how |= {"objective": "denoising", "noise": 0.3, "beta": 0.01, "width": 40, "random_state": 0}
+    fixed, fresh = (
+        [np.mean((net(test.points) - test.labels) ** 2)
+         for net in tr.train_score_network(x, fresh_noise=fresh, **how).networks]
+        for fresh in (False, True)
+    )  # fmt: skip
+    assert max(fresh) < min(fixed)
+
+
 def test_callback_sees_losses_and_can_stop():
     seen = []
 

@@ -114,6 +114,21 @@ def test_gradient_and_values_in_all_cases(
         assert_gradient(gradient[run], loss, theta[run], problem)
 
 
+@pytest.mark.parametrize(
+    ("objective", "activation", "dim"), list(product(OBJECTIVES, ACTIVATIONS, (1, 3)))
+)
+def test_rescaling_a_neuron_changes_the_weight_decay_only(objective, activation, dim):
+    """Euler: u.du + b db - w.dw = beta (|u|^2 - |w|^2), so stationary neurons have |u| = |w|."""
+    problem = make_problem(objective, dim)
+    loss = make_loss(problem, activation, beta=1.7)
+    theta = away_from_kinks(loss, problem)
+    slopes = loss.layout.parts(loss.gradient(theta, full_batch(problem))[1])
+    inner, outer, *_ = loss.layout.parts(theta)
+    found = (inner * slopes[0]).sum(axis=2) - (outer * slopes[1]).sum(axis=2)
+    wanted = 1.7 * ((inner[:, :, :-1] ** 2).sum(axis=2) - (outer**2).sum(axis=2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_finite_differences_would_notice_a_missing_term():
     """Negative control: without the divergence term the same comparison fails."""
     problem = make_problem("score_matching", 2)
