@@ -74,10 +74,8 @@ def assert_representatives(X, cells):
 
 # ------------------------------------------------------------------------------------ counting
 def test_counts_on_paper():
-    assert (count_patterns(8, 2), count_patterns(6, 3)) == (
-        16,
-        32,
-    )  # the sizes of the paper's example
+    # the sizes of the paper's example
+    assert (count_patterns(8, 2), count_patterns(6, 3)) == (16, 32)
     for n in range(1, 30):
         assert count_patterns(n, 1) == 2
         assert count_patterns(n, 2) == 2 * n

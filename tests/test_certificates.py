@@ -133,22 +133,6 @@ def test_dual_value_from_the_residual_equals_the_lasso_gap():
     assert certificate.dual_objective == pytest.approx(dual, rel=1e-9)
 
 
-def test_bad_arguments_are_named():
-    x, labels, _ = _problem("denoising")
-    network = _random_network("relu", False, 0)
-    skipping = _random_network("relu", True, 0)
-    for given, changes, message in [
-        ("net", {}, "network must be a TwoLayerNetwork"),
-        (network, {"objective": "denoising"}, "labels must be given"),
-        (network, {"labels": labels}, "^labels = .* has no effect"),
-        (network, {"objective": "denoising", "labels": labels[:-1]}, "labels must be finite with"),
-        (skipping, {"skip": False}, "skip=False but"),
-        (network, {"beta": 0.0}, "beta must be"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            certify(given, x, **{"beta": 3.0, **changes})
-
-
 @pytest.mark.parametrize("shift", [0.0, 1e3])
 def test_relative_gap_of_a_vanishing_objective_is_in_natural_units(shift):
     """The zero network has objective 0; its gap is closed form just below beta = n."""

@@ -318,15 +318,6 @@ def test_denoising_loss_is_score_matching_plus_a_constant(law):
     assert min(wrong[:-1]) > 8  # negative control: any other score is told apart by it
 
 
-def test_smoothed_labels_are_the_exact_score_of_the_noised_data():
-    x, noise = PLANE.sample(200, random_state=0), 0.5
-    problem = denoising(x, noise=noise, n_draws=200, labels="smoothed", random_state=1)
-    noisy = denoising(x, noise=noise, n_draws=200, random_state=1)
-    np.testing.assert_array_equal(problem.points, noisy.points)
-    data = targets.GaussianMixture(np.ones(len(x)), x, 0.0).noised(1.0, noise)
-    np.testing.assert_allclose(problem.labels, data.score(problem.points), atol=1e-9)
-
-
 # ---- one contract for real scores ----------------------------------------------------------------
 
 NETWORK = TwoLayerNetwork(

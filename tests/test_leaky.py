@@ -49,7 +49,10 @@ def test_spellings():
     assert get_activation("leaky_relu") == Activation(0.01)
     assert get_activation("leaky_relu(0.2)") == Activation(0.2) == get_activation(Activation(0.2))
     assert get_activation("leaky_relu(0)") == RELU and str(Activation(-0.5)) == "leaky_relu(-0.5)"
-    for name in ("leaky_relu(1)", "leaky_relu(x)", "leaky_relu()", "leaky", "leaky_relu(-1.5)"):
+    assert RELU.value(z := np.array([-2.0, -0.0, 0.0, 3.0])).tolist() == [0, 0, 0, 3]
+    assert ABS.value(z).tolist() == [2, 0, 0, 3]
+    wrong = ["leaky_relu(1)", "leaky_relu(x)", "leaky_relu()", "leaky", "leaky_relu(-1.5)"]
+    for name in (*wrong, "tanh", "ReLU", None, 3):
         with pytest.raises(ValueError, match=r"activation must be one of.*leaky_relu\(slope\)"):
             get_activation(name)
     for slope in (1.0, -1.1, np.nan, "0.1", None, True):

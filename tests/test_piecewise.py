@@ -434,24 +434,41 @@ def test_sampling_is_reproducible_and_local():
 # ---- errors ----------------------------------------------------------------------------------
 
 
+TWO = PiecewiseLinearScore([0.0, 1.0], [0.0, -1.0], -1.0, -1.0)
+FAR_KNOTS = PiecewiseLinearScore([-1e200, 1e200], [1e200, -1e200], -1.0, -1.0)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("call", "arguments", "words"),
     [
-        (([0.0, 0.0], [1.0, 2.0], -1, -1), "strictly increasing; got 0.0 followed by 0.0"),
-        (([1.0, 0.0], [1.0, 2.0], -1, -1), "strictly increasing"),
-        (([0.0, np.nan], [1.0, 2.0], -1, -1), "knots must be finite; 1 of 2 values are NaN"),
-        (([0.0], [np.inf], -1, -1), "values must be finite"),
-        (([0.0], [1.0, 2.0], -1, -1), "2 values for 1 knots"),
-        (([[0.0]], [[1.0]], -1, -1), r"knots must have shape \(K,\).*got shape \(1, 1\)"),
-        (([], [], -1, -1), r"knots must have shape \(K,\), not empty"),
-        (([0.0], [0.0], np.nan, -1), "left_slope must be a finite number; got nan"),
-        (([0.0], [0.0], -1, np.inf), "right_slope"),
-        (([0.0, 1e-300], [0.0, 1e100], -1, -1), "overflows"),
+        *(
+            (PiecewiseLinearScore, arguments, words)
+            for arguments, words in [
+                (([0.0, 0.0], [1.0, 2.0], -1, -1), "strictly increasing; got 0.0 followed by 0.0"),
+                (([1.0, 0.0], [1.0, 2.0], -1, -1), "strictly increasing"),
+                (
+                    ([0.0, np.nan], [1.0, 2.0], -1, -1),
+                    "knots must be finite; 1 of 2 values are NaN",
+                ),
+                (([0.0], [np.inf], -1, -1), "values must be finite"),
+                (([0.0], [1.0, 2.0], -1, -1), "2 values for 1 knots"),
+                (([[0.0]], [[1.0]], -1, -1), r"knots must have shape \(K,\).*got shape \(1, 1\)"),
+                (([], [], -1, -1), r"knots must have shape \(K,\), not empty"),
+                (([0.0], [0.0], np.nan, -1), "left_slope must be a finite number; got nan"),
+                (([0.0], [0.0], -1, np.inf), "right_slope"),
+                (([0.0, 1e-300], [0.0, 1e100], -1, -1), "overflows"),
+            ]
+        ),
+        *((NORMAL.ppf, [q], r"q must .* in \[0, 1\]; got") for q in (-1e-9, 1.1, [0.5, 2.0])),
+        (NORMAL.sample, [-1], "size must be"),
+        (NORMAL.affine, [0.0], "scale must not be 0"),
+        (TWO.affine, [1e-9, 1e9], "map different knots to one float"),
+        (FAR_KNOTS.cdf, [0.0], "by more than the largest float"),
     ],
 )
-def test_bad_arguments_are_named(arguments, words):
+def test_bad_arguments_are_named(call, arguments, words):
     with pytest.raises(ValueError, match=words):
-        PiecewiseLinearScore(*arguments)
+        call(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -483,22 +500,3 @@ def test_not_integrable_says_which_tail_and_the_remedy(score, words):
         assert 'constraint="log-concave"' in str(caught.value)
     assert NORMAL.tail_report() is None and NORMAL.is_integrable
     assert PiecewiseLinearScore([0.0, 1.0], [1.0, -1.0], 0.0, 0.0).is_integrable
-
-
-TWO = PiecewiseLinearScore([0.0, 1.0], [0.0, -1.0], -1.0, -1.0)
-FAR_KNOTS = PiecewiseLinearScore([-1e200, 1e200], [1e200, -1e200], -1.0, -1.0)
-
-
-@pytest.mark.parametrize(
-    ("method", "arguments", "words"),
-    [
-        *((NORMAL.ppf, [q], r"q must .* in \[0, 1\]; got") for q in (-1e-9, 1.1, [0.5, 2.0])),
-        (NORMAL.sample, [-1], "size must be"),
-        (NORMAL.affine, [0.0], "scale must not be 0"),
-        (TWO.affine, [1e-9, 1e9], "map different knots to one float"),
-        (FAR_KNOTS.cdf, [0.0], "by more than the largest float"),
-    ],
-)
-def test_other_errors_name_the_argument(method, arguments, words):
-    with pytest.raises(ValueError, match=words):
-        method(*arguments)

@@ -10,29 +10,19 @@ from convexscore._tools.progress import progress_bar
 from convexscore._tools.random import check_random_state, spawn_generators
 
 
-def test_int_seed_is_numpys_own_default_generator():
+def test_every_kind_of_random_state():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - neither read nor written
     expected = np.random.default_rng(7).normal(size=5)
-    np.testing.assert_array_equal(check_random_state(7).normal(size=5), expected)
-    np.testing.assert_array_equal(check_random_state(np.int64(7)).normal(size=5), expected)
-
-
-def test_generator_is_passed_through_and_none_is_fresh():
+    for seed in (7, np.int64(7)):
+        np.testing.assert_array_equal(check_random_state(seed).normal(size=5), expected)
     generator = np.random.default_rng(0)
     assert check_random_state(generator) is generator
     assert check_random_state(None).random() != check_random_state(None).random()
-
-
-def test_legacy_random_state_seeds_reproducibly_and_is_advanced():
-    legacy = np.random.RandomState(3)
+    legacy = np.random.RandomState(3)  # is advanced
     first, second = check_random_state(legacy).random(), check_random_state(legacy).random()
     assert first != second
     assert check_random_state(np.random.RandomState(3)).random() == first
-
-
-def test_global_state_is_neither_read_nor_written():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the very thing under test
     spawn_generators(0, 3)
-    check_random_state(None).normal()
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
@@ -51,15 +41,14 @@ def test_same_generator_spawns_different_children_and_keeps_its_own_stream():
     assert generator.normal() == np.random.default_rng(1).normal()
 
 
-@pytest.mark.parametrize("bad", [True, 1.0, "0", [1, 2]])
-def test_wrong_type_is_refused_by_name(bad):
-    with pytest.raises(TypeError, match=f"random_state must be .* got {type(bad).__name__}"):
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(True, TypeError), (1.0, TypeError), ("0", TypeError), ([1, 2], TypeError), (-1, ValueError)],
+)
+def test_other_states_are_refused_by_name(bad, error):
+    got = bad if error is ValueError else type(bad).__name__
+    with pytest.raises(error, match=f"random_state must be .* got {got}"):
         check_random_state(bad)
-
-
-def test_negative_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"random_state must be .* got -1"):
-        check_random_state(-1)
 
 
 def test_bar_counts_steps(capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from convexscore import targets
-from convexscore.schedules import geometric_levels, vp
+from convexscore.schedules import geometric_levels
 from convexscore.scores import ve_score_to_vp, vp_score_to_ve
 from convexscore.scores.ladder import ScoreLadder
 
@@ -117,23 +117,11 @@ def test_between_two_levels_the_denoiser_is_the_mean(law):
     ladder = exact_ladder(law, levels)
     y = np.random.default_rng(1).normal(size=(50, law.dim))
     ends = [y + sigma**2 * at_level(law, sigma)(y) for sigma in levels]
-    for share in (0.1, 0.5, 0.9):
+    for share in (1e-8, 0.1, 0.5, 0.9, 1 - 1e-8):  # continuous at the levels, too
         sigma = float(np.exp((1 - share) * np.log(2.0) + share * np.log(0.5)))
         wanted = (1 - share) * ends[0] + share * ends[1]
         np.testing.assert_allclose(ladder.denoise(y, sigma), wanted, atol=1e-12)
         np.testing.assert_allclose(ladder.score(y, sigma), (wanted - y) / sigma**2, atol=1e-11)
-
-
-@every_law
-def test_the_score_is_continuous_within_the_ladder(law):
-    levels = geometric_levels(TOP, LOW, 5)
-    ladder = exact_ladder(law, levels)
-    y = np.random.default_rng(2).normal(size=(50, law.dim))
-    for sigma in levels[1:-1]:
-        for near in (sigma * (1 - 1e-8), sigma * (1 + 1e-8)):
-            np.testing.assert_allclose(
-                ladder.score(y, near), ladder.score(y, sigma), rtol=1e-6, atol=1e-6 / sigma
-            )
 
 
 def test_above_the_ladder_is_the_gaussian_with_the_moments():
@@ -176,20 +164,6 @@ def test_singular_covariance():
     y = np.array([[1.0, -1.0], [1.0, 1.0]])
     np.testing.assert_allclose(ladder.score(y, 3.0), [[-1 / 9, 1 / 9], [-1 / 11, -1 / 11]])
     np.testing.assert_allclose(ladder.denoise(y, 3.0), [[0, 0], [2 / 11, 2 / 11]], atol=1e-15)
-
-
-def test_vp_and_ve_are_the_same_family():
-    law, ladder = LINE, exact_ladder(LINE, geometric_levels(TOP, LOW, 129))
-    score = ve_score_to_vp(ladder.score)
-    for t in (0.01, 0.1, 0.5, 1.5, 3.0):
-        scale, sigma = vp(t)
-        z = law.noised(scale, sigma).sample(200, random_state=0)
-        wanted = law.noised(scale, sigma).score(z)
-        got = score(z[:, None], t)[:, 0]
-        assert np.sqrt(np.mean((got - wanted) ** 2)) < 0.01 * np.sqrt(np.mean(wanted**2))
-        unscaled = ladder.score(z[:, None], sigma / scale)[:, 0]  # negative control: z not divided
-        if scale < 0.8:
-            assert np.sqrt(np.mean((unscaled - wanted) ** 2)) > 0.05
 
 
 # --------------------------------------------------------------------------- every row its own noise

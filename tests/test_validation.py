@@ -205,6 +205,7 @@ CALLS = {
     r"^step must be finite and > 0": lambda: FIT.sample(3, method="langevin", step=-1.0),
     r"^X must be finite": lambda: FIT.score([np.nan, 1.0]),
     r"^network must be a TwoLayerNetwork": lambda: certify(lambda x: -x, X, beta=9.0),
+    r"^beta must be finite and > 0; got 0": lambda: certify(NET, X, beta=0.0),
     r"^labels must be given": lambda: certify(NET, X, beta=9.0, objective="denoising"),
     r"^labels must be finite with the shape of X": lambda: certify(
         NET, X, beta=9.0, objective="denoising", labels=[1.0]
