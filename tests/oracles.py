@@ -6,7 +6,6 @@ import warnings
 
 import cvxpy as cp
 import numpy as np
-from scipy.optimize import minimize
 
 # One of each kind: b = a, a = 0, b < a, b > a.
 ACTIVATIONS = ["relu", "abs", "leaky_relu(0.3)", "leaky_relu(-0.6)"]
@@ -93,44 +92,18 @@ def network_objective(network, x, labels, beta, divergence):
     return value + divergence * np.sum(network.divergence(x))
 
 
-def best_of_lbfgs(x, labels, beta, *, activation, skip, divergence, n_neurons, n_starts, seed):
-    """Best objective of non-convex training, evaluated one-sidedly where kinks sit on points."""
-    rng = np.random.default_rng(seed)
-    n, m = len(x), n_neurons
-
-    def unpack(p):
-        u, w, b = p[:m], p[m : 2 * m], p[2 * m : 3 * m]
-        return u, w, b, p[3 * m], p[3 * m + 1] if skip else 0.0
-
-    def loss(p):
-        u, w, b, c, v = unpack(p)
-        pre = np.outer(x, u) + b
-        on = slope(activation, pre)
-        act = pre * on
-        r = act @ w + v * x + c - labels
-        value = 0.5 * r @ r + 0.5 * beta * (u @ u + w @ w)
-        value += divergence * (n * v + np.sum(on @ (u * w)))
-        counts = divergence * on.sum(0)
-        grad = [
-            w * (x @ (on * r[:, None])) + beta * u + counts * w,
-            act.T @ r + beta * w + counts * u,
-            w * (on.T @ r),
-            [r.sum()],
-            [x @ r + divergence * n] if skip else [],
-        ]
-        return value, np.concatenate([np.asarray(g, dtype=float) for g in grad])
-
-    best = np.inf
-    for _ in range(n_starts):
-        start = rng.normal(size=3 * m + 1 + int(skip))
-        best = min(best, minimize(loss, start, jac=True, method="L-BFGS-B").fun)
-    return best
-
-
 def slopes(function, at, step=1e-5):
     """Central differences of a function of rows, (n, d)."""
     moves = step * np.eye(at.shape[1])
     return np.stack([function(at + m) - function(at - m) for m in moves], axis=1) / (2 * step)
+
+
+def fine_slopes(function, at, step=1e-4):
+    """The same in fourth order, for rows (n, d) or numbers (n,)."""
+    moves = step * np.eye(at[0].size).reshape(-1, *at.shape[1:])
+    ahead = {k: np.array([function(at + k * move) for move in moves]) for k in (-2, -1, 1, 2)}
+    found = 8 * (ahead[1] - ahead[-1]) - (ahead[2] - ahead[-2])
+    return (found / (12 * step)).T.reshape(at.shape)
 
 
 def slope_at(function, array, index, step=1e-6):

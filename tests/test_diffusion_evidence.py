@@ -18,7 +18,6 @@ from convexscore.samplers import (
     ddpm,
     heun,
     langevin,
-    mala,
     predictor_corrector,
     probability_flow,
 )
@@ -133,17 +132,6 @@ def test_planar_mixture_with_full_covariances_passes_the_energy_test():
     first, other = samples @ direction, blurred.sample(N, random_state=4) @ direction
     assert stats.ks_2samp(first, other).pvalue < OK
     assert stats.ks_2samp(first, PLANE.sample(N, random_state=4) @ direction).pvalue > OK
-
-
-def test_mala_on_a_noised_target_passes_the_energy_test():
-    """Score and log-density of one law: what Langevin leaves of bias, MALA does not."""
-    law = targets.GaussianMixture([0.4, 0.6], [-0.7, 0.7], 0.2).noised(1.0, 0.3)
-    truth, start = law.sample(N, random_state=0), law.sample(N, random_state=1)
-    options = dict(step=0.4, n_steps=40, random_state=2)
-    exact = mala(law.score, law.log_density, start, **options).samples
-    assert energy_p_value(exact, truth) > OK
-    biased = langevin(law.score, start, **options).samples
-    assert energy_p_value(biased, truth) < OK
 
 
 def test_langevin_keeps_the_shares_of_its_start_and_noise_levels_repair_them():

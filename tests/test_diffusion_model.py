@@ -26,7 +26,7 @@ from convexscore.solvers.line.training import LineTraining
 from convexscore.solvers.space.training import SpaceTraining
 
 LINE = targets.GaussianMixture([0.6, 0.4], [-2.0, 2.0], [0.36, 0.16])
-CASES = list(itertools.product(["relu", "abs"], [True, False]))
+CASES = list(itertools.product(["relu", "abs", "leaky_relu(0.3)"], [True, False]))
 GRID = np.linspace(-5.0, 5.0, 101)
 
 
@@ -698,16 +698,11 @@ def test_starts_of_searches_are_refused_where_every_neuron_is_looked_at():
         quick(plane(), beta="cv", **many)
 
 
-@pytest.mark.parametrize("data, message", [
-    ([1.0], "X .*at least 2 values; got 1"), ([2.0, 2.0, 2.0], "X is constant"),
-    (np.array([[1.0, np.inf], [0.0, 1.0]]), "X must be finite.*row 0"),
-    (np.ones((2, 2, 2)), r"X must have shape \(n,\) or \(n, d\).*\(2, 2, 2\)"),
-    (["a", "b"], "X must be numeric"), ([1j, 2j], "Complex data not supported"),
-])  # fmt: skip
-def test_bad_data_are_refused(data, message):
-    """As by ConvexScore; all of them: test_validation.py."""
-    with pytest.raises(ValueError, match=message):
-        quick(data)
+def test_bad_data_are_refused():
+    """As by ConvexScore: test_validation.py."""
+    for data, message in (([1.0], "X .*at least 2 values; got 1"), ([1j, 2j], "Complex data not")):
+        with pytest.raises(ValueError, match=message):
+            quick(data)
 
 
 BAD_SAMPLE = [

@@ -11,7 +11,6 @@ from sklearn.base import clone
 
 from convexscore import (
     ConvexScore,
-    fit_convex_diffusion,
     fit_convex_score,
     load,
     save,
@@ -147,7 +146,7 @@ def test_with_skip_only_the_jump_of_the_slope_counts(slope, columns):
     )
 
 
-# ---- space, training, diffusion -----------------------------------------------------------------
+# ---- space, training -----------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -177,13 +176,3 @@ def test_training_by_gradients_comes_close_and_never_below(d, constraint):
     runs = training.train_score_network(x, width=30, optimizer="lbfgs", n_restarts=4, **task)
     assert runs.activation == Activation(0.3)
     assert -1e-6 < runs.gaps(fit).min() < 0.02
-
-
-@pytest.mark.slow
-def test_a_diffusion_model_of_leaky_networks():
-    rng = np.random.default_rng(5)
-    x = np.r_[rng.normal(-2.0, 0.5, 150), rng.normal(1.5, 1.0, 150)]
-    model = fit_convex_diffusion(x, activation="leaky_relu", skip=False, n_levels=4, random_state=0)
-    assert model.certificates_.optimal
-    samples = model.sample(400, random_state=1)
-    assert abs(samples.mean() - x.mean()) < 0.5 and abs(samples.std() / x.std() - 1.0) < 0.25

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import (
     ACTIVATIONS,
-    best_of_lbfgs,
     conic_optimum,
     fit_with_data,
     negative_slope,
     network_objective,
 )
+from plane_oracles import Case, best_of_lbfgs
 
 from convexscore import fit_convex_score, smallest_beta
 from convexscore._tools.exceptions import (
@@ -116,10 +116,9 @@ def test_never_above_nonconvex_training(objective, activation, skip):
     x = np.random.default_rng(1).normal(size=12)
     options = {"activation": activation, "skip": skip}
     fit, *data = fit_with_data(x, objective, noise=0.5, beta=3.0, random_state=0, **options)
-    divergence = float(objective == "score_matching")
-    trained = best_of_lbfgs(
-        *data, 3.0, divergence=divergence, n_neurons=10, n_starts=12, seed=2, **options
-    )
+    points, labels = (rows[:, None] for rows in data)
+    case = Case(points, labels, float(objective == "score_matching"), 3.0, activation, skip)
+    trained = best_of_lbfgs(case, n_neurons=10, n_starts=12, seed=2)
     assert fit.certificate_.objective <= trained + 1e-9 * abs(trained)
     if objective == "denoising":
         # the search is a real competitor: it comes close; for score matching it does not, as the

@@ -118,7 +118,8 @@ class Exact:
     def __post_init__(self) -> None:
         if not (callable(getattr(self.law, "denoise", None)) and hasattr(self.law, "dim")):
             raise TypeError(
-                f"law must have dim and denoise(z, scale, sigma); got {type(self.law).__name__}."
+                f"law must have dim and denoise(z, scale, sigma); got {type(self.law).__name__}. "
+                f"See convexscore.targets for laws that have."
             )
 
     @property

@@ -69,7 +69,8 @@ def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int = 1) 
     if array.shape not in shapes:
         allowed = ", ".join("a number" if not s else f"shape {s}" for s in shapes)
         raise ValueError(
-            f"{name} must be one of: {allowed}; got shape {array.shape}. Use numpy.diag(variances)."
+            f"{name} must be one of: {allowed}; got shape {array.shape}. A diagonal covariance is "
+            f"numpy.diag(variances)."
         )
     if array.ndim < 2:
         variances = np.repeat(array.reshape(-1, 1), dim, axis=1)
@@ -80,7 +81,8 @@ def read_covariances(value: ArrayLike, *, name: str, dim: int, n_laws: int = 1) 
     largest = np.abs(variances).max(axis=1, keepdims=True)
     if (variances < -1e-10 * largest).any():
         raise ValueError(
-            f"{name} must be positive semi-definite; an eigenvalue is {variances.min():.3g}."
+            f"{name} must be positive semi-definite; an eigenvalue is {variances.min():.3g}. Check "
+            f"its signs, or raise the eigenvalues to 0."
         )
     # Rounding leaves eigenvalues of either sign where the exact one is zero.
     variances = np.where(variances <= dim * np.finfo(float).eps * largest, 0.0, variances)

@@ -209,8 +209,8 @@ class LineLaw:
 
 
 def _read_edges(interval: tuple[float, float], breaks: Sequence[float]) -> Floats:
-    ends = validation.check_array(interval, name="interval", shape="(2,)", ndim=(1,))
-    if ends.shape != (2,) or not ends[0] < ends[1]:
+    ends = validation.as_real(interval, "interval", "(2,)")
+    if ends.shape != (2,) or not np.isfinite(ends).all() or not ends[0] < ends[1]:
         raise ValueError(
             f"interval must be (a, b) with finite a < b; got {interval!r}. Cut unbounded tails "
             f"where they hold no mass that matters."

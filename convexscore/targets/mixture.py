@@ -77,7 +77,8 @@ class GaussianMixture:
         centres = centres[:, None] if centres.ndim == 1 else centres
         if len(centres) != len(shares):
             raise ValueError(
-                f"means must have shape ({len(shares)}, d), one row a weight; got {np.shape(means)}."
+                f"means must have shape ({len(shares)}, d), one row a weight; got shape "
+                f"{np.shape(means)}. Give as many means as weights."
             )
         k, dim = centres.shape
         spectrum = gaussian.read_covariances(covariances, name="covariances", dim=dim, n_laws=k)
