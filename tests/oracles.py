@@ -92,6 +92,25 @@ def network_objective(network, x, labels, beta, divergence):
     return value + divergence * np.sum(network.divergence(x))
 
 
+def random_network(rng, dim, activation="relu", skip=True, n_neurons=7, conservative=False):
+    """Normal weights; ``conservative``: outer weights along the inner ones, V symmetric."""
+    from convexscore import TwoLayerNetwork
+
+    u, w = rng.normal(size=(2, n_neurons, dim))
+    b, V = rng.normal(size=n_neurons), rng.normal(size=(dim, dim)) if skip else None
+    if conservative:
+        w, V = w[:, :1] * u, V + V.T if skip else None
+    return TwoLayerNetwork(u, w, b, skip=V, offset=rng.normal(size=dim), activation=activation)
+
+
+def softmax_labels(x, at, noise, weights=None):
+    """The score of the rows x blurred by the noise, at other rows, from the matrix of all pairs."""
+    gaps = (x[None] - at[:, None]) / noise
+    logs = -0.5 * (gaps**2).sum(-1)
+    kernel = np.exp(logs - logs.max(1, keepdims=True)) * (1.0 if weights is None else weights)
+    return np.einsum("ij,ijk->ik", kernel, gaps) / kernel.sum(1, keepdims=True) / noise
+
+
 def slopes(function, at, step=1e-5):
     """Central differences of a function of rows, (n, d)."""
     moves = step * np.eye(at.shape[1])

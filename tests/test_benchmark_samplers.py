@@ -8,9 +8,8 @@ import pytest
 from benchmarks import ising_score, langevin_vs_ddpm, sampler_speed
 from benchmarks.problems import bimodal
 from benchmarks.problems.bimodal import LAW, STEP, CallCounter, LangevinLaw
-from convexscore import fit_convex_diffusion, fit_convex_score, samplers, schedules, targets
+from convexscore import fit_convex_diffusion, fit_convex_score, samplers, targets
 from convexscore.samplers.noise import ChainNoise
-from convexscore.scores import vp_score
 
 N = 4000
 SE = float(np.sqrt(0.2 * 0.8 / N))
@@ -91,14 +90,6 @@ def test_langevin_and_mala_keep_the_shares_they_start_with():
     many = bimodal.by_annealing(2000, CallCounter(), n=N, seed=0)
     assert abs(weight["annealed Langevin"] - 0.2) < 0.05
     assert abs(bimodal.weight_of(many) - 0.2) < 4 * SE
-
-
-def test_ddpm_does_not_find_weights_that_are_not_in_its_score():
-    """The control: with the score of equal weights, DDPM returns equal weights."""
-    equal = targets.GaussianMixture([0.5, 0.5], [-4.0, 4.0], 1.0)
-    grid = schedules.exponential_grid(5.0, 200)
-    run = samplers.ddpm(vp_score(equal), None, grid, n_samples=N, random_state=0)
-    assert bimodal.weight_of(run.samples) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(N))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from oracles import (
     dense_columns,
     fit_with_data,
     network_objective,
+    random_network,
     sigma,
     slope,
 )
@@ -30,15 +31,7 @@ def _problem(objective, seed=0, n=25):
 
 
 def _random_network(activation, skip, seed):
-    rng = np.random.default_rng(seed)
-    return TwoLayerNetwork(
-        rng.normal(size=6),
-        0.3 * rng.normal(size=6),
-        rng.normal(size=6),
-        skip=[[-0.3]] if skip else None,
-        offset=0.1,
-        activation=activation,
-    )
+    return random_network(np.random.default_rng(seed), 1, activation, skip)
 
 
 @pytest.mark.parametrize(("objective", "activation", "skip"), CASES)

@@ -118,7 +118,6 @@ ERRORS = {
     "data.csv --column value": [
         ("--beta 0.5", "beta = 0.5 is not above the boundedness limit 1"),
         ("--beta auto", "beta must be a number > 0 or 'cv'; got 'auto'"),
-        ("--beta -1", "beta must be finite and > 0; got -1"),
         ("--activation tanh", "activation must be one of"),
         ("--objective denoising", "noise must be given"),
         ("--beta 9 --out no_folder/fit.npz", "no_folder"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from oracles import conic_optimum
+from oracles import conic_optimum, softmax_labels
 from scipy.stats import gmean
 from sklearn.exceptions import NotFittedError
 
@@ -62,16 +62,6 @@ def good_model():
     return fit_convex_diffusion(line(1500), n_levels=14, beta="rule", n_draws=4, random_state=0)
 
 
-def brute_force_labels(x, at, noise):
-    """The score of the points blurred by the noise, in dense loops over the noisy points."""
-    labels = np.empty_like(at)
-    for k, y in enumerate(at):
-        log_kernel = -0.5 * np.sum((x - y) ** 2, axis=1) / noise**2
-        kernel = np.exp(log_kernel - log_kernel.max())
-        labels[k] = (kernel @ (x - y)) / kernel.sum() / noise**2
-    return labels
-
-
 # --------------------------------------------------------------------- every level is its own problem
 
 
@@ -105,7 +95,7 @@ def test_levels_of_one_column_are_the_conic_optimum(recorded, labels, activation
         points = problem.points
         delta = (points - np.tile(x[:, None], (2, 1))) / level
         moves.append(delta)
-        wanted = brute_force_labels(x[:, None], points, level)
+        wanted = softmax_labels(x[:, None], points, level)
         given = wanted if labels == "smoothed" else -delta / level
         np.testing.assert_allclose(problem.labels, given, rtol=1e-9, atol=1e-9)
         optimum = conic_optimum(
@@ -136,7 +126,7 @@ def test_levels_of_the_plane_are_certified_from_outside(recorded, options):
     )  # fmt: skip
     for k, problem in enumerate(recorded):
         level = model.levels_[k]
-        wanted = brute_force_labels(x, problem.points, level)
+        wanted = softmax_labels(x, problem.points, level)
         np.testing.assert_allclose(problem.labels, wanted, rtol=1e-8, atol=1e-9)
         # negative control: the network of the other level does not solve this problem
         proof, other = (

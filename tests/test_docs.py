@@ -147,20 +147,17 @@ def test_every_page_is_linked_from_the_readme():
     assert len((IMAGE[0] / IMAGE[1]).read_bytes()) < 150_000
 
 
-def test_numbers_of_the_readme_are_those_of_the_committed_results():
+def test_numbers_are_those_of_committed_results():
+    results = ROOT / "benchmarks" / "results"
     rows = table("README.md", "what", "measured", "by")
     assert len(rows) == 5
     for _, measured, by in rows:
         name = code(by).split()[-1]
-        result = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text(encoding="utf-8")
-        found = set(re.findall(r"[\d.]*\d", result))
+        found = set(re.findall(r"[\d.]*\d", (results / f"{name}.md").read_text(encoding="utf-8")))
         numbers = re.findall(r"\d[\d.]*", measured)
         assert numbers and set(numbers) <= found, (name, measured)
-
-
-def test_measurements_name_their_benchmark():
     for _, _, name in table("measurements.md", "what", "measured", "benchmark"):
-        assert (ROOT / "benchmarks" / "results" / f"{code(name)}.md").is_file()
+        assert (results / f"{code(name)}.md").is_file()
 
 
 # ---------------------------------------------------------------------- its tables are the code's

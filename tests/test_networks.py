@@ -8,24 +8,13 @@ import pickle
 
 import numpy as np
 import pytest
-from oracles import ACTIVATIONS, sigma, slopes
+from oracles import ACTIVATIONS, random_network, sigma, slopes
 
 import convexscore.scores.evaluate as evaluate
 from convexscore.scores import kinks as _kinks
 from convexscore.scores.network import TwoLayerNetwork
 
 CASES = list(itertools.product(ACTIVATIONS, (False, True)))
-
-
-def random_network(rng, dim, activation="relu", skip=True, n_neurons=7):
-    return TwoLayerNetwork(
-        rng.normal(size=(n_neurons, dim)),
-        rng.normal(size=(n_neurons, dim)),
-        rng.normal(size=n_neurons),
-        skip=rng.normal(size=(dim, dim)) if skip else None,
-        offset=rng.normal(size=dim),
-        activation=activation,
-    )
 
 
 def unit_network(rng, activation="relu", skip=True, n_neurons=9, kinks=None):

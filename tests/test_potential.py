@@ -29,10 +29,6 @@ def ridge_network(rng, d, activation="relu", *, skip=True, n_neurons=6, scale=1.
     )
 
 
-def linear_network(V, c):
-    return TwoLayerNetwork(np.zeros((0, 2)), np.zeros((0, 2)), [], skip=V, offset=c)
-
-
 def slow_log_density(net, point):
     """The sum of the docstring, term by term, without the choice of the constant."""
     total = float(net.offset @ point)
@@ -91,7 +87,8 @@ def test_jacobians_are_symmetric_only_for_conservative_networks(d):
 
 def test_range_of_the_asymmetry():
     def of(V, factor=1.0):
-        net = linear_network(factor * np.array(V), [0, 0])
+        none = np.zeros((0, 2))
+        net = TwoLayerNetwork(none, none, [], skip=factor * np.array(V), offset=[0, 0])
         return net.jacobian_asymmetry([[3.0, 4.0]]).tolist()
 
     assert of([[1.0, 2.0], [2.0, 5.0]]) == [0.0] == of([[0.0, 0.0], [0.0, 0.0]])
@@ -194,12 +191,3 @@ def test_blocks_and_copies(monkeypatch):
     np.testing.assert_allclose(net.jacobian_asymmetry(x), whole[1], atol=1e-13)
     again = pickle.loads(pickle.dumps(net))
     np.testing.assert_array_equal(again.log_density(x), net.log_density(x))
-
-
-def test_a_gaussian():
-    precision = np.array([[2.0, 0.5], [0.5, 1.0]])
-    mean = np.array([3.0, -1.0])
-    net = linear_network(-precision, precision @ mean)
-    x = np.random.default_rng(1).normal(size=(20, 2))
-    expected = [-0.5 * (p - mean) @ precision @ (p - mean) for p in x]
-    np.testing.assert_allclose(net.log_density(x), expected, rtol=1e-12)

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
-from convexscore import ConvexScore, NotIntegrableError, fit_convex_score
+from convexscore import ConvexScore, NotIntegrableError, fit_convex_score, targets
 
 CASES = list(itertools.product(["relu", "abs"], [True, False], [None, "gradient"]))
 
@@ -228,9 +228,7 @@ def test_langevin_warns_for_rotational_fields():
     ("change", "message"),
     [
         ({"x": np.r_[[[np.nan, 0.0]], moons(9)]}, r"X must be finite; 1 of 20.*row 0"),
-        ({"x": np.r_[moons(9), [[np.inf, 0.0]]]}, r"X must be finite.*row 9"),
         ({"x": np.zeros((1, 2))}, r"X must hold at least 2 points; got 1"),
-        ({"x": np.zeros((0, 2))}, r"X must hold at least 2 points; got 0"),
         ({"x": np.zeros((5, 0))}, r"X must have at least one column"),
         ({"x": np.ones((5, 2))}, r"X is constant"),
         ({"standardize": "rows"}, r"standardize must be one of None, 'columns', 'whitening'"),
@@ -308,14 +306,7 @@ def _mixture(n, seed):
     return rng.normal(size=(n, 2)) * 0.8 + np.where(left, -2.0, 2.0)[:, None] * [1.0, 0.0]
 
 
-def _true_score(x, extra=0.0):
-    """Score of the mixture, blurred by Gaussian noise of variance ``extra``."""
-    variance = 0.64 + extra
-    means = np.array([[-2.0, 0.0], [2.0, 0.0]])
-    log = -0.5 * ((x[:, None] - means) ** 2).sum(axis=2) / variance
-    share = np.exp(log - log.max(axis=1, keepdims=True))
-    share /= share.sum(axis=1, keepdims=True)
-    return (share @ means - x) / variance
+LAW = targets.GaussianMixture([0.5, 0.5], [[-2.0, 0.0], [2.0, 0.0]], 0.64)
 
 
 @pytest.mark.slow
@@ -326,10 +317,9 @@ def test_cross_validated_beta_is_near_the_best_of_its_path(goal, seed):
     noise = 0.5 if goal == "denoising" else None
     options = {"objective": goal, "noise": noise, "random_state": seed, "tol": 1e-2}
     x, test = _mixture(120, seed), _mixture(2000, 99)
-    extra = 0.0 if noise is None else noise**2
     if noise is not None:
         test = test + noise * np.random.default_rng(98).normal(size=test.shape)
-    truth = _true_score(test, extra)
+    truth = LAW.noised(1.0, noise or 0.0).score(test)
 
     def error(fit):
         return np.mean((fit.score_function(test) - truth) ** 2) / np.mean(truth**2)
