@@ -165,7 +165,7 @@ def check_weights(sample_weight: ArrayLike | None, n: int) -> Floats | None:
         )
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero everywhere; at least two samples need weight > 0.")
-    return weights
+    return np.ascontiguousarray(weights)  # BLAS sums a column of a table in another order
 
 
 def check_choice(value: Any, allowed: Sequence[Any], *, name: str) -> Any:
