@@ -495,9 +495,11 @@ def test_divergence_names_the_step_and_the_chains(case):
         return np.where(hole, np.nan, 0 * x)
 
     x0 = np.array([0.0, 1e6, 0.0, 1e6])
-    with pytest.raises(ChainDivergedError, match=r"2 of 4 chains \(1, 3\) are non-finite") as info:
-        case(score, x0, random_state=0)
-    assert info.value.chains == (1, 3)
+    for batch_size in (2, 4096):  # whatever the batch
+        match = r"2 of 4 chains \(1, 3\) are non-finite"
+        with pytest.raises(ChainDivergedError, match=match) as info:
+            case(score, x0, random_state=0, batch_size=batch_size)
+        assert info.value.chains == (1, 3)
     n = case.n_steps
     bad = {annealed_langevin: 13, heun: 9}.get(case.sampler, n if case.is_time else 4)
     assert info.value.step == bad and f"step {bad} of {n}" in str(info.value)

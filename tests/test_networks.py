@@ -64,11 +64,6 @@ def test_shapes(rng, dim, shape, points):
     np.testing.assert_allclose(net(x).reshape(-1, dim), net(x.reshape(-1, dim)))
 
 
-def test_integer_input_is_evaluated_in_floating_point():
-    net = TwoLayerNetwork([1.0], [0.5], [0.0], offset=0.0)
-    assert net(np.array([1, 2, 3])).tolist() == [0.5, 1.0, 1.5]
-
-
 @pytest.mark.parametrize("dim", [1, 2])
 def test_blocks_do_not_change_the_result(rng, dim, monkeypatch):
     net = random_network(rng, dim)
@@ -80,10 +75,10 @@ def test_blocks_do_not_change_the_result(rng, dim, monkeypatch):
 
 
 def test_no_neurons_is_a_line():
-    net = TwoLayerNetwork([], [], [], skip=-2.0, offset=1.0)
+    net = TwoLayerNetwork([], [], [], skip=-2.5, offset=1.0)
     assert net.n_neurons == 0
-    assert net([0.0, 3.0]).tolist() == [1.0, -5.0]
-    assert net.divergence([0.0, 3.0]).tolist() == [-2.0, -2.0]
+    assert net([0.0, 3.0]).tolist() == [1.0, -6.5] == net(np.array([0, 3])).tolist()  # no integers
+    assert net.divergence([0.0, 3.0]).tolist() == [-2.5, -2.5]
     assert net.path_norm() == net.weight_decay() == 0.0
     plane = TwoLayerNetwork(np.empty((0, 2)), np.empty((0, 2)), [], offset=[1.0, 2.0])
     assert plane(np.zeros((3, 2))).tolist() == [[1.0, 2.0]] * 3

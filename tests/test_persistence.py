@@ -25,7 +25,7 @@ from conftest import bimodal
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 import convexscore.models.diffusion
@@ -280,13 +280,6 @@ def test_what_else_comes_back(small):
     assert_same(fit.a_, again.a_)
     assert again.b_[0] is again.a_["a"] and again.b_[1].state == fit.b_[1].state
     assert_same([*map(np.asarray, fit.b_[2:])], [*map(np.asarray, again.b_[2:])])
-
-
-@pytest.mark.parametrize("kind, at", [("line, cv", ()), ("levels, cv", (0.5,))])
-def test_loaded_models_can_be_cloned_and_fitted_again(tmp_path, kind, at):
-    model, x = fitted(kind), line()
-    again = clone(load(save(model, tmp_path / "model.npz"))).fit(x)
-    assert np.array_equal(again.score_function(x, *at), model.score_function(x, *at))
 
 
 @pytest.mark.slow

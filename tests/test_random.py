@@ -60,15 +60,11 @@ def test_bar_counts_steps(capsys):
     assert "steps: 100%" in shown and "4/4" in shown
 
 
-def test_no_bar_imports_nothing(monkeypatch, capsys):
+def test_without_tqdm_there_is_no_bar_and_a_remedy(monkeypatch, capsys):
     _forbid_tqdm(monkeypatch)
-    with progress_bar(4, show=False) as advance:
+    with progress_bar(4, show=False) as advance:  # imports nothing
         advance(4)
     assert capsys.readouterr().err == ""
-
-
-def test_missing_tqdm_warns_with_the_remedy_and_goes_on(monkeypatch):
-    _forbid_tqdm(monkeypatch)
     with pytest.warns(UserWarning, match=r"pip install 'convexscore\[progress\]'"):
         with progress_bar(3, show=True) as advance:
             advance(3)
