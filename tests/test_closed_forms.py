@@ -104,7 +104,8 @@ def test_solver_for_several_columns_has_the_closed_forms_of_one(activation, skip
         kappa = 1.0 / x.var() if skip else regime.kappa(beta)
         np.testing.assert_allclose(found.network(x), -kappa * (x - x.mean()), atol=1e-6)
     below = solve(problem, 0.7 * start, oracle, tol=1e-6)
-    line = fit_convex_score(x, activation=activation, skip=skip, beta=0.7 * start)
+    options = {"activation": activation, "skip": skip, "constraint": None}
+    line = fit_convex_score(x, beta=0.7 * start, **options)
     assert below.certificate.objective == pytest.approx(line.certificate_.objective, rel=1e-6)
     np.testing.assert_allclose(below.network(x), line.score_function(x), atol=1e-3)
 
