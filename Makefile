@@ -34,7 +34,7 @@ test: lint  ## lint, then every test and doctest, a worker on each core
 quick: $(STAMP)  ## the fast tests only, for the time between two edits
 	$(PYTEST) -m "not slow"
 
-test-kernels: $(STAMP)  ## the numeric tests with the rounding of other processors (an hour)
+test-kernels: $(STAMP)  ## the numeric tests with the rounding of other processors (eight runs)
 	$(BIN)/python -m tests.kernels
 
 bench: $(STAMP)  ## measure speed, memory and accuracy (peers: pip install -e '.[peers]')

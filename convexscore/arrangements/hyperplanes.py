@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from convexscore._tools import validation
+from convexscore._tools.typing import Floats
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 # Unit normals closer than this are one hyperplane; arcs narrower than this are no cells.

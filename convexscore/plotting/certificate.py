@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from convexscore._tools.typing import Floats
 from convexscore.models.certificate_curve import CertificateCurve, certificate_curve
 from convexscore.models.certificate_map import CertificateMap, certificate_map
+from convexscore.objectives.options import GivenProblem
 from convexscore.plotting.drawing import (
     KINK_COLOR,
     Display,
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 # Ratios above 1 by no more than this are drawn as 1: fits stop at a tolerance.
 _TOLERANCE = 1e-2
 # What a problem is made of; other options are those of drawing.
-_PROBLEM = {"beta", "objective", "labels", "skip", "sample_weight", "constraint"}
-_PROBLEM |= {"n_angles", "n_offsets"}
+_PROBLEM = {*GivenProblem.__annotations__, "beta", "n_angles", "n_offsets"}
 # Fewer neurons than this get the larger mark.
 _FEW = 60
 

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
 
 _LEAKY = re.compile(r"leaky_relu(?:\((.+)\))?")
 # The slope that deep learning libraries give a leaky ReLU unless told otherwise.

@@ -6,11 +6,11 @@ from collections.abc import Container, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from convexscore._tools.typing import Floats
 from convexscore._tools.validation import as_real, check_array
 
-Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 # Temporaries of the targets hold at most this many numbers (8 MB), whatever the number of points.

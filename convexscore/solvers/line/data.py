@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from convexscore._tools.typing import Floats
+
 Ints = NDArray[np.intp]
 Bools = NDArray[np.bool_]
 

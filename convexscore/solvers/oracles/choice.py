@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.solvers.oracles.ascent import AscentOracle
 from convexscore.solvers.oracles.base import Neurons, NeuronSet, Oracle, Priced
 from convexscore.solvers.oracles.plane import PlaneOracle
 from convexscore.solvers.oracles.three_dimensions import SpaceOracle
 from convexscore.solvers.space.problem import SpaceProblem
-
-Floats = NDArray[np.float64]
 
 # Largest samples for which every line (O(n^2) a call) or plane (O(n^3)) is looked at.
 _PLANE_SIZE = 12_000

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convexscore.solvers.oracles.base import Oracle, Residual
 from convexscore.solvers.space.boundedness_master import (
@@ -24,8 +23,6 @@ from convexscore.solvers.space.boundedness_master import (
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.problem import SpaceProblem
 from convexscore.solvers.space.rows import in_memory
-
-Floats = NDArray[np.float64]
 
 # Unknowns n d beyond which a Newton step, O((n d)^3), takes minutes.
 MAX_SIZE = 4000

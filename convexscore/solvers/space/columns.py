@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.scores.activations import Activation, get_activation
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
+from convexscore._tools.typing import Floats
 from convexscore.solvers.oracles.base import Residual
 from convexscore.solvers.space.design import Design
 from convexscore.solvers.space.penalties import Curvature, Penalty
-
-Floats = NDArray[np.float64]
 
 _ARMIJO = 1e-4
 _SHORTEST = 1e-12

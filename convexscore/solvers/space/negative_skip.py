@@ -7,13 +7,11 @@ lowers the objective as long as a' M a > 0: at the optimum M <= 0.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.solvers.oracles.base import Residual
 from convexscore.solvers.space.columns import Columns
 from convexscore.solvers.space.rows import Rows
-
-Floats = NDArray[np.float64]
 
 
 def builds_skip(rows: Rows) -> bool:

@@ -12,15 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convexscore._tools.typing import Floats
 from convexscore.objectives.objective import ScoreObjective
 from convexscore.scores.network import TwoLayerNetwork
 from convexscore.solvers.oracles.base import Neurons, NeuronSet, norms
 from convexscore.solvers.space.columns import Columns, SpaceCase
 from convexscore.solvers.space.rows import MemoryRows, Rows
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
