@@ -138,13 +138,15 @@ def test_neurons_have_the_values_and_derivatives_of_their_columns(act, sm):
     ],
 )
 def test_network_attains_the_optimal_value(sm, act, skip, data):
-    """|A'r + b| <= beta, = beta with the opposite sign on active columns; |G| <= beta anywhere."""
+    """|A'r + b| <= beta, = beta with the opposite sign on active columns; |G| <= beta anywhere.
+
+    No neighbour is better where these lose their digits.
+    """
     x = DATA[data]
     labels = make_labels(x, sm)
     options = {"labels": labels, "activation": act, "skip": skip}
     A, target, b, *_ = univariate_matrices(x, **options)
-    # of nearly equal points, or points far from the origin, the solver's answer is less accurate
-    rough, span = 6.0 if data in ("clusters", "far") else 1.0, np.ptp(x)
+    rng, span = np.random.default_rng(2), np.ptp(x)
     for factor in (1.05, 1.3, 2.0) if data in ("normal", "ties", "heavy") else (1.05,):
         beta = some_beta(x, labels, act, skip, factor)
         program = univariate_program(x, beta=beta, **options)
@@ -160,12 +162,24 @@ def test_network_attains_the_optimal_value(sm, act, skip, data):
         assert objective(net, x, beta, labels) == pytest.approx(
             value, abs=size * max(1e-7, 10 * loss)
         )
+        if data in ("clusters", "far"):
+            # Gradients of points nearly equal, or far from the origin, keep few digits; objectives keep
+            # theirs: move kinks off the data, change weights, add neurons, never below the optimum.
+            for scale in (1e-3, 0.1, 1.0):
+                u = np.append(net.u[:, 0], rng.choice([-1.0, 1.0], size=2))
+                at = np.append(-net.u[:, 0] * net.b, rng.choice(x, size=2))
+                at = at + scale * np.std(x) * rng.normal(size=len(u))
+                w = np.append(net.w[:, 0], [0.0, 0.0])
+                w = w + scale / np.var(x) * rng.normal(size=len(u))
+                other = with_best_line(u, w, at, x, labels, act, skip, np.ones(len(x)))
+                assert objective(other, x, beta, labels) >= value - 1e-7 * size
+            continue
         gradient = A.T @ (A @ y - target) + b
-        assert np.max(np.abs(gradient)) <= beta * (1 + rough * 1e-6)
+        assert np.max(np.abs(gradient)) <= beta * (1 + 1e-6)
         active = np.abs(y) > 1e-4 * np.max(np.abs(y), initial=program.scale)
         if data == "normal" and factor == 1.3:
             assert 1 <= np.sum(active) < len(x)
-        np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=rough * 1e-5)
+        np.testing.assert_allclose(gradient[active], -beta * np.sign(y[active]), rtol=1e-5)
         residual = program.fitted[:, 0] - (0.0 if sm else labels)
         kinks = np.linspace(x.min() - span, x.max() + span, 2001)
         kinks = np.concatenate([kinks, x + 1e-9 * span, x - 1e-9 * span])
@@ -173,7 +187,7 @@ def test_network_attains_the_optimal_value(sm, act, skip, data):
             pre = sign * (x[:, None] - kinks)
             G = residual @ sigma(act, pre)
             G += sign * np.sum(slope(act, pre, 1.0), axis=0) if sm else 0.0
-            assert np.max(np.abs(G)) <= beta * (1 + rough**2 * 1e-5)
+            assert np.max(np.abs(G)) <= beta * (1 + 1e-5)
     assert "problem" not in repr(program)
 
 
